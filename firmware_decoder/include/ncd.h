@@ -1,0 +1,157 @@
+/* ncd: decodes neuralcodec model streams, tile by tile, on a microcontroller or a host.
+ *
+ * The stream is specified in docs/format.md. Portable C99, freestanding: memcpy and memset are all it wants.
+ * The caller owns all memory; there is no malloc and no global that changes, so every function is reentrant.
+ * Every read of the stream and every write of an output is bounds-checked: a hostile stream gives an error, never
+ * an access outside the buffers. Decoding to levels and bytes uses integers only.
+ *
+ *     ncd_model m;  ncd_tensor t;  static uint32_t ws[NCD_HUFFMAN_WORKSPACE / 4];  static int8_t w[1024];
+ *     ncd_model_open(&m, blob, sizeof blob);
+ *     ncd_tensor_find(&m, "fc.weight", &index);
+ *     ncd_tensor_open(&m, index, &t);
+ *     ncd_tensor_prepare(&t, ws, sizeof ws);               // builds the look-up table, once a tensor
+ *     for (tile = 0; tile < t.tiles; ++tile)
+ *         ncd_decode_tile_i8(&t, tile, w, sizeof w, ws);   // levels; weight = level * ncd_row_scale(&t, row)
+ */
+#ifndef NCD_H
+#define NCD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ncd_config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Values are ABI. docs/format.md section 8 says which cause gives which. */
+typedef enum ncd_status {
+    NCD_OK = 0,
+    NCD_ERR_ARG = -1,         /* null pointer, index or tile out of range, wrong kind of tensor for the call */
+    NCD_ERR_TRUNCATED = -2,   /* the stream is shorter than its header says */
+    NCD_ERR_CORRUPT = -3,     /* the stream breaks a rule of the format */
+    NCD_ERR_UNSUPPORTED = -4, /* newer version, reserved bit, or a codec that is not compiled in */
+    NCD_ERR_CAPACITY = -5,    /* the output buffer is too small */
+    NCD_ERR_WORKSPACE = -6,   /* the workspace is too small or not aligned to 4 bytes */
+    NCD_ERR_CHECKSUM = -7     /* a crc32 does not match */
+} ncd_status;
+
+/* Codec numbers and dtype numbers of docs/format.md section 9. */
+enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_NAMED = 255 };
+enum {
+    NCD_F32 = 1, NCD_F16 = 2, NCD_BF16 = 3, NCD_F64 = 4, NCD_I8 = 5, NCD_U8 = 6, NCD_I16 = 7, NCD_I32 = 8,
+    NCD_I64 = 9, NCD_BOOL = 10, NCD_F8_E4M3FN = 11, NCD_F8_E5M2 = 12, NCD_U16 = 13, NCD_U32 = 14, NCD_U64 = 15,
+    NCD_COMPLEX64 = 16
+};
+
+/* An opened model stream. Fields are read-only for the caller. */
+typedef struct ncd_model {
+    const uint8_t *blob;
+    size_t size;            /* of the whole stream */
+    size_t shared_records;  /* offsets from the start of the stream */
+    size_t tensor_records;
+    size_t header_size;     /* shared objects start here */
+    size_t payloads;        /* payloads start here */
+    uint32_t n_shared;
+    uint32_t n_tensors;
+    uint8_t has_names;
+} ncd_model;
+
+/* One entry of the directory. */
+typedef struct ncd_record {
+    size_t next;               /* offset of the record after this one */
+    const uint8_t *name_suffix; /* the name is the first name_prefix bytes of the name before, then these */
+    uint32_t name_prefix;
+    uint32_t name_suffix_size;
+    uint32_t index;
+    uint32_t tied_to;          /* with codec NCD_CODEC_TIED: the other tensor's index, else its own index */
+    uint32_t rows, cols;       /* matrix view, docs/format.md section 4 */
+    uint8_t codec, dtype, ndim, codec_name_size;
+    const uint8_t *dims;       /* ndim varints */
+    const uint8_t *codec_name;
+    size_t payload_offset;     /* from the start of the stream */
+    size_t payload_size;
+    uint32_t payload_crc;
+} ncd_record;
+
+/* An opened tensor: where its payload is and how it is cut. Fields are read-only for the caller. */
+typedef struct ncd_tensor {
+    const uint8_t *payload;
+    size_t payload_size;
+    uint32_t payload_crc;
+    uint32_t rows, cols;           /* the tensor as a matrix */
+    uint32_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
+    uint32_t tiles;
+    uint32_t tile_size;            /* weights in a full tile: room that a tile's output needs */
+    uint8_t codec, dtype, elem_size, mode;
+    /* private to the codec */
+    const uint8_t *data, *index, *checkpoints, *scales;
+    size_t data_size;
+    uint32_t size_min;
+    uint32_t step_bits;
+    uint8_t size_width, checkpoint_width, scale_width, coded_planes;
+    const uint8_t *tables[NCD_MAX_PLANES]; /* counts of each coded plane's code; null: plane is stored */
+    const uint8_t *tables_end[NCD_MAX_PLANES];
+    const uint8_t *shared_end; /* end of the shared objects' bytes */
+} ncd_tensor;
+
+/* Checks the fixed part, the checksum of the header and the whole directory.
+ * blob: the stream, any alignment; it must stay in place while the model is used. size: its bytes, exactly. */
+ncd_status ncd_model_open(ncd_model *m, const void *blob, size_t size);
+
+/* The same where only the first `available` bytes (header and shared objects at least) are in memory and the payloads
+ * come from elsewhere, as on a host that reads them from a file one by one. */
+ncd_status ncd_model_open_header(ncd_model *m, const void *bytes, size_t available, size_t size);
+
+/* Walks the directory: first with r->next = 0, then with the record of the call before.
+ * NCD_ERR_ARG after the last record. */
+ncd_status ncd_record_next(const ncd_model *m, ncd_record *r);
+
+/* Opens the tensor of a record whose payload lies at `payload` (r->payload_size bytes). The record must not be tied. */
+ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_t *payload, ncd_tensor *t);
+
+/* Opens tensor `index`, following a tie. Takes time proportional to index. */
+ncd_status ncd_tensor_open(const ncd_model *m, uint32_t index, ncd_tensor *t);
+
+/* Finds a tensor by its name (UTF-8, zero-terminated). NCD_ERR_ARG: no such name, or the stream has no names. */
+ncd_status ncd_tensor_find(const ncd_model *m, const char *name, uint32_t *index);
+
+/* Compares the payload's crc32. Optional: decoding is memory-safe without it, but may then give wrong weights. */
+ncd_status ncd_tensor_check(const ncd_tensor *t);
+
+/* Bytes of workspace that ncd_tensor_prepare needs; 0 for codecs without tables. 4-byte aligned memory. */
+size_t ncd_tensor_workspace(const ncd_tensor *t);
+
+/* Fills the workspace with the tensor's tables. Tensors that share all tables may share a prepared workspace. */
+ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size);
+
+/* Where a tile lies in the matrix. */
+ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uint32_t *col, uint32_t *rows,
+                          uint32_t *cols);
+
+/* Decodes one tile to levels (lossy tensors) or to int8 weights (tensors of dtype i8).
+ * capacity: room at dst, in weights; t->tile_size always suffices. workspace: as prepared, may be null where none is
+ * needed. On an error the content of dst is undefined, but nothing is written outside it. */
+ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace);
+
+/* Decodes one tile of a losslessly coded or raw tensor to its element bytes, little-endian. capacity in bytes. */
+ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
+                                 const void *workspace);
+
+#if NCD_ENABLE_FLOAT
+/* The float that multiplies the levels of a row. */
+float ncd_row_scale(const ncd_tensor *t, uint32_t row);
+
+/* Decodes one tile to f32 weights: levels times their row's scale, or the elements of an f32 tensor.
+ * capacity in weights. Works in place, without a second buffer. */
+ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, size_t capacity, const void *workspace);
+#endif
+
+/* crc32 as in docs/format.md section 1; start with crc = 0, feed pieces in order. */
+uint32_t ncd_crc32(uint32_t crc, const void *data, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

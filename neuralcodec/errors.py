@@ -1,0 +1,91 @@
+"""Exceptions. One class for each cause, so that a caller can tell them apart.
+
+::
+
+    NeuralCodecError
+    ├── BitstreamError          a stream or file that cannot be decoded
+    │   ├── TruncatedError      it ends before what its header says
+    │   ├── CorruptError        it breaks a rule of the format
+    │   ├── ChecksumError       a crc32 does not match: damaged in storage or transfer
+    │   └── UnsupportedError    written by a newer version, or by a codec that is not here
+    ├── SourceError             an input that cannot be encoded (not a model, NaN where levels are wanted)
+    ├── PlanError               a target or option that cannot be met; ``nearest`` says what can
+    └── RegistryError           unknown or duplicate codec
+
+Each carries what is known of the place: ``tensor`` (name) and ``offset`` (bytes from the start of the file or stream).
+"""
+
+from __future__ import annotations
+
+
+class NeuralCodecError(Exception):
+    """Base of all errors that neuralcodec raises on purpose."""
+
+    def __init__(self, message: str, *, tensor: str | None = None, offset: int | None = None) -> None:
+        self.message = message
+        self.tensor = tensor
+        self.offset = offset
+        super().__init__(message, tensor, offset)
+
+    def __str__(self) -> str:
+        place = []
+        if self.tensor is not None:
+            place.append(f"tensor {self.tensor!r}")
+        if self.offset is not None:
+            place.append(f"offset {self.offset}")
+        return f"{', '.join(place)}: {self.message}" if place else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments need help to survive a trip to or from another process.
+        return _rebuild, (type(self), self.message, self.tensor, self.offset, self.__dict__)
+
+
+def _rebuild(
+    cls: type[NeuralCodecError], message: str, tensor: str | None, offset: int | None, state: dict[str, object]
+) -> NeuralCodecError:
+    error = cls(message, tensor=tensor, offset=offset)
+    error.__dict__.update(state)
+    return error
+
+
+class BitstreamError(NeuralCodecError):
+    """A stream or file that cannot be decoded."""
+
+
+class TruncatedError(BitstreamError):
+    """The stream ends before what its header says."""
+
+
+class CorruptError(BitstreamError):
+    """The stream breaks a rule of the format."""
+
+
+class ChecksumError(BitstreamError):
+    """A crc32 does not match: the bytes were damaged after they were written."""
+
+
+class UnsupportedError(BitstreamError):
+    """A newer format version, a reserved bit, or a codec that is not here."""
+
+
+class SourceError(NeuralCodecError):
+    """An input that cannot be encoded."""
+
+
+class PlanError(NeuralCodecError):
+    """A target or an option that cannot be met."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        nearest: float | None = None,
+        tensor: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message, tensor=tensor, offset=offset)
+        self.nearest = nearest
+
+
+class RegistryError(NeuralCodecError):
+    """Unknown or duplicate codec."""
