@@ -1,0 +1,57 @@
+"""neuralcodec compresses the weights of trained neural networks and rebuilds them tile by tile, on hosts and microcontrollers.
+
+    >>> cm = neuralcodec.encode(model)
+    >>> neuralcodec.save(cm, "model.nc.safetensors")
+    >>> neuralcodec.load("model.nc.safetensors").load_into(model)
+"""
+
+from neuralcodec.api import decode, decode_to_file, encode, load, save
+from neuralcodec.codec import Codec
+from neuralcodec.errors import (
+    BitstreamError,
+    ChecksumError,
+    CorruptError,
+    NeuralCodecError,
+    PlanError,
+    RegistryError,
+    SourceError,
+    TruncatedError,
+    UnsupportedError,
+)
+from neuralcodec.export_c import export_c
+from neuralcodec.model import CompressedModel
+from neuralcodec.plan.target import Target
+from neuralcodec.registry import codec_names, describe_codecs, register
+from neuralcodec.report import Report
+from neuralcodec.stream.writer import VERSION as STREAM_VERSION
+from neuralcodec.verify import Verification, verify
+
+__all__ = [
+    "STREAM_VERSION",
+    "BitstreamError",
+    "ChecksumError",
+    "Codec",
+    "CompressedModel",
+    "CorruptError",
+    "NeuralCodecError",
+    "PlanError",
+    "RegistryError",
+    "Report",
+    "SourceError",
+    "Target",
+    "TruncatedError",
+    "UnsupportedError",
+    "Verification",
+    "codec_names",
+    "decode",
+    "decode_to_file",
+    "describe_codecs",
+    "encode",
+    "export_c",
+    "load",
+    "register",
+    "save",
+    "verify",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,184 @@
+"""The verbs: encode, decode, save, load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+
+import torch
+
+from neuralcodec.codec import Codec, Stepped
+from neuralcodec.container import file_size, open_file, save_stream, save_tensors
+from neuralcodec.errors import CorruptError, PlanError
+from neuralcodec.measure import Errors
+from neuralcodec.model import CompressedModel
+from neuralcodec.plan.rules import Assignment, Pattern, assign
+from neuralcodec.plan.run import OnNonfinite, Progress, encode_source
+from neuralcodec.plan.search import Trial, find_step, with_step
+from neuralcodec.plan.target import Target
+from neuralcodec.registry import make_codec
+from neuralcodec.source import Source, open_source
+from neuralcodec.stream.reader import StreamReader
+from neuralcodec.stream.writer import VERSION, Stream
+from neuralcodec.tensor import Tensor
+
+Model = torch.nn.Module | Mapping[str, object] | str | os.PathLike[str]
+
+
+def encode(
+    model: Model,
+    codec: str | Codec = "huffman",
+    target: Target | None = None,
+    include: Pattern = None,
+    exclude: Pattern = None,
+    executor: Executor | None = None,
+    *,
+    on_nonfinite: OnNonfinite = "error",
+    progress: Progress | None = None,
+    **options: object,
+) -> CompressedModel:
+    """Compresses the weights of a model.
+
+    With nothing but a model: 8-bit levels with a scale a row, Huffman-coded. It needs no data and no training, and
+    keeps the accuracy of ordinary networks. Biases, norms and other small tensors are kept exactly; the report says which and why.
+
+    Args:
+        model: a module, a mapping of names to torch tensors or numpy arrays, or the path of a ``.safetensors`` file.
+        codec: name of a codec (``neuralcodec codecs`` lists them), or one that is set up already.
+        target: what the whole file should reach; the codec's step is then searched for.
+        include: names to code with ``codec``, as a shell pattern (``"encoder.*"``), several of them, or a function; default all.
+            Others are kept exactly.
+        exclude: names to keep exactly, in the same ways; wins over ``include``.
+        executor: encodes tensors in parallel, for example a ``concurrent.futures.ThreadPoolExecutor``. The bytes do not depend on it.
+        on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"`` to keep it as it is.
+        progress: called with a tensor's name, the weights done, and those of the model.
+        **options: options of the codec.
+
+    Returns:
+        The compressed model.
+
+    Raises:
+        SourceError: the model or one of its tensors cannot be encoded; the message names it.
+        PlanError: the target cannot be met (``nearest`` says what can), or an option is wrong.
+        RegistryError: unknown codec.
+    """
+    if on_nonfinite not in ("error", "raw"):
+        raise PlanError(f'on_nonfinite is "error" or "raw", not {on_nonfinite!r}')
+    chosen = make_codec(codec, options)
+    source = open_source(model)
+    plan = assign(source, chosen, include, exclude)
+    if target is not None:
+        plan = _meet(target, source, plan, chosen, executor, on_nonfinite, progress)
+    stream = encode_source(source, plan, executor, on_nonfinite, progress)
+    return _compressed(stream, source)
+
+
+def save(cm: CompressedModel, path: str | os.PathLike[str]) -> None:
+    """Writes a compressed model as an ordinary safetensors file, whole or not at all.
+
+    Args:
+        cm: the compressed model.
+        path: the file; an existing one is replaced only when the new one is on the disk.
+
+    Raises:
+        OSError: it cannot be written; an existing file is untouched.
+    """
+    save_stream(Path(path), cm.chunks(), cm.stream_size, VERSION, cm.metadata)
+
+
+def load(path: str | os.PathLike[str], lazy: bool = True) -> CompressedModel:
+    """Opens a file that :func:`save` wrote.
+
+    Args:
+        path: the file.
+        lazy: reads payloads when they are decoded. False reads them all now and decodes them once to check.
+
+    Raises:
+        OSError: the file cannot be opened.
+        TruncatedError, CorruptError, ChecksumError, UnsupportedError: what is wrong with it.
+    """
+    file = open_file(Path(path))
+    if lazy:
+        reader = StreamReader(file.read, file.size, at=file.start)
+    else:
+        held = file.read(0, file.size)
+        reader = StreamReader(lambda offset, size: held[offset : offset + size], len(held), at=file.start)
+    if reader.version_and_names != (VERSION, True):
+        raise CorruptError("the stream in the file has no names", offset=file.start)
+    cm = CompressedModel(reader, {entry.spec.name: entry for entry in reader.entries}, file.metadata)
+    if not lazy:
+        cm.verify()
+    return cm
+
+
+def decode(model: CompressedModel | str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Decodes a compressed model or a file of one to a state dict.
+
+    Raises:
+        BitstreamError: it is damaged, or cannot be decoded here.
+    """
+    return (model if isinstance(model, CompressedModel) else load(model)).state_dict()
+
+
+def decode_to_file(cm: CompressedModel, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+    """Decodes to an ordinary safetensors file, tensor by tensor, with the metadata of the original.
+
+    Tied tensors are written under each of their names, because safetensors files cannot share.
+
+    Raises:
+        OSError: the file cannot be written; an existing one is untouched.
+        BitstreamError: a payload is damaged.
+    """
+    specs = {entry.spec.name: entry.spec for entry in cm.entries}
+    total, done = sum(spec.size for spec in specs.values()), 0
+
+    def read(name: str) -> Tensor:
+        nonlocal done
+        decoded = cm.decode_elements(name)
+        done += decoded.spec.size
+        if progress is not None:
+            progress(name, done, total)
+        return decoded
+
+    save_tensors(Path(path), specs, read, cm.metadata)
+
+
+def _compressed(stream: Stream, source: Source) -> CompressedModel:
+    reader = StreamReader.of(stream)
+    return CompressedModel(reader, {entry.spec.name: entry for entry in stream.in_order()}, source.metadata)
+
+
+def _meet(
+    target: Target,
+    source: Source,
+    plan: dict[str, Assignment],
+    codec: Codec,
+    executor: Executor | None,
+    on_nonfinite: OnNonfinite,
+    progress: Progress | None,
+) -> dict[str, Assignment]:
+    if not codec.lossy:
+        raise PlanError(f"codec {codec.name!r} as set up here is lossless; a target needs a lossy one")
+    if not isinstance(codec, Stepped):
+        raise PlanError(f"codec {codec.name!r} has no step to search, so it cannot meet a target")
+    lossy = {name for name, assignment in plan.items() if assignment.codec.lossy}
+    if not lossy:
+        raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so no target can be met")
+    weights = sum(spec.size for spec in source.specs.values())
+
+    # Whatever is kept exactly costs the same at any step: encode it once.
+    exact = {n: a for n, a in plan.items() if n not in lossy}
+    kept = Source({n: source.specs[n] for n in exact}, {}, source.read)
+    fixed = encode_source(kept, exact, executor, on_nonfinite)
+    quantized = Source({n: source.specs[n] for n in source.specs if n in lossy}, {}, source.read)
+
+    def try_step(step: float) -> Trial:
+        stream = encode_source(quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress)
+        errors = sum((e.errors for e in stream.entries.values() if e.errors and not e.errors.lossless), Errors())
+        size = file_size(stream.size() + fixed.size(), VERSION, source.metadata)
+        return Trial(step, size, errors.snr_db)
+
+    first = max((float(abs(source.read(n).float32()).max()) for n in lossy), default=0.0) / 64
+    return with_step(plan, find_step(target, weights, first if 0 < first < float("inf") else 1.0, try_step))

@@ -1,0 +1,233 @@
+"""Commands and their options. Each is a thin layer over the public API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import neuralcodec
+from neuralcodec.cli import options as opt
+from neuralcodec.cli.progress import encoding_bar
+from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
+
+EXIT_FAILED = 1  # input or target: cannot be encoded, target not met, files differ
+EXIT_USAGE = 2  # the command line itself
+EXIT_DAMAGED = 3  # a stream is damaged, truncated, or not ours
+EXIT_IO = 4  # a file cannot be read or written
+
+app = typer.Typer(
+    name="neuralcodec",
+    help="Compress the weights of trained neural networks, and get them back.",
+    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged · 4 a file cannot be read or written",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
+    if version:
+        out.print(f"neuralcodec {neuralcodec.__version__}, stream version {neuralcodec.STREAM_VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def encode(
+    source: opt.Source,
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="File to write. Default: IN with the ending .nc.safetensors.")] = None,
+    codec: Annotated[str, typer.Option("--codec", "-c", help="Codec; see `neuralcodec codecs`.")] = "huffman",
+    target_bits: Annotated[Optional[float], typer.Option("--target-bits", metavar="BITS", help="Bits per weight of the whole file.")] = None,
+    target_snr: Annotated[Optional[float], typer.Option("--target-snr", metavar="DB", help="Signal-to-noise ratio of the weights in dB.")] = None,
+    max_bytes: Annotated[Optional[int], typer.Option("--max-bytes", metavar="N", help="Largest size of the whole file.")] = None,
+    option: Annotated[
+        Optional[list[str]],
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="Option of the codec, e.g. [bold]-O bits=4[/] or [bold]-O lossless=true[/]. Repeatable."),
+    ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Short for -O lossless=true.")] = False,
+    include: Annotated[Optional[list[str]], typer.Option(metavar="PATTERN", help="Code only tensors whose names match; others are kept exactly. Repeatable.")] = None,
+    exclude: Annotated[Optional[list[str]], typer.Option(metavar="PATTERN", help="Keep tensors whose names match exactly. Repeatable.")] = None,
+    on_nonfinite: Annotated[str, typer.Option(help="NaN or Inf in a tensor to be quantized: [bold]error[/] or [bold]raw[/] (keep it).")] = "error",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Tensors encoded at a time.")] = 1,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Compress a .safetensors file.
+
+    Without options: 8-bit levels with a scale a row, Huffman-coded; small tensors stay exact. Examples:
+
+      neuralcodec encode model.safetensors
+      neuralcodec encode model.safetensors -o small.nc.safetensors --target-bits 4
+      neuralcodec encode model.safetensors --lossless
+    """
+    output = output or source.with_name(source.name.removesuffix(".safetensors") + ".nc.safetensors")
+    if output.exists() and source.exists() and output.samefile(source):
+        _fail("the output is the input; give another name with -o", EXIT_USAGE)
+    options = opt.parse(option or [])
+    if lossless:
+        options["lossless"] = True
+    given = [v is not None for v in (target_bits, target_snr, max_bytes)]
+    if sum(given) > 1:
+        _fail("--target-bits, --target-snr and --max-bytes exclude each other", EXIT_USAGE)
+    try:
+        target = neuralcodec.Target(bits_per_weight=target_bits, snr_db=target_snr, max_bytes=max_bytes) if any(given) else None
+    except ValueError as error:
+        _fail(str(error), EXIT_USAGE)
+    with encoding_bar(err, quiet or as_json) as progress, opt.executor(jobs) as executor:
+        cm = neuralcodec.encode(
+            source,
+            codec,
+            target,
+            include,
+            exclude,
+            executor,
+            on_nonfinite=on_nonfinite,  # type: ignore[arg-type]
+            progress=progress,
+            **options,
+        )
+        neuralcodec.save(cm, output)
+    if as_json:
+        _print_json({"output": str(output), **cm.report().to_dict()})
+    elif not quiet:
+        out.print(cm.report())
+        out.print(_summary(cm.report(), output))
+
+
+@app.command()
+def decode(
+    source: opt.Compressed,
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="File to write. Default: IN with the ending .decoded.safetensors.")] = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Decode to an ordinary .safetensors file with the original names, shapes and dtypes."""
+    output = output or source.with_name(source.name.removesuffix(".safetensors").removesuffix(".nc") + ".decoded.safetensors")
+    if output.exists() and source.exists() and output.samefile(source):
+        _fail("the output is the input; give another name with -o", EXIT_USAGE)
+    cm = neuralcodec.load(source)
+    with encoding_bar(err, quiet or as_json, "decoding") as progress:
+        neuralcodec.decode_to_file(cm, output, progress)
+    if as_json:
+        _print_json({"output": str(output), "tensors": len(cm), "bytes": output.stat().st_size})
+    elif not quiet:
+        out.print(f"wrote {output}: {len(cm)} tensors, {output.stat().st_size:,} bytes", highlight=False, markup=False)
+
+
+@app.command()
+def inspect(source: opt.Compressed, as_json: opt.Json = False) -> None:
+    """Show what is in a compressed file: each tensor's codec, shape, bytes and bits per weight."""
+    cm = neuralcodec.load(source)
+    if as_json:
+        _print_json({"file": str(source), "metadata": cm.metadata, **cm.report().to_dict()})
+        return
+    out.print(cm.report())
+    out.print(_summary(cm.report(), source))
+
+
+@app.command()
+def verify(
+    source: opt.Compressed,
+    original: Annotated[Optional[Path], typer.Argument(help="The .safetensors file that was encoded, to compare with.")] = None,
+    min_snr: Annotated[Optional[float], typer.Option(metavar="DB", help="Fail if a lossily coded tensor is below this.")] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Check all checksums and decode every tensor; compare with the original if it is given.
+
+    Exit code 3: damaged. Exit code 1: a tensor is missing, has another shape or dtype, is not exact though its codec is lossless,
+    or is below --min-snr.
+    """
+    result = neuralcodec.verify(source, original, min_snr)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        for problem in result.problems:
+            err.print(f"[red]✗[/] {_escape(problem)}")
+        if result.report is not None:
+            out.print(result.report)
+        if not result.problems:
+            compared = " and agrees with the original" if original else ""
+            out.print(f"[green]✓[/] {_escape(str(source))}: {result.tensors} tensors, every checksum is right, everything decodes{compared}")
+    if result.problems:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def codecs(as_json: opt.Json = False) -> None:
+    """List the codecs that can be used here, with their options."""
+    listed = neuralcodec.describe_codecs()
+    if as_json:
+        _print_json(listed)
+        return
+    table = Table("codec", "what it does", "options (default)", header_style="bold")
+    for one in listed:
+        table.add_row(Text(one["name"]), Text(one["summary"]), Text("\n".join(one["options"]) or "–"))
+    out.print(table)
+
+
+@app.command("export-c")
+def export_c(
+    source: opt.Compressed,
+    output: Annotated[Path, typer.Option("--output", "-o", help="x.c or x.h writes both; another ending (x.bin) writes the bare stream.")],
+    name: Annotated[Optional[str], typer.Option(help="Prefix of the C symbols. Default: from the file's name.")] = None,
+    names: Annotated[bool, typer.Option("--names", help="Keep tensor names in the stream, for ncd_tensor_find().")] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Write a compressed model for a firmware build.
+
+    The C decoder in firmware_decoder/ reads these bytes from flash as they are.
+    """
+    written = neuralcodec.export_c(neuralcodec.load(source), output, name, names)
+    if as_json:
+        _print_json({"files": [str(path) for path in written]})
+    else:
+        for path in written:
+            out.print(f"wrote {path}", highlight=False, markup=False)
+
+
+def main() -> None:
+    """Entry point: turns our exceptions into a line on stderr and an exit code."""
+    try:
+        app()
+    except BitstreamError as error:
+        _fail(str(error), EXIT_DAMAGED)
+    except (PlanError, RegistryError) as error:
+        _fail(str(error), EXIT_FAILED if isinstance(error, PlanError) else EXIT_USAGE)
+    except NeuralCodecError as error:
+        _fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), EXIT_IO)
+    except MemoryError:
+        _fail("not enough memory", EXIT_FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    err.print(f"[bold red]error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _escape(text: str) -> str:
+    # Tensor names may hold markup or control characters.
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.replace("[", r"\[")
+
+
+def _summary(report: neuralcodec.Report, path: Path) -> Text:
+    snr = f", SNR {report.snr_db:.1f} dB" if report.snr_db is not None else ""
+    return Text(
+        f"{path}: {report.encoded_bytes:,} bytes, {report.bits_per_weight:.2f} bits/weight, "
+        f"{report.ratio:.2f}× smaller than {report.original_bytes:,} bytes of weights{snr}"
+    )
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=True))

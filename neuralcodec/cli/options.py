@@ -1,0 +1,47 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="The .safetensors file to encode.")]
+Compressed = Annotated[Path, typer.Argument(metavar="IN", help="A file that `neuralcodec encode` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+def parse(pairs: list[str]) -> dict[str, object]:
+    """Codec options from ``NAME=VALUE`` texts; values are numbers, true, false, none or words."""
+    options: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}", param_hint="--option")
+        options[name.replace("-", "_")] = _value(text)
+    return options
+
+
+def _value(text: str) -> object:
+    words = {"true": True, "yes": True, "false": False, "no": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+@contextlib.contextmanager
+def executor(jobs: int) -> Iterator[Executor | None]:
+    """A thread pool for more than one job."""
+    if jobs == 1:
+        yield None
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        yield pool

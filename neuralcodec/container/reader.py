@@ -1,0 +1,119 @@
+"""Opens files and reads pieces of the stream in them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from neuralcodec.container.writer import METADATA_KEY, TENSOR_NAME, metadata_mark
+from neuralcodec.errors import ChecksumError, CorruptError, TruncatedError, UnsupportedError
+
+
+@dataclass(frozen=True)
+class FileBytes:
+    """The stream inside an open file.
+
+    Attributes:
+        path: the file.
+        metadata: the keys of ``__metadata__`` that came from the file that was encoded.
+        start: offset of the stream in the file.
+        size: bytes of the stream.
+        descriptor: the open file; it stays the same file even if its name is given to another.
+    """
+
+    path: Path
+    metadata: Mapping[str, str]
+    start: int
+    size: int
+    descriptor: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the stream; thread-safe.
+
+        Raises:
+            TruncatedError: the file has become shorter since it was opened.
+        """
+        pieces = []
+        while size > 0:
+            piece = os.pread(self.descriptor, min(size, 1 << 30), self.start + offset)
+            if not piece:
+                raise TruncatedError(f"{self.path} ends early", offset=self.start + offset)
+            pieces.append(piece)
+            offset += len(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def open_file(path: Path) -> FileBytes:
+    """Opens a neuralcodec file; reads its safetensors header only.
+
+    Raises:
+        FileNotFoundError, OSError: it cannot be opened.
+        TruncatedError: it is shorter than its header says.
+        CorruptError: it is not a safetensors file, or not one of neuralcodec.
+        UnsupportedError: its metadata name a newer version.
+        ChecksumError: its metadata were damaged.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        start = _header_size(path, descriptor)
+        metadata, size = _read_header(path)
+        held = FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    weakref.finalize(held, os.close, descriptor)
+    return held
+
+
+def _header_size(path: Path, descriptor: int) -> int:
+    size = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, 9, 0)
+    if len(head) < 9:
+        raise TruncatedError(f"{path} has {size} bytes: too short for a safetensors file", offset=0)
+    (length,) = struct.unpack("<Q", head[:8])
+    if head[8:9] != b"{":
+        raise CorruptError(f"{path} is not a safetensors file", offset=8)
+    if 8 + length > size:
+        raise TruncatedError(f"{path} ends inside its safetensors header, or its length is damaged", offset=size)
+    return int(8 + length)
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], int]:
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = dict(file.metadata() or {})
+            names = list(file.keys())
+            if METADATA_KEY not in metadata:
+                raise CorruptError(f"{path} is a safetensors file, but not one that neuralcodec wrote", offset=8)
+            if names != [TENSOR_NAME]:
+                raise CorruptError(f"{path}: expected the one tensor {TENSOR_NAME!r}, found {names[:3]}", offset=8)
+            piece = file.get_slice(TENSOR_NAME)
+            if piece.get_dtype() != "U8" or len(piece.get_shape()) != 1:
+                raise CorruptError(f"{path}: the stream must be a U8 tensor of one dimension", offset=8)
+            return metadata, int(piece.get_shape()[0])
+    except SafetensorError as error:
+        # The library tells causes apart by text only; a file that lost its end is the one that users meet.
+        if "incomplete" in str(error).lower() or "not entirely covered" in str(error).lower():
+            raise TruncatedError(f"{path} does not end where its header says: {error}", offset=8) from error
+        raise CorruptError(f"{path} is not a valid safetensors file: {error}", offset=8) from error
+
+
+def _check_metadata(path: Path, metadata: dict[str, str]) -> dict[str, str]:
+    mark = metadata.pop(METADATA_KEY)
+    version = mark.split(" ")[0]
+    if not version.isdecimal():
+        raise CorruptError(f"{path}: metadata key {METADATA_KEY!r} says {mark!r}, not a version", offset=8)
+    if int(version) > 1:
+        raise UnsupportedError(
+            f"{path} was written in version {version} of the format; this release reads version 1: upgrade neuralcodec", offset=8
+        )
+    if mark != metadata_mark(int(version), metadata):
+        raise ChecksumError(f"{path}: the metadata were changed after they were written", offset=8)
+    return metadata

@@ -1,0 +1,132 @@
+"""Writes files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from neuralcodec.errors import SourceError
+from neuralcodec.tensor import Tensor, TensorSpec
+
+METADATA_KEY = "neuralcodec"
+TENSOR_NAME = "neuralcodec"
+
+
+def metadata_mark(version: int, metadata: Mapping[str, str]) -> str:
+    """What the key ``neuralcodec`` of the metadata says: stream version and checksum of the other keys."""
+    text = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"))
+    return f"{version} {zlib.crc32(text.encode('ascii')):08x}"
+
+
+def safetensors_header(stream_size: int, version: int, metadata: Mapping[str, str]) -> bytes:
+    """Length and JSON text at the start of the file, padded so that the stream starts at a multiple of 8.
+
+    The safetensors library writes a file from tensors in memory; a stream of many gigabytes is never in memory whole,
+    so these few bytes are written here.
+    """
+    head = {
+        "__metadata__": {METADATA_KEY: metadata_mark(version, metadata), **dict(sorted(metadata.items()))},
+        TENSOR_NAME: {"dtype": "U8", "shape": [stream_size], "data_offsets": [0, stream_size]},
+    }
+    return _with_length(head)
+
+
+def file_size(stream_size: int, version: int, metadata: Mapping[str, str]) -> int:
+    """Bytes of the file with a stream of ``stream_size`` bytes."""
+    return len(safetensors_header(stream_size, version, metadata)) + stream_size
+
+
+def save_stream(
+    path: Path, pieces: Iterable[bytes], stream_size: int, version: int, metadata: Mapping[str, str]
+) -> None:
+    """Writes a stream as a safetensors file.
+
+    Raises:
+        OSError: the file cannot be written; a file of that name from before is then untouched.
+    """
+    with replace_file(path) as file:
+        file.write(safetensors_header(stream_size, version, metadata))
+        for piece in pieces:
+            file.write(piece)
+
+
+def save_tensors(
+    path: Path, specs: Mapping[str, TensorSpec], read: Callable[[str], Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Writes plain tensors as a safetensors file, one at a time.
+
+    Args:
+        path: the file.
+        specs: the tensors by name.
+        read: gives a tensor by name; called once for each.
+        metadata: text for ``__metadata__``.
+
+    Raises:
+        OSError: the file cannot be written; a file of that name from before is then untouched.
+        SourceError: a tensor has the one name that safetensors keeps for itself.
+    """
+    if "__metadata__" in specs:
+        raise SourceError("safetensors files cannot hold a tensor of this name", tensor="__metadata__")
+    # Wide elements first keeps every tensor aligned to its element, as the safetensors library does.
+    order = sorted(specs, key=lambda name: (-specs[name].dtype.itemsize, name.encode()))
+    head: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    offset = 0
+    for name in order:
+        spec = specs[name]
+        ends = [offset, offset + spec.nbytes]
+        head[name] = {"dtype": spec.dtype.safetensors, "shape": list(spec.shape), "data_offsets": ends}
+        offset += spec.nbytes
+    with replace_file(path) as file:
+        file.write(_with_length(head))
+        for name in order:
+            file.write(read(name).data)
+
+
+def _with_length(head: Mapping[str, object]) -> bytes:
+    text = json.dumps(head, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of ``path`` only when all of it is on the disk.
+
+    It is written beside its final place under a temporary name, synced, then renamed. After an exception or a kill the
+    old file is whole; the temporary one is removed if the process still can.
+    """
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory")
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; give it the mode that open() would have, or that the old file has.
+        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    with contextlib.suppress(OSError):  # some file systems cannot sync a directory
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,92 @@
+"""Writes a compressed model for firmware: a C source with the stream as an array and a header, or a bare .bin."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from neuralcodec.container import replace_file
+from neuralcodec.errors import PlanError
+from neuralcodec.model import CompressedModel
+from neuralcodec.stream.writer import Entry
+
+BYTES_A_LINE = 20
+
+
+def export_c(
+    cm: CompressedModel, path: str | os.PathLike[str], name: str | None = None, names: bool = False
+) -> tuple[Path, ...]:
+    """Writes the stream of a compressed model for a firmware build.
+
+    Args:
+        cm: the compressed model.
+        path: ``something.c`` or ``something.h`` writes the pair of both; any other ending (``.bin``) writes the bytes as they are.
+        name: prefix of the C symbols; default from the file's name.
+        names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the index
+            macros of the header, which costs no flash.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        PlanError: ``name`` is not a C identifier.
+        OSError: a file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".c", ".h"):
+        with replace_file(path) as file:
+            for piece in cm.chunks(names):
+                file.write(piece)
+        return (path,)
+    symbol = _identifier(path.stem) if name is None else name
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", symbol) or keyword.iskeyword(symbol):
+        raise PlanError(f"name={name!r} is not a C identifier")
+    source, header = path.with_suffix(".c"), path.with_suffix(".h")
+    size = cm.to_bytes(names).__len__()
+    with replace_file(header) as file:
+        file.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size))
+    with replace_file(source) as file:
+        file.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
+    return source, header
+
+
+def _header_lines(entries: Iterable[Entry], symbol: str, size: int) -> Iterator[str]:
+    guard = f"{symbol.upper()}_H"
+    yield f"/* {symbol}: a neuralcodec model stream for ncd_model_open() of ncd.h. Generated; do not edit. */\n"
+    yield f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
+    yield f"#define {symbol.upper()}_SIZE {size}u\n\n"
+    yield "/* Indices for ncd_tensor_open(). */\n"
+    taken: set[str] = set()
+    for index, entry in enumerate(entries):
+        macro = f"{symbol}_{_identifier(entry.spec.name)}".upper()
+        while macro in taken:  # "a.b" and "a_b" give the same identifier
+            macro += f"_{index}"
+        taken.add(macro)
+        shape = "x".join(map(str, entry.spec.shape)) or "scalar"
+        # A tensor's name may hold anything, also the end of a comment.
+        named = entry.spec.name.encode("unicode_escape").decode("ascii").replace("*/", "* /").replace("/*", "/ *")
+        yield f"#define {macro} {index}u /* {named}: {entry.spec.dtype.name} {shape} */\n"
+    yield '\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
+    yield f"extern const uint8_t {symbol}[{symbol.upper()}_SIZE];\n"
+    yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n"
+
+
+def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator[str]:
+    yield f'/* Generated; do not edit. */\n#include "{header}"\n\n'
+    yield f"const uint8_t {symbol}[{symbol.upper()}_SIZE] = {{\n"
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        whole = len(rest) // BYTES_A_LINE * BYTES_A_LINE
+        for start in range(0, whole, BYTES_A_LINE):
+            yield "    " + ",".join(map(str, rest[start : start + BYTES_A_LINE])) + ",\n"
+        rest = rest[whole:]
+    yield "    " + ",".join(map(str, rest)) + "\n};\n"
+
+
+def _identifier(text: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    return plain if plain and not plain[0].isdigit() else f"t_{plain}".rstrip("_")

@@ -1,0 +1,54 @@
+"""What a lossy codec lost: signal and error energy, largest error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neuralcodec import _native
+from neuralcodec.tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Distortion of one tensor or of many.
+
+    Attributes:
+        energy: Σ w².
+        squared: Σ (w − ŵ)².
+        largest: max |w − ŵ|.
+        lossless: nothing was lost, and the other figures were not taken.
+    """
+
+    energy: float = 0.0
+    squared: float = 0.0
+    largest: float = 0.0
+    lossless: bool = False
+
+    @property
+    def snr_db(self) -> float:
+        """Signal-to-noise ratio in dB, 10·log10(Σw² / Σ(w − ŵ)²); infinite where nothing was lost."""
+        if self.squared == 0:
+            return math.inf
+        return 10 * math.log10(self.energy / self.squared) if self.energy else -math.inf
+
+    @property
+    def relative(self) -> float:
+        """Relative error, √(Σ(w − ŵ)² / Σw²)."""
+        if self.squared == 0:
+            return 0.0
+        return math.sqrt(self.squared / self.energy) if self.energy else math.inf
+
+    def __add__(self, other: Errors) -> Errors:
+        return Errors(
+            self.energy + other.energy,
+            self.squared + other.squared,
+            max(self.largest, other.largest),
+            self.lossless and other.lossless,
+        )
+
+
+def measure_errors(original: Tensor, decoded: Tensor) -> Errors:
+    """Compares two tensors of one shape and dtype, as float32 with double accumulators."""
+    energy, squared, largest = _native.error_stats(original.float32(), decoded.float32())
+    return Errors(energy, squared, largest)

@@ -1,0 +1,228 @@
+"""A compressed model: payloads in memory, in a temporary file or in a file on disk, decoded when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from neuralcodec.container import file_size
+from neuralcodec.errors import NeuralCodecError
+from neuralcodec.stream.reader import StreamReader
+from neuralcodec.stream.writer import VERSION, Entry
+from neuralcodec.tensor import Tensor
+
+if TYPE_CHECKING:
+    from neuralcodec.report import Report
+
+
+class LoadedKeys(NamedTuple):
+    """What :meth:`CompressedModel.load_into` could not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class CompressedModel:
+    """An encoded model. Made by :func:`neuralcodec.encode` and :func:`neuralcodec.load`.
+
+    It is read-only and safe to use from several threads. Payloads are checked (crc32) whenever they are read.
+    """
+
+    def __init__(self, reader: StreamReader, entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
+        """Not for users.
+
+        Args:
+            reader: the opened stream.
+            entries: its tensors by name; with measured errors if it was encoded in this process.
+            metadata: text kept from the safetensors file that was encoded.
+        """
+        self._reader = reader
+        self._entries = dict(entries)
+        self.metadata = dict(metadata)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __repr__(self) -> str:
+        weights = sum(e.spec.size for e in self._entries.values() if e.tied_to is None)
+        return f"<CompressedModel: {len(self)} tensors, {weights:,} weights, {self.nbytes:,} bytes>"
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The tensors in the order of the stream: spec, codec, payload size, ties."""
+        return tuple(self._entries.values())
+
+    def entry(self, name: str) -> Entry:
+        """What is known of one tensor.
+
+        Raises:
+            KeyError: no tensor of this name.
+        """
+        if name not in self._entries:
+            raise KeyError(f"no tensor named {name!r}; there are {_some(list(self._entries))}")
+        return self._entries[name]
+
+    def with_entries(self, entries: Mapping[str, Entry]) -> CompressedModel:
+        """The same stream with other notes on its tensors (measured errors)."""
+        return CompressedModel(self._reader, entries, self.metadata)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of tables that several tensors share."""
+        return sum(len(shared.data) for shared in self._reader.shared)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole file that :func:`neuralcodec.save` writes, its header counted."""
+        return file_size(self._reader.size, VERSION, self.metadata)
+
+    def decode(self, name: str) -> torch.Tensor:
+        """Decodes one tensor.
+
+        Returns:
+            A new tensor of the original shape and dtype.
+
+        Raises:
+            KeyError: no tensor of this name.
+            BitstreamError: the payload is damaged or cannot be decoded here.
+        """
+        return self.decode_elements(name).torch()
+
+    def decode_elements(self, name: str) -> Tensor:
+        """As :meth:`decode`, but as spec and element bytes."""
+        return self._reader.decode(self._stored(name))
+
+    def is_lossless(self, name: str) -> bool:
+        """Whether the tensor's payload is coded losslessly."""
+        return self._reader.is_lossless(self._stored(name))
+
+    def tiles(self, name: str) -> int:
+        """Number of tiles of a tensor."""
+        return self._reader.tiles(self._stored(name))
+
+    def decode_tile(self, name: str, i: int) -> torch.Tensor:
+        """Decodes one tile.
+
+        Args:
+            name: the tensor.
+            i: the tile, from 0 to ``tiles(name) - 1``.
+
+        Returns:
+            The tile's weights, shape ``[tile rows, tile columns]`` of the matrix ``[rows, columns]`` (output channels by fan-in),
+            in the tensor's dtype. Tiles follow each other in the order of the tensor's elements.
+
+        Raises:
+            KeyError: no tensor of this name.
+            IndexError: no such tile.
+            BitstreamError: the payload is damaged or cannot be decoded here.
+        """
+        entry = self._stored(name)
+        count = self._reader.tiles(entry)
+        if not -count <= i < count:
+            raise IndexError(f"tensor {name!r} has {count} tiles; there is no tile {i}")
+        return self._reader.decode_tile(entry, i % count)
+
+    def levels(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The quantized levels of a lossily coded tensor, as firmware gets them.
+
+        Returns:
+            Levels, int8, of the tensor's shape; scale of each row, float32, shape ``[rows]``. Weights are levels times scale.
+
+        Raises:
+            NeuralCodecError: the tensor is not stored as levels.
+        """
+        return self._reader.levels(self._stored(name))
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Decodes everything: name to tensor, original shapes and dtypes. Tied names share one tensor."""
+        decoded: dict[str, torch.Tensor] = {}
+        for name, entry in self._entries.items():
+            first = entry.tied_to or name
+            if first not in decoded:
+                decoded[first] = self.decode(first)
+            decoded[name] = decoded[first]
+        return {name: decoded[name] for name in self._entries}
+
+    def load_into(self, model: torch.nn.Module, strict: bool = True) -> LoadedKeys:
+        """Copies the decoded weights into a module, tensor by tensor; its ties, devices and dtypes stay.
+
+        Args:
+            model: the module.
+            strict: names and shapes must match exactly. Otherwise what matches is copied.
+
+        Returns:
+            Names that the module has and we do not, and the other way round.
+
+        Raises:
+            NeuralCodecError: names or shapes differ and ``strict`` is set; nothing was changed then.
+        """
+        into = model.state_dict()
+        missing = [name for name in into if name not in self._entries]
+        unexpected = [name for name in self._entries if name not in into]
+        unlike = [n for n, e in self._entries.items() if n in into and tuple(into[n].shape) != e.spec.shape]
+        if strict and (missing or unexpected or unlike):
+            said = [f"{what}: {_some(names)}" for what, names in (
+                ("missing from the compressed model", missing),
+                ("not in the module", unexpected),
+                ("other shape", unlike),
+            ) if names]  # fmt: skip
+            raise NeuralCodecError(f"the module does not match; {'; '.join(said)}")
+        done: set[object] = set()
+        with torch.no_grad():
+            for name, entry in self._entries.items():
+                if name not in into or name in unlike:
+                    continue
+                place = (into[name].device, into[name].data_ptr(), entry.tied_to or name)
+                if place not in done:  # a tied tensor is decoded once
+                    into[name].copy_(self.decode(name))
+                    done.add(place)
+        return LoadedKeys(missing, unexpected)
+
+    def verify(self) -> None:
+        """Reads and decodes everything.
+
+        Raises:
+            BitstreamError: the first tensor that is damaged.
+        """
+        for name, entry in self._entries.items():
+            if entry.tied_to is None:
+                self.decode(name)
+
+    def report(self) -> Report:
+        """What each tensor became; errors are known in the process that encoded it."""
+        from neuralcodec.report import make_report  # noqa: PLC0415 (rich is not needed to decode)
+
+        return make_report(self)
+
+    def to_bytes(self, names: bool = True) -> bytes:
+        """The model stream, as firmware takes it.
+
+        Args:
+            names: False leaves out the tensors' names, for flash; tensors are then known by their place in :attr:`entries`.
+        """
+        return b"".join(self.chunks(names))
+
+    def chunks(self, names: bool = True) -> Iterator[bytes]:
+        """The bytes of :meth:`to_bytes`, piece by piece."""
+        return self._reader.chunks(names)
+
+    @property
+    def stream_size(self) -> int:
+        """Bytes of :meth:`to_bytes`."""
+        return self._reader.size
+
+    def _stored(self, name: str) -> Entry:
+        entry = self.entry(name)
+        return self._entries[entry.tied_to] if entry.tied_to else entry
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

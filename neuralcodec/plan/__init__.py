@@ -1,0 +1,1 @@
+"""Decides which codec takes which tensor, with which step, and runs the encoding."""

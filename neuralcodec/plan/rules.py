@@ -1,0 +1,73 @@
+"""Which codec takes which tensor, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from neuralcodec.codec import Codec
+from neuralcodec.errors import PlanError
+from neuralcodec.registry import make_codec
+from neuralcodec.source import Source
+from neuralcodec.tensor import TensorSpec
+
+MIN_WEIGHTS = 256
+"""Smaller tensors are kept exact: quantizing them saves next to nothing and may cost accuracy."""
+
+Pattern = str | Sequence[str] | Callable[[str], bool] | None
+"""Names to choose: a shell pattern such as ``"encoder.*"``, several of them, or a function of the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The codec of a tensor, and in a few words why it is that one."""
+
+    codec: Codec
+    reason: str
+
+
+def assign(source: Source, codec: Codec, include: Pattern, exclude: Pattern) -> dict[str, Assignment]:
+    """Gives each tensor of the source its codec.
+
+    A lossy codec takes the float tensors with two dimensions and ``MIN_WEIGHTS`` weights or more that ``include`` and
+    ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller. A lossless codec takes all
+    that is chosen.
+
+    Raises:
+        PlanError: a pattern matches no tensor at all, so it is probably misspelled.
+    """
+    names = [*source.specs, *source.ties]
+    included = _matcher(include, names, "include") if include is not None else lambda name: True
+    excluded = _matcher(exclude, names, "exclude") if exclude is not None else lambda name: False
+    exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
+    plan: dict[str, Assignment] = {}
+    for name, spec in source.specs.items():
+        # A tied tensor is chosen if any of its names is.
+        also = [name, *(other for other, first in source.ties.items() if first == name)]
+        chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
+        reason = _why_exact(spec, codec) if chosen else "not chosen"
+        plan[name] = Assignment(exact, f"exact: {reason}") if reason else Assignment(codec, "chosen")
+    return plan
+
+
+def _why_exact(spec: TensorSpec, codec: Codec) -> str:
+    if not codec.lossy:
+        return ""
+    if not spec.dtype.is_float:
+        return "not a float tensor"
+    if len(spec.shape) < 2:
+        return "fewer than 2 dimensions"
+    if spec.size < MIN_WEIGHTS:
+        return f"fewer than {MIN_WEIGHTS} weights"
+    return ""
+
+
+def _matcher(pattern: Pattern, names: list[str], what: str) -> Callable[[str], bool]:
+    if callable(pattern):
+        return pattern
+    patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
+    for p in patterns:
+        if not any(fnmatchcase(name, p) for name in names):
+            raise PlanError(f"{what}: no tensor matches {p!r}; names look like {names[0]!r}" if names else f"{what}: the model is empty")
+    return lambda name: any(fnmatchcase(name, p) for p in patterns)

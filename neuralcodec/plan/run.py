@@ -1,0 +1,162 @@
+"""Encodes the tensors of a source, one after the other or on an executor, and keeps the payloads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from neuralcodec.codec import Codec, Shares, SharedObject, Sharing
+from neuralcodec.errors import NeuralCodecError, SourceError
+from neuralcodec.measure import Errors, measure_errors
+from neuralcodec.plan.rules import Assignment
+from neuralcodec.registry import make_codec
+from neuralcodec.source import Source
+from neuralcodec.stream.store import PayloadStore
+from neuralcodec.stream.writer import Entry, Stream
+from neuralcodec.tensor import Tensor
+
+OnNonfinite = Literal["error", "raw"]
+Progress = Callable[[str, int, int], None]
+"""Called with a tensor's name, the weights done so far and those of the whole model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One tensor, encoded and checked."""
+
+    codec: Codec
+    payload: bytes
+    reason: str
+    errors: Errors
+
+
+def encode_tensor(
+    tensor: Tensor, assignment: Assignment, hint: object, shared: tuple[SharedObject, ...], on_nonfinite: OnNonfinite
+) -> Encoded:
+    """Encodes a tensor, decodes it again and measures what was lost.
+
+    Raises:
+        SourceError: NaN or Inf in a tensor that a lossy codec should take, and ``on_nonfinite`` is "error".
+        NeuralCodecError: a lossless codec did not give back what it was given (a defect of the codec).
+    """
+    codec, reason = assignment.codec, assignment.reason
+    spec = tensor.spec
+    if codec.lossy:
+        bad = int(np.count_nonzero(~np.isfinite(tensor.float32())))
+        if bad and on_nonfinite == "error":
+            raise SourceError(
+                f"{bad} of {spec.size} weights are NaN, Inf or beyond the range of float32, which levels cannot express; "
+                'on_nonfinite="raw" keeps such tensors exact, exclude= leaves this one out',
+                tensor=spec.name,
+            )
+        if bad:
+            return encode_tensor(tensor, Assignment(make_codec("raw", {}), "exact: NaN or Inf"), None, (), on_nonfinite)
+    if not spec.size:
+        return Encoded(make_codec("raw", {}), b"", "exact: empty", Errors(lossless=True))
+    if hint is not None and isinstance(codec, Sharing):
+        payload = codec.encode_shared(tensor, hint)
+    else:
+        payload = codec.encode(tensor)
+    if not codec.lossy and len(payload) >= spec.nbytes:
+        codec, payload = make_codec("raw", {}), tensor.data.tobytes()
+        reason = f"{reason}; does not shrink" if reason.startswith("exact") else "exact: does not shrink"
+    decoded = codec.decode(payload, spec, shared)
+    if decoded.spec != spec or decoded.data.nbytes != spec.nbytes:
+        raise NeuralCodecError(f"codec {codec.name!r} gave back a tensor of another shape or dtype", tensor=spec.name)
+    if not codec.lossy:
+        if not np.array_equal(decoded.data, tensor.data):
+            raise NeuralCodecError(f"lossless codec {codec.name!r} gave back other bytes than it was given", tensor=spec.name)
+        return Encoded(codec, payload, reason, Errors(lossless=True))
+    return Encoded(codec, payload, reason, measure_errors(tensor, decoded))
+
+
+def encode_source(
+    source: Source,
+    plan: Mapping[str, Assignment],
+    executor: Executor | None = None,
+    on_nonfinite: OnNonfinite = "error",
+    progress: Progress | None = None,
+) -> Stream:
+    """Encodes all tensors of a source.
+
+    At most a few tensors are in memory at a time: one without an executor, and with one as many as it keeps busy.
+    The result does not depend on the executor.
+    """
+    shares = _share(source, plan)
+    store = PayloadStore()
+    entries: dict[str, Entry] = {}
+    total = sum(spec.size for spec in source.specs.values())
+    done = 0
+    for name, encoded in _encode_all(source, plan, shares, executor, on_nonfinite):
+        spec = source.specs[name]
+        entries[name] = Entry(
+            spec,
+            number=encoded.codec.number,
+            codec=encoded.codec.name,
+            place=store.add(encoded.payload),
+            reason=encoded.reason,
+            errors=encoded.errors,
+        )
+        done += spec.size
+        if progress is not None:
+            progress(name, done, total)
+    for name, first in source.ties.items():
+        entries[name] = replace(entries[first], spec=replace(entries[first].spec, name=name), tied_to=first)
+    return Stream(entries, shares.objects, store)
+
+
+def _encode_all(
+    source: Source,
+    plan: Mapping[str, Assignment],
+    shares: Shares,
+    executor: Executor | None,
+    on_nonfinite: OnNonfinite,
+) -> Iterator[tuple[str, Encoded]]:
+    def arguments(name: str) -> tuple[Tensor, Assignment, object, tuple[SharedObject, ...], OnNonfinite]:
+        return source.read(name), plan[name], shares.hints.get(name), shares.objects, on_nonfinite
+
+    if executor is None:
+        for name in source.specs:
+            yield name, encode_tensor(*arguments(name))
+        return
+    # A window keeps the workers busy without reading the whole model ahead of them.
+    window = 2 * int(getattr(executor, "_max_workers", 4))
+    waiting: deque[tuple[str, Future[Encoded]]] = deque()
+    try:
+        for name in source.specs:
+            waiting.append((name, executor.submit(encode_tensor, *arguments(name))))
+            if len(waiting) >= window:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _share(source: Source, plan: Mapping[str, Assignment]) -> Shares:
+    """Lets each codec that can decide what its tensors share."""
+    groups: dict[Codec, list[str]] = {}
+    for name, assignment in plan.items():
+        if isinstance(assignment.codec, Sharing) and source.specs[name].size:
+            groups.setdefault(assignment.codec, []).append(name)
+    objects: list[SharedObject] = []
+    hints: dict[str, object] = {}
+    for codec, names in groups.items():
+        assert isinstance(codec, Sharing)
+        surveys: dict[str, object] = {}
+        for name in names:
+            survey = codec.survey(source.read(name))
+            if survey is not None:
+                surveys[name] = survey
+        shares = codec.share(surveys, len(objects))
+        objects.extend(shares.objects)
+        hints.update(shares.hints)
+    return Shares(tuple(objects), hints)

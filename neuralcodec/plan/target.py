@@ -1,0 +1,61 @@
+"""What the user wants of the whole file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+TOLERANCE = 0.02
+"""A target is met within this fraction, or PlanError says what can be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of three wishes for the whole model; a lossy codec meets it within 2 %.
+
+    Attributes:
+        bits_per_weight: size of the whole file in bits, over the number of weights, biases and all counted.
+        snr_db: signal-to-noise ratio in dB over all lossily coded tensors, 10·log10(Σw² / Σ(w − ŵ)²).
+        max_bytes: bytes that the whole file must not exceed.
+
+    Raises:
+        ValueError: not exactly one is given, or it is not a positive number.
+    """
+
+    bits_per_weight: float | None = None
+    snr_db: float | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        given = {k: v for k in ("bits_per_weight", "snr_db", "max_bytes") if (v := getattr(self, k)) is not None}
+        if len(given) != 1:
+            raise ValueError("a Target takes exactly one of bits_per_weight, snr_db and max_bytes")
+        ((name, value),) = given.items()
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+            raise ValueError(f"Target({name}={value!r}): must be a positive number")
+
+    @property
+    def wants_snr(self) -> bool:
+        """Whether quality is given and size follows; else the other way round."""
+        return self.snr_db is not None
+
+    def goal(self, weights: int) -> float:
+        """The wish as a number: dB, or bytes of a file with ``weights`` weights."""
+        if self.snr_db is not None:
+            return self.snr_db
+        if self.max_bytes is not None:
+            return float(self.max_bytes)
+        assert self.bits_per_weight is not None
+        return self.bits_per_weight * weights / 8
+
+    def describe(self, value: float, weights: int) -> str:
+        """A goal or a result in the words of the wish."""
+        if self.wants_snr:
+            return f"{value:.2f} dB"
+        if self.max_bytes is not None:
+            return f"{value:.0f} bytes"
+        return f"{value * 8 / max(weights, 1):.3f} bits/weight"
+
+    def in_unit(self, value: float, weights: int) -> float:
+        """A goal or a result (dB or bytes) in the unit of the wish."""
+        return value * 8 / max(weights, 1) if self.bits_per_weight is not None else value

@@ -1,0 +1,153 @@
+"""Codecs by name. A third party adds one with :func:`register` or with an entry point in the group ``neuralcodec.codecs``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from neuralcodec.codec import NAMED, Codec
+from neuralcodec.errors import PlanError, RegistryError
+
+ENTRY_POINT_GROUP = "neuralcodec.codecs"
+
+_registered: dict[str, type[Any]] = {}
+
+
+def register(codec: type[Any]) -> type[Any]:
+    """Makes a codec known under its ``name``; usable as a class decorator.
+
+    Args:
+        codec: a frozen dataclass that follows :class:`neuralcodec.codec.Codec`.
+
+    Returns:
+        The class itself.
+
+    Raises:
+        RegistryError: the class lacks something, or its name or number is taken by another one.
+    """
+    _check(codec)
+    for other in (*_registered.values(), *_built_in()):
+        if other is codec:
+            return codec
+        if other.name == codec.name:
+            raise RegistryError(f"a codec named {codec.name!r} exists already: {other.__module__}.{other.__qualname__}")
+        if codec.number != NAMED and other.number == codec.number:
+            raise RegistryError(f"codec number {codec.number} belongs to {other.name!r}")
+    if codec.number != NAMED:
+        raise RegistryError(f"codec {codec.name!r}: numbers are given in docs/format.md; use {NAMED} for a codec of your own")
+    _registered[codec.name] = codec
+    return codec
+
+
+def codec_names() -> list[str]:
+    """Names of all codecs that can be used here, sorted."""
+    return sorted({*_registered, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def codec_class(name: str) -> type[Any]:
+    """The class of a codec.
+
+    Raises:
+        RegistryError: there is no codec of this name (the nearest one is suggested), or it cannot be loaded.
+    """
+    if name in _registered:
+        return _registered[name]
+    loaded = _from_entry_point(name)
+    if loaded is None:
+        raise RegistryError(f"unknown codec {name!r}{_nearest(name, codec_names())}")
+    return loaded
+
+
+@functools.cache
+def _from_entry_point(name: str) -> type[Any] | None:
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        try:
+            loaded: type[Any] = point.load()
+        except Exception as error:
+            raise RegistryError(f"codec {name!r} cannot be loaded from {point.value}: {error}") from error
+        _check(loaded)
+        if loaded.name != name:
+            raise RegistryError(f"entry point {name!r} gives a codec named {loaded.name!r}")
+        return loaded
+    return None
+
+
+def codec_by_number(number: int) -> type[Any] | None:
+    """The built-in codec of a number in the stream, if it is here."""
+    return next((codec for codec in _built_in() if codec.number == number), None)
+
+
+def make_codec(codec: str | Codec, options: dict[str, object]) -> Codec:
+    """A codec with its options set.
+
+    Raises:
+        RegistryError: unknown codec.
+        PlanError: unknown option (the nearest one is suggested), or a value outside its range.
+    """
+    if not isinstance(codec, str):
+        if not isinstance(codec, Codec):
+            raise RegistryError(f"a codec is a name or an object that follows neuralcodec.codec.Codec, not {codec!r}")
+        if options:
+            raise PlanError(f"options {sorted(options)} were given beside a codec that is set up already")
+        return codec
+    cls = codec_class(codec)
+    known = option_names(cls)
+    for option in options:
+        if option not in known:
+            raise PlanError(f"codec {codec!r} has no option {option!r}{_nearest(option, known)}")
+    try:
+        made: Codec = cls(**options)
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"codec {codec!r}: {error}") from error
+    return made
+
+
+def describe_codecs() -> list[dict[str, object]]:
+    """Every codec: its name, a line on what it does, its number in the stream, its options with their defaults."""
+    described: list[dict[str, object]] = []
+    for name in codec_names():
+        cls = codec_class(name)
+        fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        described.append(
+            {
+                "name": name,
+                "summary": (cls.__doc__ or "").strip().split("\n")[0],
+                "number": cls.number,
+                "options": [f"{f.name}: {f.type} = {f.default!r}" for f in fields if f.init],
+            }
+        )
+    return described
+
+
+def option_names(cls: type[Any]) -> list[str]:
+    """Names of a codec's options."""
+    return [f.name for f in dataclasses.fields(cls) if f.init] if dataclasses.is_dataclass(cls) else []
+
+
+@functools.cache
+def _built_in() -> tuple[type[Any], ...]:
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    return tuple(codec_class(point.name) for point in points if point.value.startswith("neuralcodec."))
+
+
+def _check(codec: type[Any]) -> None:
+    needed: tuple[tuple[str, Callable[[object], bool], str], ...] = (
+        ("name", lambda v: isinstance(v, str) and v.isascii() and 0 < len(v) < 256, "a short ASCII string"),
+        ("number", lambda v: isinstance(v, int) and 0 < v <= NAMED, f"an integer from 1 to {NAMED}"),
+        ("encode", callable, "a method"),
+        ("decode", callable, "a method"),
+        ("lossy", lambda v: v is not None, "a property"),
+    )
+    for attribute, good, wanted in needed:
+        if not good(getattr(codec, attribute, None)):
+            raise RegistryError(f"{codec!r} is not a codec: its {attribute!r} must be {wanted}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known) or 'none'}"

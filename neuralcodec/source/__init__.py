@@ -1,0 +1,42 @@
+"""Where weights come from: a module, a mapping of names to tensors, or a safetensors file.
+
+A source lists what there is without reading it, and reads one tensor at a time, so that encoding a checkpoint needs
+memory for its largest tensor only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from neuralcodec.errors import SourceError
+from neuralcodec.source.base import Source
+from neuralcodec.source.file import open_file
+from neuralcodec.source.mapping import open_mapping
+
+__all__ = ["Source", "open_source"]
+
+
+def open_source(model: torch.nn.Module | Mapping[str, object] | str | os.PathLike[str]) -> Source:
+    """Looks at a model without reading its weights.
+
+    Args:
+        model: a module (its ``state_dict()`` is what counts), a mapping of names to torch tensors or
+            numpy arrays, or the path of a ``.safetensors`` file.
+
+    Raises:
+        SourceError: it is none of these, or holds something that is not a dense tensor of a known dtype.
+    """
+    if isinstance(model, torch.nn.Module):
+        return open_mapping(model.state_dict())
+    if isinstance(model, Mapping):
+        return open_mapping(model)
+    if isinstance(model, (str, os.PathLike)):
+        return open_file(Path(model))
+    raise SourceError(
+        f"cannot encode a {type(model).__name__}: give a torch.nn.Module, a mapping of names to tensors, "
+        "or the path of a .safetensors file"
+    )

@@ -1,0 +1,73 @@
+"""A safetensors file, read tensor by tensor with the safetensors library."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from neuralcodec.container import METADATA_KEY
+from neuralcodec.dtypes import BY_SAFETENSORS
+from neuralcodec.errors import SourceError
+from neuralcodec.source.base import Source, by_bytes, check_spec
+from neuralcodec.source.mapping import element_bytes
+from neuralcodec.tensor import Tensor, TensorSpec
+
+# The library maps the file; what was read stays in our resident memory until the map is dropped.
+REOPEN_AFTER_BYTES = 64 << 20
+
+
+def open_file(path: Path) -> Source:
+    """A source over the tensors of a safetensors file.
+
+    Raises:
+        SourceError: there is no such file, it is not a safetensors file, it is damaged, it was encoded
+            already, or a dtype has no place in the format.
+    """
+    reader = _Reader(path)
+    metadata: dict[str, str] = dict(reader.handle.metadata() or {})
+    if METADATA_KEY in metadata:
+        raise SourceError(f"{path} was encoded by neuralcodec already; decode it first")
+    specs: dict[str, TensorSpec] = {}
+    for name in sorted(reader.handle.keys(), key=by_bytes):
+        piece = reader.handle.get_slice(name)
+        dtype = BY_SAFETENSORS.get(piece.get_dtype())
+        if dtype is None:
+            raise SourceError(f"dtype {piece.get_dtype()} has no place in the format", tensor=name)
+        spec = TensorSpec(name, dtype, tuple(piece.get_shape()))
+        check_spec(spec)
+        specs[name] = spec
+    return Source(specs, {}, lambda name: reader.read(specs[name]), metadata)
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handle = _open(path)
+        self.unread = REOPEN_AFTER_BYTES
+        self.lock = threading.Lock()
+
+    def read(self, spec: TensorSpec) -> Tensor:
+        with self.lock:
+            if self.unread <= 0:
+                self.handle = _open(self.path)
+                self.unread = REOPEN_AFTER_BYTES
+            self.unread -= spec.nbytes
+            try:
+                data = element_bytes(self.handle.get_tensor(spec.name))
+            except (SafetensorError, OSError) as error:
+                raise SourceError(f"{self.path}: cannot be read: {error}", tensor=spec.name) from error
+        return Tensor(spec, data)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt", device="cpu")
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file") from None
+    except SafetensorError as error:
+        raise SourceError(f"{path} is not a safetensors file, or is damaged: {error}") from error
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error}") from error
