@@ -105,7 +105,7 @@ def load(path: str | os.PathLike[str], lazy: bool = True) -> CompressedModel:
     else:
         held = file.read(0, file.size)
         reader = StreamReader(lambda offset, size: held[offset : offset + size], len(held), at=file.start)
-    if reader.version_and_names != (VERSION, True):
+    if not reader.has_names:
         raise CorruptError("the stream in the file has no names", offset=file.start)
     cm = CompressedModel(reader, {entry.spec.name: entry for entry in reader.entries}, file.metadata)
     if not lazy:

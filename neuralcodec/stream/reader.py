@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from neuralcodec import _native
-from neuralcodec.codec import NAMED, SharedObject
+from neuralcodec.codec import NAMED, Codec, SharedObject
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import (
     BitstreamError,
@@ -16,10 +18,178 @@ from neuralcodec.errors import (
     CorruptError,
     NeuralCodecError,
     RegistryError,
-    TruncatedError,
     UnsupportedError,
 )
-from neuralcodec.registry import codec_by_number, codec_class
+from neuralcodec.registry import codec_by_number, make_codec
 from neuralcodec.stream.store import Place
-from neuralcodec.stream.writer import FIXED, MAGIC, TIED, VERSION, Entry, Stream, header
-from neuralcodec.tensor import Tensor, TensorSpec, from_float32
+from neuralcodec.stream.writer import Entry, Stream, header
+from neuralcodec.tensor import Tensor, TensorSpec
+
+COPY_BYTES = 16 << 20
+
+
+class StreamReader:
+    """A model stream whose payloads are read when they are asked for.
+
+    Attributes:
+        size: bytes of the stream.
+        has_names: whether the tensors have names; without them they are known by their index, as text.
+        entries: the tensors in the order of the directory; places count from the start of the stream.
+        shared: the objects that several payloads refer to.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int, at: int = 0) -> None:
+        """Reads and checks header, directory and shared objects.
+
+        Args:
+            read: gives so many bytes from an offset of the stream; thread-safe.
+            size: bytes of the stream.
+            at: offset of the stream in its file, for messages.
+
+        Raises:
+            TruncatedError, CorruptError, ChecksumError, UnsupportedError: what is wrong with the stream.
+        """
+        self._read = read
+        self._at = at
+        self.size = size
+        with _placed(at):
+            head = read(0, min(size, 16))
+            # The fixed part says how long the directory is, the directory how much follows it before the payloads.
+            while (wanted := min(size, _native.extent(_array(head)))) > len(head):
+                head = read(0, wanted)
+            self._model = _native.Model(_array(head), size)
+        self.has_names = self._model.has_names
+        self.shared = tuple(SharedObject(kind, data) for kind, data, _ in self._model.shared)
+        self._head = head[: self._model.payloads]
+        self._records = self._model.records
+        self.entries = self._make_entries()
+        self._index = {entry.spec.name: i for i, entry in enumerate(self.entries)}
+
+    @classmethod
+    def of(cls, stream: Stream) -> StreamReader:
+        """A reader of a stream that was just encoded and is not in a file yet."""
+        head = header(stream) + b"".join(shared.data for shared in stream.shared)
+
+        def read(offset: int, size: int) -> bytes:
+            front = head[offset : offset + size]
+            behind = size - len(front)
+            if not behind:
+                return front
+            # Payloads were stored in the order of the directory.
+            return front + stream.store.read(Place(offset + len(front) - len(head), behind, 0))
+
+        return cls(read, stream.size())
+
+    def decode(self, entry: Entry) -> Tensor:
+        """Decodes a whole tensor."""
+        with _placed(self._at, entry):
+            return self._decode_named(entry) if entry.number == NAMED else Tensor(entry.spec, self._open(entry).elements())
+
+    def tiles(self, entry: Entry) -> int:
+        """Number of tiles; a third party's payload counts as one."""
+        if entry.number == NAMED:
+            return 1 if entry.spec.size else 0
+        with _placed(self._at, entry):
+            return self._open(entry).tiles
+
+    def decode_tile(self, entry: Entry, i: int) -> torch.Tensor:
+        """Decodes one tile to a matrix."""
+        spec = entry.spec
+        if entry.number == NAMED:
+            return self.decode(entry).torch().reshape(spec.rows, spec.cols)
+        with _placed(self._at, entry):
+            opened = self._open(entry)
+            _, _, rows, cols = opened.place(i)
+            return Tensor(TensorSpec(spec.name, spec.dtype, (rows, cols)), opened.elements(i, i + 1)).torch()
+
+    def levels(self, entry: Entry) -> tuple[torch.Tensor, torch.Tensor]:
+        """Levels and the scale of each row."""
+        with _placed(self._at, entry):
+            opened = None if entry.number == NAMED else self._open(entry)
+            if opened is None or not opened.has_levels:
+                raise NeuralCodecError("the tensor is not stored as levels", tensor=entry.spec.name)
+            return torch.from_numpy(opened.levels()).reshape(entry.spec.shape), torch.from_numpy(opened.scales())
+
+    def is_lossless(self, entry: Entry) -> bool:
+        """Whether the payload holds the exact elements."""
+        with _placed(self._at, entry):
+            if entry.number == NAMED:
+                return not self._codec(entry).lossy
+            return not self._open(entry).has_levels
+
+    def chunks(self, names: bool = True) -> Iterator[bytes]:
+        """The bytes of the stream, piece by piece."""
+        if names:
+            yield self._head
+        else:
+            yield header(Stream({e.spec.name: e for e in self.entries}, self.shared), names=False)
+            yield from (shared.data for shared in self.shared)
+        for offset in range(len(self._head), self.size, COPY_BYTES):
+            yield self._read(offset, min(COPY_BYTES, self.size - offset))
+
+    def _open(self, entry: Entry) -> _native.Reader:
+        """Checks the payload's crc32 and opens it."""
+        payload = self._read(entry.place.offset, entry.place.size)
+        return self._model.open(self._index[entry.spec.name], _array(payload))
+
+    def _decode_named(self, entry: Entry) -> Tensor:
+        codec, place = self._codec(entry), entry.place
+        payload = self._read(place.offset, place.size)
+        if zlib.crc32(payload) != place.crc:
+            raise ChecksumError("crc32 of the payload is wrong: it was damaged after it was written")
+        try:
+            return codec.decode(payload, entry.spec, self.shared)
+        except NeuralCodecError:
+            raise
+        except Exception as error:
+            # A third party's decoder may stumble over a hostile payload in any way.
+            raise CorruptError(f"codec {entry.codec!r} failed: {type(error).__name__}: {error}") from error
+
+    def _codec(self, entry: Entry) -> Codec:
+        try:
+            return make_codec(entry.codec, {})
+        except RegistryError as error:
+            raise UnsupportedError(
+                f"it was encoded with {entry.codec!r}, and that codec is not here: {error.message}"
+            ) from error
+
+    def _make_entries(self) -> tuple[Entry, ...]:
+        names = [r.name if r.name is not None else str(r.index) for r in self._records]
+        entries = []
+        for record, name in zip(self._records, names, strict=True):
+            source = record if record.tied_to is None else self._records[record.tied_to]
+            entries.append(
+                Entry(
+                    TensorSpec(name, BY_NUMBER[source.dtype], source.shape),
+                    number=source.codec,
+                    codec=_codec_name(source),
+                    place=Place(source.payload_offset, source.payload_size, source.payload_crc),
+                    tied_to=None if record.tied_to is None else names[record.tied_to],
+                )
+            )
+        return tuple(entries)
+
+
+@contextlib.contextmanager
+def _placed(at: int, entry: Entry | None = None) -> Iterator[None]:
+    """Adds to errors what the decoder could not know: the tensor's name and the place in the file. Not to be nested."""
+    try:
+        yield
+    except BitstreamError as error:
+        if entry is not None:
+            error.tensor = entry.spec.name if error.tensor is None else error.tensor
+            error.offset = entry.place.offset if error.offset is None else error.offset
+        if error.offset is not None:
+            error.offset += at
+        raise
+
+
+def _codec_name(record: _native.Record) -> str:
+    if record.codec == NAMED:
+        return (record.codec_name or b"").decode("ascii")
+    known = codec_by_number(record.codec)
+    return known.name if known is not None else f"codec {record.codec}"
+
+
+def _array(data: bytes) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return np.frombuffer(data, np.uint8)

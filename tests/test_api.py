@@ -1,0 +1,312 @@
+"""encode, decode, save, load and what a compressed model can do."""
+
+import math
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from conftest import weights
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+import neuralcodec
+from neuralcodec import PlanError, RegistryError, SourceError, Target
+
+DTYPES = [
+    torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32,
+    torch.int64, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.uint32, torch.uint64,
+    torch.complex64,
+]  # fmt: skip
+
+
+def same_bits(a, b):
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
+
+
+def snr(original, decoded):
+    a, b = original.double(), decoded.double()
+    return 10 * math.log10(float((a**2).sum() / ((a - b) ** 2).sum()))
+
+
+def test_default_keeps_small_tensors_exact_and_the_rest_close(net, tmp_path):
+    cm = neuralcodec.encode(net)
+    neuralcodec.save(cm, tmp_path / "m.safetensors")
+    decoded = neuralcodec.decode(tmp_path / "m.safetensors")
+    original = net.state_dict()
+    assert decoded.keys() == original.keys()
+    for name, tensor in original.items():
+        if tensor.dim() >= 2 and tensor.numel() >= 256:
+            assert snr(tensor, decoded[name]) > 35, name
+            assert decoded[name].dtype == tensor.dtype
+        else:
+            assert same_bits(tensor, decoded[name]), name
+    assert cm.nbytes == (tmp_path / "m.safetensors").stat().st_size
+
+
+def test_ties_are_stored_once_and_come_back_tied(net, tmp_path):
+    cm = neuralcodec.encode(net)
+    neuralcodec.save(cm, tmp_path / "m.safetensors")
+    loaded = neuralcodec.load(tmp_path / "m.safetensors")
+    for model in (cm, loaded):
+        state = model.state_dict()
+        assert state["head.weight"] is state["embed.weight"]
+        rows = {row.name: row for row in model.report().rows}
+        assert rows["head.weight"].codec == "tied"
+        assert rows["head.weight"].encoded_bytes == 0
+    other = type(net)()
+    loaded.load_into(other)
+    assert other.head.weight is other.embed.weight
+    assert torch.equal(other.head.weight, cm.decode("head.weight"))
+
+
+def test_load_into_is_strict(net):
+    cm = neuralcodec.encode(net)
+    other = type(net)()
+    other.extra = torch.nn.Linear(2, 2)
+    before = other.conv.weight.clone()
+    with pytest.raises(neuralcodec.NeuralCodecError, match=r"extra\.weight"):
+        cm.load_into(other)
+    assert torch.equal(before, other.conv.weight)
+    keys = cm.load_into(other, strict=False)
+    assert keys.missing_keys == ["extra.weight", "extra.bias"]
+    assert keys.unexpected_keys == []
+    assert torch.equal(other.conv.weight, cm.decode("conv.weight"))
+    other.conv = torch.nn.Conv2d(3, 8, 3)
+    with pytest.raises(neuralcodec.NeuralCodecError, match="other shape"):
+        cm.load_into(other, strict=False) and cm.load_into(other)
+
+
+@given(
+    dtype=st.sampled_from(DTYPES),
+    shape=st.lists(st.integers(0, 40), max_size=4).filter(lambda s: math.prod(s) < 20_000),
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(["bytes", "weights", "constant"]),
+)
+def test_lossless_is_bit_exact_for_any_bytes(dtype, shape, seed, kind):
+    n = math.prod(shape) * torch.empty(0, dtype=dtype).element_size()
+    rng = np.random.default_rng(seed)
+    if kind == "weights" and dtype.is_floating_point:
+        tensor = weights(*shape, seed=seed).to(dtype)
+    elif dtype == torch.bool:
+        tensor = torch.from_numpy(rng.integers(0, 2, n).astype(bool)).reshape(shape)
+    else:
+        raw = np.full(n, seed, np.uint8) if kind == "constant" else rng.integers(0, 256, n).astype(np.uint8)
+        tensor = torch.from_numpy(raw).view(dtype).reshape(shape)  # NaN payloads, infinities and denormals among them
+    cm = neuralcodec.encode({"w": tensor}, lossless=True)
+    assert same_bits(cm.decode("w"), tensor)
+    payload = cm.entries[0].place.size
+    assert payload <= tensor.numel() * tensor.element_size()
+
+
+@given(
+    dtype=st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64]),
+    shape=st.lists(st.integers(1, 50), min_size=2, max_size=3).filter(lambda s: 256 <= math.prod(s) < 20_000),
+    bits=st.integers(2, 8),
+    scale=st.sampled_from(["row", "tensor"]),
+    tile=st.sampled_from([None, 1, 7, 64, 4000]),
+)
+def test_tiles_put_together_are_the_tensor(dtype, shape, bits, scale, tile):
+    tensor = weights(*shape, dtype=dtype)
+    cm = neuralcodec.encode({"w": tensor}, bits=bits, scale=scale, tile=tile)
+    whole = cm.decode("w")
+    assert whole.dtype == dtype
+    assert whole.shape == tensor.shape
+    tiles = [cm.decode_tile("w", i) for i in range(cm.tiles("w"))]
+    assert same_bits(torch.cat([t.reshape(-1) for t in tiles]), whole.reshape(-1))
+    levels, scales = cm.levels("w")
+    assert levels.dtype == torch.int8
+    assert int(levels.abs().max()) <= 2 ** (bits - 1) - 1
+    again = (levels.reshape(len(scales), -1).float() * scales[:, None]).to(dtype).reshape(shape)
+    assert same_bits(again, whole)
+
+
+def test_awkward_tensors():
+    base = weights(64, 64)
+    model = {
+        "scalar": torch.tensor(3.5),
+        "empty": torch.empty(0, 5),
+        "one": torch.ones(1, 1),
+        "strided": base.t(),
+        "sliced": base[::2, 1::3],
+        "expanded": torch.ones(1, 512).expand(16, 512),
+        "equal": torch.full((100, 100), 0.25),
+        "zeros": torch.zeros(100, 100),
+        "steps": torch.arange(5),
+        "numpy": np.float32(2.0),
+        "numpy_backwards": np.arange(300, dtype=np.float32).reshape(3, 100)[:, ::-1],
+        "big_endian": np.arange(300, dtype=">f4").reshape(3, 100),
+    }
+    cm = neuralcodec.encode(model)
+    decoded = cm.state_dict()
+    for name, value in model.items():
+        original = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, dtype=np.float32))
+        assert decoded[name].shape == original.shape, name
+        if original.dim() >= 2 and original.numel() >= 256 and float(original.abs().max()):
+            assert snr(original, decoded[name]) > 35, name
+        else:
+            assert torch.equal(decoded[name], original), name
+    rows = {row.name: row for row in cm.report().rows}
+    assert rows["equal"].encoded_bytes < 40  # one level, no bits a weight
+    assert rows["zeros"].encoded_bytes < 40
+
+
+def test_same_bytes_whatever_the_order_and_the_executor():
+    model = {f"layer{i}.weight": weights(40 + i, 64, seed=i) for i in range(12)}
+    wanted = neuralcodec.encode(model).to_bytes()
+    backwards = dict(reversed(list(model.items())))
+    assert neuralcodec.encode(backwards).to_bytes() == wanted
+    with ThreadPoolExecutor(4) as pool:
+        assert neuralcodec.encode(model, executor=pool).to_bytes() == wanted
+    with ProcessPoolExecutor(1) as pool:
+        assert neuralcodec.encode(model, executor=pool).to_bytes() == wanted
+
+
+def test_a_model_without_tensors(tmp_path):
+    neuralcodec.save(neuralcodec.encode({}), tmp_path / "none.safetensors")
+    assert neuralcodec.decode(tmp_path / "none.safetensors") == {}
+
+
+def test_files_go_in_and_metadata_come_along(tmp_path):
+    state = {"a.weight": weights(64, 64), "a.bias": weights(64)}
+    save_file(state, tmp_path / "in.safetensors", {"format": "pt", "note": "grün"})
+    from_file = neuralcodec.encode(tmp_path / "in.safetensors")
+    assert from_file.to_bytes() == neuralcodec.encode(state).to_bytes()
+    neuralcodec.save(from_file, tmp_path / "out.safetensors")
+    assert neuralcodec.load(tmp_path / "out.safetensors").metadata == {"format": "pt", "note": "grün"}
+    assert list(load_file(tmp_path / "out.safetensors")) == ["neuralcodec"]  # any reader can read it
+    with pytest.raises(SourceError, match="already"):
+        neuralcodec.encode(tmp_path / "out.safetensors")
+
+
+def test_include_and_exclude():
+    model = {"enc.weight": weights(32, 32), "dec.weight": weights(32, 32, seed=1)}
+    for options in ({"include": "enc.*"}, {"exclude": ["dec.*"]}, {"include": lambda name: name < "e", "exclude": "dec*"}):
+        cm = neuralcodec.encode(model, **options)
+        assert torch.equal(cm.decode("dec.weight"), model["dec.weight"]), options
+        assert torch.equal(cm.decode("enc.weight"), model["enc.weight"]) == callable(options.get("include"))
+    assert "not chosen" in {row.name: row.reason for row in cm.report().rows}["dec.weight"]
+    with pytest.raises(PlanError, match="no tensor matches 'encoder"):
+        neuralcodec.encode(model, include="encoder.*")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_nonfinite_weights(bad):
+    tensor = weights(32, 32)
+    tensor[3, 4] = bad
+    with pytest.raises(SourceError, match=r"tensor 'w': 1 of 1024 weights"):
+        neuralcodec.encode({"w": tensor})
+    kept = neuralcodec.encode({"w": tensor}, on_nonfinite="raw")
+    assert same_bits(kept.decode("w"), tensor)
+    assert same_bits(neuralcodec.encode({"w": tensor}, lossless=True).decode("w"), tensor)
+    huge = tensor.double()
+    huge[3, 4] = 1e300
+    with pytest.raises(SourceError, match="float32"):
+        neuralcodec.encode({"w": huge})
+
+
+def test_errors_name_what_is_wrong(tmp_path):
+    w = {"w": weights(32, 32)}
+    with pytest.raises(RegistryError, match="did you mean 'huffman'"):
+        neuralcodec.encode(w, codec="hufman")
+    with pytest.raises(PlanError, match="did you mean 'bits'"):
+        neuralcodec.encode(w, bit=4)
+    with pytest.raises(PlanError, match="bits"):
+        neuralcodec.encode(w, bits=11)
+    with pytest.raises(PlanError, match="lossless"):
+        neuralcodec.encode(w, lossless=True, target=Target(bits_per_weight=4))
+    with pytest.raises(PlanError, match="on_nonfinite"):
+        neuralcodec.encode(w, on_nonfinite="ignore")
+    with pytest.raises(SourceError, match="cannot encode a int"):
+        neuralcodec.encode(5)
+    with pytest.raises(SourceError, match="tensor 'x'.*NoneType"):
+        neuralcodec.encode({"x": None})
+    with pytest.raises(SourceError, match="strings"):
+        neuralcodec.encode({5: weights(2)})
+    with pytest.raises(SourceError, match="Unicode"):
+        neuralcodec.encode({"\ud800": weights(2)})
+    with pytest.raises(SourceError, match="meta"):
+        neuralcodec.encode({"x": torch.empty(2, device="meta")})
+    with pytest.raises(SourceError, match="sparse"):
+        neuralcodec.encode({"x": torch.eye(3).to_sparse()})
+    with pytest.raises(SourceError, match="no such file"):
+        neuralcodec.encode(tmp_path / "none.safetensors")
+    (tmp_path / "text").write_text("hello, this is no model")
+    with pytest.raises(SourceError, match="not a safetensors file"):
+        neuralcodec.encode(tmp_path / "text")
+    cm = neuralcodec.encode(w)
+    with pytest.raises(KeyError, match="no tensor named 'v'"):
+        cm.decode("v")
+    with pytest.raises(IndexError, match="tiles"):
+        cm.decode_tile("w", 99)
+    with pytest.raises(ValueError, match="exactly one"):
+        Target(bits_per_weight=3, snr_db=20)
+    with pytest.raises(ValueError, match="positive"):
+        Target(max_bytes=-1)
+
+
+def test_hostile_names_survive(tmp_path):
+    names = ["", "../../etc/passwd", "a\x00b", "__metadata__", "neuralcodec", "[red]", "ключ", "*/ int x; /*", "w" * 3000]
+    model = {name: weights(4, seed=i) for i, name in enumerate(names)}
+    neuralcodec.save(neuralcodec.encode(model), tmp_path / "m.safetensors")
+    decoded = neuralcodec.decode(tmp_path / "m.safetensors")
+    assert decoded.keys() == model.keys()
+    assert all(torch.equal(decoded[n], model[n]) for n in names)
+    str(neuralcodec.load(tmp_path / "m.safetensors").report())
+
+
+@pytest.mark.parametrize("bits", [1.5, 3, 6])
+def test_target_bits(silero_path, bits):
+    cm = neuralcodec.encode(silero_path, target=Target(bits_per_weight=bits))
+    assert cm.report().bits_per_weight == pytest.approx(bits, rel=0.02)
+    assert cm.report().bits_per_weight <= bits
+
+
+@pytest.mark.parametrize("snr_db", [8, 20, 35])
+def test_target_snr(silero_path, snr_db):
+    cm = neuralcodec.encode(silero_path, target=Target(snr_db=snr_db))
+    assert cm.report().snr_db == pytest.approx(snr_db, rel=0.02)
+    original, decoded = load_file(silero_path), cm.state_dict()
+    big = [n for n, t in original.items() if t.dim() >= 2 and t.numel() >= 256]
+    everything = [torch.cat([d[n].reshape(-1) for n in big]) for d in (original, decoded)]
+    assert snr(*everything) == pytest.approx(cm.report().snr_db, abs=1e-3)
+
+
+def test_target_bytes(silero_path, tmp_path):
+    cm = neuralcodec.encode(silero_path, target=Target(max_bytes=100_000))
+    neuralcodec.save(cm, tmp_path / "m.safetensors")
+    assert 98_000 <= (tmp_path / "m.safetensors").stat().st_size <= 100_000
+    roomy = neuralcodec.encode(silero_path, target=Target(max_bytes=10**9))
+    assert roomy.report().snr_db > 35  # the finest there is
+
+
+def test_targets_that_cannot_be_met_say_what_can(silero_path):
+    for target in (Target(max_bytes=1000), Target(bits_per_weight=30), Target(snr_db=140)):
+        with pytest.raises(PlanError, match="the nearest is") as caught:
+            neuralcodec.encode(silero_path, target=target)
+        assert caught.value.nearest is not None
+        assert caught.value.nearest > 0
+    with pytest.raises(PlanError, match="no tensor is coded lossily"):
+        neuralcodec.encode({"b": weights(10)}, target=Target(bits_per_weight=3))
+
+
+def test_report(net, tmp_path):
+    cm = neuralcodec.encode(net)
+    report = cm.report()
+    as_dict = report.to_dict()
+    assert as_dict["encoded_bytes"] == cm.nbytes
+    assert as_dict["ratio"] == pytest.approx(as_dict["original_bytes"] / cm.nbytes)
+    rows = {row["name"]: row for row in as_dict["tensors"]}
+    assert rows["conv.bias"]["snr_db"] == "inf"
+    assert "fewer than 2 dimensions" in rows["conv.bias"]["reason"]
+    decoded = cm.decode("depthwise.weight")
+    original = net.depthwise.weight.detach()
+    assert rows["depthwise.weight"]["snr_db"] == pytest.approx(snr(original, decoded), abs=1e-3)
+    assert rows["depthwise.weight"]["max_error"] == pytest.approx(float((original - decoded).abs().max()))
+    text = str(report)
+    assert "depthwise.weight" in text
+    neuralcodec.save(cm, tmp_path / "m.safetensors")
+    assert neuralcodec.load(tmp_path / "m.safetensors").report().snr_db is None  # not known without the original

@@ -1,0 +1,94 @@
+"""The command line: what it prints, what it writes, how it exits."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import weights
+from safetensors.torch import load_file, save_file
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_file({"fc.weight": weights(64, 128), "fc.bias": weights(64)}, path, {"format": "pt"})
+    return path
+
+
+def neuralcodec(*arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "neuralcodec", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_there_and_back(source, tmp_path):
+    done = neuralcodec("encode", source)
+    small = tmp_path / "net.nc.safetensors"
+    assert f"{small.stat().st_size:,} bytes" in done.stdout
+    neuralcodec("decode", small, "-o", tmp_path / "back.safetensors")
+    back, original = load_file(tmp_path / "back.safetensors"), load_file(source)
+    assert torch.equal(back["fc.bias"], original["fc.bias"])
+    assert torch.allclose(back["fc.weight"], original["fc.weight"], atol=0.01)
+    assert "fc.weight" in neuralcodec("inspect", small).stdout
+    assert "agrees with the original" in neuralcodec("verify", small, source).stdout
+
+
+def test_lossless_there_and_back_is_exact(source, tmp_path):
+    neuralcodec("encode", source, "-o", tmp_path / "x", "--lossless", "-q")
+    neuralcodec("decode", tmp_path / "x", "-o", tmp_path / "y", "-q")
+    back, original = load_file(tmp_path / "y"), load_file(source)
+    assert all(torch.equal(back[name], original[name]) for name in original)
+
+
+def test_json_for_scripts(source, tmp_path):
+    report = json.loads(neuralcodec("encode", source, "-o", tmp_path / "x", "--target-bits", "5", "--json").stdout)
+    assert report["bits_per_weight"] == pytest.approx(5, rel=0.02)
+    seen = json.loads(neuralcodec("inspect", tmp_path / "x", "--json").stdout)
+    assert seen["encoded_bytes"] == (tmp_path / "x").stat().st_size
+    assert seen["metadata"] == {"format": "pt"}
+    verified = json.loads(neuralcodec("verify", tmp_path / "x", source, "--json").stdout)
+    assert verified["ok"] is True
+    assert verified["report"]["snr_db"] == pytest.approx(report["snr_db"], abs=0.01)
+    listed = {codec["name"]: codec for codec in json.loads(neuralcodec("codecs", "--json").stdout)}
+    assert {"huffman", "raw"} <= listed.keys()
+    assert any("bits" in option for option in listed["huffman"]["options"])
+
+
+def test_exit_codes_mean_something(source, tmp_path):
+    small = tmp_path / "net.nc.safetensors"
+    neuralcodec("encode", source, "-q", "--json")
+    assert "cannot be met" in neuralcodec("encode", source, "--max-bytes", "10", code=1).stderr
+    assert "exclude each other" in neuralcodec("encode", source, "--max-bytes", "10", "--target-snr", "3", code=2).stderr
+    assert "did you mean" in neuralcodec("encode", source, "-c", "hufman", code=2).stderr
+    assert "did you mean" in neuralcodec("encode", source, "-O", "bitz=4", code=1).stderr
+    neuralcodec("encode", source, "-O", "bits", code=2)
+    assert "no such file" in neuralcodec("encode", tmp_path / "none", code=1).stderr
+    neuralcodec("decode", tmp_path / "none", code=4)
+    assert "not one that neuralcodec wrote" in neuralcodec("inspect", source, code=3).stderr
+    assert "the input" in neuralcodec("encode", source, "-o", source, code=2).stderr
+    data = bytearray(small.read_bytes())
+    data[-3] ^= 4
+    small.write_bytes(data)
+    assert "fc." in neuralcodec("verify", small, code=3).stderr
+
+
+def test_verify_finds_another_original(source, tmp_path):
+    small = tmp_path / "net.nc.safetensors"
+    neuralcodec("encode", source, "-q")
+    save_file({"fc.weight": weights(64, 128), "fc.bias": weights(64) + 1}, source)
+    assert "fc.bias" in neuralcodec("verify", small, source, code=1).stderr
+    save_file({"fc.weight": weights(64, 127)}, source)
+    problems = json.loads(neuralcodec("verify", small, source, "--json", code=1).stdout)["problems"]
+    assert len(problems) == 2
+    assert "below" in neuralcodec("verify", small, source, "--min-snr", "200", code=1).stderr
+
+
+def test_help_teaches():
+    assert "export-c" in neuralcodec("--help").stdout
+    assert "--target-bits 4" in neuralcodec("encode", "--help").stdout
+    assert "stream version 1" in neuralcodec("--version").stdout

@@ -1,0 +1,44 @@
+"""What is exported for firmware compiles and is the stream."""
+
+import shutil
+import subprocess
+
+import pytest
+from conftest import weights
+
+import neuralcodec
+from neuralcodec import PlanError
+
+
+@pytest.fixture
+def cm():
+    return neuralcodec.encode({"a.b": weights(20, 20), "a_b": weights(3), "*/ evil": weights(2)})
+
+
+def test_bare_stream(cm, tmp_path):
+    neuralcodec.export_c(cm, tmp_path / "m.bin")
+    assert (tmp_path / "m.bin").read_bytes() == cm.to_bytes(names=False)
+    neuralcodec.export_c(cm, tmp_path / "named.bin", names=True)
+    assert (tmp_path / "named.bin").read_bytes() == cm.to_bytes()
+    assert len(cm.to_bytes()) > len(cm.to_bytes(names=False))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_pair_compiles_and_holds_the_stream(cm, tmp_path):
+    assert neuralcodec.export_c(cm, tmp_path / "my-model.c") == (tmp_path / "my-model.c", tmp_path / "my-model.h")
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "my-model.h"\n'
+        "int main(void) { fwrite(my_model, 1, MY_MODEL_SIZE, stdout);"
+        " return MY_MODEL_EVIL + 10 * MY_MODEL_A_B + 100 * MY_MODEL_A_B_2; }\n"
+    )
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    subprocess.run(["gcc", *flags, "main.c", "my-model.c", "-o", "main"], cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "main"], capture_output=True, check=False)
+    assert done.stdout == cm.to_bytes(names=False)
+    assert done.returncode == 0 + 10 + 200  # "*/ evil", "a.b", "a_b" in this order
+
+
+def test_a_bad_symbol_is_refused(cm, tmp_path):
+    with pytest.raises(PlanError, match="not a C identifier"):
+        neuralcodec.export_c(cm, tmp_path / "m.c", name="3d; int x")
+    assert not list(tmp_path.iterdir())
