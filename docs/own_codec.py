@@ -1,7 +1,7 @@
 """A codec of your own: signs and one magnitude a row, one bit a weight.
 
-Binary weights as in Rastegari et al., "XNOR-Net", ECCV 2016: the best magnitude for a row is its mean |w|. Register the class, or
-name it in your package's entry points, and `neuralcodec.encode(model, codec="signs")` works:
+Binary weights as in Rastegari et al., "XNOR-Net", ECCV 2016: the best magnitude for a row is its mean |w|. Register
+the class, or name it in your package's entry points, and `neuralcodec.encode(model, codec="signs")` works:
 
     [project.entry-points."neuralcodec.codecs"]
     signs = "your_package:Signs"
@@ -42,5 +42,7 @@ class Signs:
         if len(payload) != split + -(-spec.size // 8):
             raise CorruptError(f"{len(payload)} bytes do not fit a {spec.rows} × {spec.cols} matrix", tensor=spec.name)
         magnitudes = np.frombuffer(payload[:split], "<f4")[:, None]
-        negative = np.unpackbits(np.frombuffer(payload[split:], np.uint8), count=spec.size).reshape(spec.rows, spec.cols)
+        negative = np.unpackbits(np.frombuffer(payload[split:], np.uint8), count=spec.size).reshape(
+            spec.rows, spec.cols
+        )
         return from_float32(spec, np.where(negative, -magnitudes, magnitudes).astype(np.float32))

@@ -1,8 +1,8 @@
-"""neuralcodec compresses the weights of trained neural networks and rebuilds them tile by tile, on hosts and microcontrollers.
+"""Compresses the weights of trained neural networks and rebuilds them tile by tile, on hosts and microcontrollers.
 
-    >>> cm = neuralcodec.encode(model)
-    >>> neuralcodec.save(cm, "model.nc.safetensors")
-    >>> neuralcodec.load("model.nc.safetensors").load_into(model)
+>>> cm = neuralcodec.encode(model)
+>>> neuralcodec.save(cm, "model.nc.safetensors")
+>>> neuralcodec.load("model.nc.safetensors").load_into(model)
 """
 
 from neuralcodec.api import decode, decode_to_file, encode, load, save

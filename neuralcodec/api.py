@@ -27,7 +27,7 @@ from neuralcodec.tensor import Tensor
 Model = torch.nn.Module | Mapping[str, object] | str | os.PathLike[str]
 
 
-def encode(
+def encode(  # noqa: PLR0917 (the order is public)
     model: Model,
     codec: str | Codec = "huffman",
     target: Target | None = None,
@@ -42,17 +42,21 @@ def encode(
     """Compresses the weights of a model.
 
     With nothing but a model: 8-bit levels with a scale a row, Huffman-coded. It needs no data and no training, and
-    keeps the accuracy of ordinary networks. Biases, norms and other small tensors are kept exactly; the report says which and why.
+    keeps the accuracy of ordinary networks. Biases, norms and other small tensors are kept exactly; the report says
+    which and why.
 
     Args:
         model: a module, a mapping of names to torch tensors or numpy arrays, or the path of a ``.safetensors`` file.
         codec: name of a codec (``neuralcodec codecs`` lists them), or one that is set up already.
         target: what the whole file should reach; the codec's step is then searched for.
-        include: names to code with ``codec``, as a shell pattern (``"encoder.*"``), several of them, or a function; default all.
+        include: names to code with ``codec``, as a shell pattern (``"encoder.*"``), several of them, or a
+            function; default all.
             Others are kept exactly.
         exclude: names to keep exactly, in the same ways; wins over ``include``.
-        executor: encodes tensors in parallel, for example a ``concurrent.futures.ThreadPoolExecutor``. The bytes do not depend on it.
-        on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"`` to keep it as it is.
+        executor: encodes tensors in parallel, for example a ``concurrent.futures.ThreadPoolExecutor``. The bytes do
+            not depend on it.
+        on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"``
+            to keep it as it is.
         progress: called with a tensor's name, the weights done, and those of the model.
         **options: options of the codec.
 
@@ -150,7 +154,7 @@ def _compressed(stream: Stream, source: Source) -> CompressedModel:
     return CompressedModel(reader, {entry.spec.name: entry for entry in stream.in_order()}, source.metadata)
 
 
-def _meet(
+def _meet(  # noqa: PLR0917
     target: Target,
     source: Source,
     plan: dict[str, Assignment],
@@ -175,7 +179,9 @@ def _meet(
     quantized = Source({n: source.specs[n] for n in source.specs if n in lossy}, {}, source.read)
 
     def try_step(step: float) -> Trial:
-        stream = encode_source(quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress)
+        stream = encode_source(
+            quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress
+        )
         errors = sum((e.errors for e in stream.entries.values() if e.errors and not e.errors.lossless), Errors())
         size = file_size(stream.size() + fixed.size(), VERSION, source.metadata)
         return Trial(step, size, errors.snr_db)

@@ -67,7 +67,8 @@ class Shares:
 
     Attributes:
         objects: the shared objects, in the order of their indices.
-        hints: for a tensor's name, what :meth:`Sharing.encode_shared` wants to know. Tensors that are not named share nothing.
+        hints: for a tensor's name, what :meth:`Sharing.encode_shared` wants to know. Tensors that are not named
+            share nothing.
     """
 
     objects: tuple[SharedObject, ...]

@@ -21,7 +21,8 @@ class DType:
         storage: a numpy dtype of the same size that holds the element bytes; for bf16 and float8, which
             numpy lacks, an unsigned integer.
         is_float: real floating point, so levels times a scale can stand for it.
-        rotated: the lossless mode moves the sign bit to the low end (float formats with a sign, exponent, mantissa layout).
+        rotated: the lossless mode moves the sign bit to the low end (float formats with a sign, exponent, mantissa
+            layout).
     """
 
     name: str
@@ -35,7 +36,14 @@ class DType:
 
 
 def _dtype(
-    name: str, number: int, safetensors: str, of: torch.dtype, storage: str, *, is_float: bool = False, rotated: bool = False
+    name: str,
+    number: int,
+    safetensors: str,
+    of: torch.dtype,
+    storage: str,
+    *,
+    is_float: bool = False,
+    rotated: bool = False,
 ) -> DType:
     kept = np.dtype(storage)
     return DType(name, number, kept.itemsize, safetensors, of, kept, is_float, rotated)

@@ -23,9 +23,11 @@ def export_c(
 
     Args:
         cm: the compressed model.
-        path: ``something.c`` or ``something.h`` writes the pair of both; any other ending (``.bin``) writes the bytes as they are.
+        path: ``something.c`` or ``something.h`` writes the pair of both; any other ending (``.bin``) writes the
+            bytes as they are.
         name: prefix of the C symbols; default from the file's name.
-        names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the index
+        names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the
+            index
             macros of the header, which costs no flash.
 
     Returns:

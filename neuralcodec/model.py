@@ -116,7 +116,8 @@ class CompressedModel:
             i: the tile, from 0 to ``tiles(name) - 1``.
 
         Returns:
-            The tile's weights, shape ``[tile rows, tile columns]`` of the matrix ``[rows, columns]`` (output channels by fan-in),
+            The tile's weights, shape ``[tile rows, tile columns]`` of the matrix ``[rows, columns]`` (output
+            channels by fan-in),
             in the tensor's dtype. Tiles follow each other in the order of the tensor's elements.
 
         Raises:
@@ -134,7 +135,8 @@ class CompressedModel:
         """The quantized levels of a lossily coded tensor, as firmware gets them.
 
         Returns:
-            Levels, int8, of the tensor's shape; scale of each row, float32, shape ``[rows]``. Weights are levels times scale.
+            Levels, int8, of the tensor's shape; scale of each row, float32, shape ``[rows]``. Weights are levels
+            times scale.
 
         Raises:
             NeuralCodecError: the tensor is not stored as levels.
@@ -206,7 +208,8 @@ class CompressedModel:
         """The model stream, as firmware takes it.
 
         Args:
-            names: False leaves out the tensors' names, for flash; tensors are then known by their place in :attr:`entries`.
+            names: False leaves out the tensors' names, for flash; tensors are then known by their place in
+                :attr:`entries`.
         """
         return b"".join(self.chunks(names))
 

@@ -1,4 +1,7 @@
-"""Codecs by name. A third party adds one with :func:`register` or with an entry point in the group ``neuralcodec.codecs``."""
+"""Codecs by name.
+
+A third party adds one with :func:`register` or with an entry point in the group ``neuralcodec.codecs``.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def register(codec: type[Any]) -> type[Any]:
         if codec.number != NAMED and other.number == codec.number:
             raise RegistryError(f"codec number {codec.number} belongs to {other.name!r}")
     if codec.number != NAMED:
-        raise RegistryError(f"codec {codec.name!r}: numbers are given in docs/format.md; use {NAMED} for a codec of your own")
+        raise RegistryError(
+            f"codec {codec.name!r}: numbers are given in docs/format.md; use {NAMED} for a codec of your own"
+        )
     _registered[codec.name] = codec
     return codec
 

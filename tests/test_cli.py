@@ -63,7 +63,9 @@ def test_exit_codes_mean_something(source, tmp_path):
     small = tmp_path / "net.nc.safetensors"
     neuralcodec("encode", source, "-q", "--json")
     assert "cannot be met" in neuralcodec("encode", source, "--max-bytes", "10", code=1).stderr
-    assert "exclude each other" in neuralcodec("encode", source, "--max-bytes", "10", "--target-snr", "3", code=2).stderr
+    assert (
+        "exclude each other" in neuralcodec("encode", source, "--max-bytes", "10", "--target-snr", "3", code=2).stderr
+    )
     assert "did you mean" in neuralcodec("encode", source, "-c", "hufman", code=2).stderr
     assert "did you mean" in neuralcodec("encode", source, "-O", "bitz=4", code=1).stderr
     neuralcodec("encode", source, "-O", "bits", code=2)

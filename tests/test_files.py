@@ -133,7 +133,11 @@ def test_a_huge_claim_costs_no_memory(tmp_path):
     grown[8:12] = struct.pack("<I", size + 4)
     crc = zlib.crc32(bytes(grown[16 : size + 4]), zlib.crc32(bytes(grown[:12])))
     grown[12:16] = struct.pack("<I", crc)
-    save_file({"neuralcodec": torch.frombuffer(bytearray(grown), dtype=torch.uint8)}, tmp_path / "x", {"neuralcodec": "1 a3830348"})
+    save_file(
+        {"neuralcodec": torch.frombuffer(bytearray(grown), dtype=torch.uint8)},
+        tmp_path / "x",
+        {"neuralcodec": "1 a3830348"},
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises((CorruptError, ChecksumError)):
         neuralcodec.decode(tmp_path / "x")
@@ -163,7 +167,9 @@ SAVE_BIG = """
 
 
 def run(code, path):
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)], capture_output=True, text=True, check=False
+    )
 
 
 def test_a_full_disk_leaves_the_old_file(saved):

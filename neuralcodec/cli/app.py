@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn, Optional
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,7 +25,8 @@ EXIT_IO = 4  # a file cannot be read or written
 app = typer.Typer(
     name="neuralcodec",
     help="Compress the weights of trained neural networks, and get them back.",
-    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged · 4 a file cannot be read or written",
+    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged · "
+    "4 a file cannot be read or written",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -36,28 +37,53 @@ err = Console(stderr=True)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
     if version:
         out.print(f"neuralcodec {neuralcodec.__version__}, stream version {neuralcodec.STREAM_VERSION}")
         raise typer.Exit
 
 
 @app.command()
-def encode(
+def encode(  # noqa: PLR0917 (typer reads them by name)
     source: opt.Source,
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="File to write. Default: IN with the ending .nc.safetensors.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write. Default: IN with the ending .nc.safetensors."),
+    ] = None,
     codec: Annotated[str, typer.Option("--codec", "-c", help="Codec; see `neuralcodec codecs`.")] = "huffman",
-    target_bits: Annotated[Optional[float], typer.Option("--target-bits", metavar="BITS", help="Bits per weight of the whole file.")] = None,
-    target_snr: Annotated[Optional[float], typer.Option("--target-snr", metavar="DB", help="Signal-to-noise ratio of the weights in dB.")] = None,
-    max_bytes: Annotated[Optional[int], typer.Option("--max-bytes", metavar="N", help="Largest size of the whole file.")] = None,
+    target_bits: Annotated[
+        float | None, typer.Option("--target-bits", metavar="BITS", help="Bits per weight of the whole file.")
+    ] = None,
+    target_snr: Annotated[
+        float | None, typer.Option("--target-snr", metavar="DB", help="Signal-to-noise ratio of the weights in dB.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option("--max-bytes", metavar="N", help="Largest size of the whole file.")
+    ] = None,
     option: Annotated[
-        Optional[list[str]],
-        typer.Option("--option", "-O", metavar="NAME=VALUE", help="Option of the codec, e.g. [bold]-O bits=4[/] or [bold]-O lossless=true[/]. Repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-O",
+            metavar="NAME=VALUE",
+            help="Option of the codec, e.g. [bold]-O bits=4[/] or [bold]-O lossless=true[/]. Repeatable.",
+        ),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Short for -O lossless=true.")] = False,
-    include: Annotated[Optional[list[str]], typer.Option(metavar="PATTERN", help="Code only tensors whose names match; others are kept exactly. Repeatable.")] = None,
-    exclude: Annotated[Optional[list[str]], typer.Option(metavar="PATTERN", help="Keep tensors whose names match exactly. Repeatable.")] = None,
-    on_nonfinite: Annotated[str, typer.Option(help="NaN or Inf in a tensor to be quantized: [bold]error[/] or [bold]raw[/] (keep it).")] = "error",
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Code only tensors whose names match; others are kept exactly. Repeatable."
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Keep tensors whose names match exactly. Repeatable.")
+    ] = None,
+    on_nonfinite: Annotated[
+        str, typer.Option(help="NaN or Inf in a tensor to be quantized: [bold]error[/] or [bold]raw[/] (keep it).")
+    ] = "error",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Tensors encoded at a time.")] = 1,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -80,7 +106,11 @@ def encode(
     if sum(given) > 1:
         _fail("--target-bits, --target-snr and --max-bytes exclude each other", EXIT_USAGE)
     try:
-        target = neuralcodec.Target(bits_per_weight=target_bits, snr_db=target_snr, max_bytes=max_bytes) if any(given) else None
+        target = (
+            neuralcodec.Target(bits_per_weight=target_bits, snr_db=target_snr, max_bytes=max_bytes)
+            if any(given)
+            else None
+        )
     except ValueError as error:
         _fail(str(error), EXIT_USAGE)
     with encoding_bar(err, quiet or as_json) as progress, opt.executor(jobs) as executor:
@@ -106,12 +136,17 @@ def encode(
 @app.command()
 def decode(
     source: opt.Compressed,
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="File to write. Default: IN with the ending .decoded.safetensors.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write. Default: IN with the ending .decoded.safetensors."),
+    ] = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Decode to an ordinary .safetensors file with the original names, shapes and dtypes."""
-    output = output or source.with_name(source.name.removesuffix(".safetensors").removesuffix(".nc") + ".decoded.safetensors")
+    output = output or source.with_name(
+        source.name.removesuffix(".safetensors").removesuffix(".nc") + ".decoded.safetensors"
+    )
     if output.exists() and source.exists() and output.samefile(source):
         _fail("the output is the input; give another name with -o", EXIT_USAGE)
     cm = neuralcodec.load(source)
@@ -137,13 +172,18 @@ def inspect(source: opt.Compressed, as_json: opt.Json = False) -> None:
 @app.command()
 def verify(
     source: opt.Compressed,
-    original: Annotated[Optional[Path], typer.Argument(help="The .safetensors file that was encoded, to compare with.")] = None,
-    min_snr: Annotated[Optional[float], typer.Option(metavar="DB", help="Fail if a lossily coded tensor is below this.")] = None,
+    original: Annotated[
+        Path | None, typer.Argument(help="The .safetensors file that was encoded, to compare with.")
+    ] = None,
+    min_snr: Annotated[
+        float | None, typer.Option(metavar="DB", help="Fail if a lossily coded tensor is below this.")
+    ] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check all checksums and decode every tensor; compare with the original if it is given.
 
-    Exit code 3: damaged. Exit code 1: a tensor is missing, has another shape or dtype, is not exact though its codec is lossless,
+    Exit code 3: damaged. Exit code 1: a tensor is missing, has another shape or dtype, is not exact though its codec
+    is lossless,
     or is below --min-snr.
     """
     result = neuralcodec.verify(source, original, min_snr)
@@ -156,7 +196,10 @@ def verify(
             out.print(result.report)
         if not result.problems:
             compared = " and agrees with the original" if original else ""
-            out.print(f"[green]✓[/] {_escape(str(source))}: {result.tensors} tensors, every checksum is right, everything decodes{compared}")
+            out.print(
+                f"[green]✓[/] {_escape(str(source))}: {result.tensors} tensors, "
+                f"every checksum is right, everything decodes{compared}"
+            )
     if result.problems:
         raise typer.Exit(EXIT_FAILED)
 
@@ -177,9 +220,14 @@ def codecs(as_json: opt.Json = False) -> None:
 @app.command("export-c")
 def export_c(
     source: opt.Compressed,
-    output: Annotated[Path, typer.Option("--output", "-o", help="x.c or x.h writes both; another ending (x.bin) writes the bare stream.")],
-    name: Annotated[Optional[str], typer.Option(help="Prefix of the C symbols. Default: from the file's name.")] = None,
-    names: Annotated[bool, typer.Option("--names", help="Keep tensor names in the stream, for ncd_tensor_find().")] = False,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="x.c or x.h writes both; another ending (x.bin) writes the bare stream."),
+    ],
+    name: Annotated[str | None, typer.Option(help="Prefix of the C symbols. Default: from the file's name.")] = None,
+    names: Annotated[
+        bool, typer.Option("--names", help="Keep tensor names in the stream, for ncd_tensor_find().")
+    ] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Write a compressed model for a firmware build.

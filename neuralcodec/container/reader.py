@@ -112,7 +112,8 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> dict[str, str]:
         raise CorruptError(f"{path}: metadata key {METADATA_KEY!r} says {mark!r}, not a version", offset=8)
     if int(version) > 1:
         raise UnsupportedError(
-            f"{path} was written in version {version} of the format; this release reads version 1: upgrade neuralcodec", offset=8
+            f"{path} was written in version {version} of the format; this release reads version 1: upgrade neuralcodec",
+            offset=8,
         )
     if mark != metadata_mark(int(version), metadata):
         raise ChecksumError(f"{path}: the metadata were changed after they were written", offset=8)

@@ -31,7 +31,8 @@ def assign(source: Source, codec: Codec, include: Pattern, exclude: Pattern) -> 
     """Gives each tensor of the source its codec.
 
     A lossy codec takes the float tensors with two dimensions and ``MIN_WEIGHTS`` weights or more that ``include`` and
-    ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller. A lossless codec takes all
+    ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller. A lossless
+    codec takes all
     that is chosen.
 
     Raises:
@@ -69,5 +70,9 @@ def _matcher(pattern: Pattern, names: list[str], what: str) -> Callable[[str], b
     patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
     for p in patterns:
         if not any(fnmatchcase(name, p) for name in names):
-            raise PlanError(f"{what}: no tensor matches {p!r}; names look like {names[0]!r}" if names else f"{what}: the model is empty")
+            raise PlanError(
+                f"{what}: no tensor matches {p!r}; names look like {names[0]!r}"
+                if names
+                else f"{what}: the model is empty"
+            )
     return lambda name: any(fnmatchcase(name, p) for p in patterns)

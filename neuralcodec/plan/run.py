@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from neuralcodec.codec import Codec, Shares, SharedObject, Sharing
+from neuralcodec.codec import Codec, SharedObject, Shares, Sharing
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
@@ -50,7 +50,7 @@ def encode_tensor(
         bad = int(np.count_nonzero(~np.isfinite(tensor.float32())))
         if bad and on_nonfinite == "error":
             raise SourceError(
-                f"{bad} of {spec.size} weights are NaN, Inf or beyond the range of float32, which levels cannot express; "
+                f"{bad} of {spec.size} weights are NaN, Inf or beyond float32, which levels cannot express; "
                 'on_nonfinite="raw" keeps such tensors exact, exclude= leaves this one out',
                 tensor=spec.name,
             )
@@ -70,7 +70,9 @@ def encode_tensor(
         raise NeuralCodecError(f"codec {codec.name!r} gave back a tensor of another shape or dtype", tensor=spec.name)
     if not codec.lossy:
         if not np.array_equal(decoded.data, tensor.data):
-            raise NeuralCodecError(f"lossless codec {codec.name!r} gave back other bytes than it was given", tensor=spec.name)
+            raise NeuralCodecError(
+                f"lossless codec {codec.name!r} gave back other bytes than it was given", tensor=spec.name
+            )
         return Encoded(codec, payload, reason, Errors(lossless=True))
     return Encoded(codec, payload, reason, measure_errors(tensor, decoded))
 

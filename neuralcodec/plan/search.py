@@ -47,7 +47,8 @@ def find_step(target: Target, weights: int, first: float, try_step: Callable[[fl
         try_step: encodes the model at a step.
 
     Returns:
-        A step that meets the goal within 2 %: on the side of fewer bytes or higher SNR where one within the tolerance was found.
+        A step that meets the goal within 2 %: on the side of fewer bytes or higher SNR where one within the
+        tolerance was found.
 
     Raises:
         PlanError: no step meets it; ``nearest`` is what can be reached, in the unit of the target.
@@ -90,7 +91,7 @@ def find_step(target: Target, weights: int, first: float, try_step: Callable[[fl
     return _choose(target, goal, weights, list(trials.values()))
 
 
-def _close_in(
+def _close_in(  # noqa: PLR0917
     fine: float, above: float, coarse: float, below: float, miss: Callable[[float], float], done: Callable[[], bool]
 ) -> None:
     """Regula falsi between a step that gives too much and one that gives too little."""
@@ -131,6 +132,7 @@ def _choose(target: Target, goal: float, weights: int, trials: list[Trial]) -> f
     nearest = min(trials, key=lambda t: abs(excess(t)))
     reached = _value(target, nearest)
     raise PlanError(
-        f"the target of {target.describe(goal, weights)} cannot be met; the nearest is {target.describe(reached, weights)}",
+        f"the target of {target.describe(goal, weights)} cannot be met; "
+        f"the nearest is {target.describe(reached, weights)}",
         nearest=target.in_unit(reached, weights),
     )

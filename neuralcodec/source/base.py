@@ -17,7 +17,8 @@ class Source:
     """Named tensors that can be read one by one, any number of times.
 
     Attributes:
-        specs: the tensors by name, ascending by the UTF-8 bytes of the name; tied ones only under the first of their names.
+        specs: the tensors by name, ascending by the UTF-8 bytes of the name; tied ones only under the first of their
+            names.
         ties: for each further name of a tensor, the name it is stored under.
         read: reads a tensor of ``specs``.
         metadata: text that came with the tensors and is kept with them.
@@ -55,7 +56,9 @@ def check_name(name: object) -> None:
     except UnicodeEncodeError as error:
         raise SourceError(f"the name is not valid Unicode ({error.reason})", tensor=name) from None
     if len(encoded) > MAX_NAME_BYTES:
-        raise SourceError(f"the name has {len(encoded)} bytes; at most {MAX_NAME_BYTES} can be stored", tensor=name[:60] + "…")
+        raise SourceError(
+            f"the name has {len(encoded)} bytes; at most {MAX_NAME_BYTES} can be stored", tensor=name[:60] + "…"
+        )
 
 
 def by_bytes(name: str) -> bytes:

@@ -62,7 +62,7 @@ class _Reader:
         return Tensor(spec, data)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> Any:  # noqa: ANN401 (the library's handle has no public type)
     try:
         return safe_open(path, framework="pt", device="cpu")
     except FileNotFoundError:

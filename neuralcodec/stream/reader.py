@@ -83,7 +83,9 @@ class StreamReader:
     def decode(self, entry: Entry) -> Tensor:
         """Decodes a whole tensor."""
         with _placed(self._at, entry):
-            return self._decode_named(entry) if entry.number == NAMED else Tensor(entry.spec, self._open(entry).elements())
+            return (
+                self._decode_named(entry) if entry.number == NAMED else Tensor(entry.spec, self._open(entry).elements())
+            )
 
     def tiles(self, entry: Entry) -> int:
         """Number of tiles; a third party's payload counts as one."""
