@@ -49,6 +49,7 @@ enum {
 typedef struct ncd_model {
     const uint8_t *blob;
     size_t size;            /* of the whole stream */
+    size_t available;       /* bytes of it at blob */
     size_t shared_records;  /* offsets from the start of the stream */
     size_t tensor_records;
     size_t header_size;     /* shared objects start here */
@@ -75,25 +76,33 @@ typedef struct ncd_record {
     uint32_t payload_crc;
 } ncd_record;
 
+#if NCD_ENABLE_LOSSLESS
+#define NCD_TABLES NCD_MAX_PLANES
+#else
+#define NCD_TABLES 1
+#endif
+
 /* An opened tensor: where its payload is and how it is cut. Fields are read-only for the caller. */
 typedef struct ncd_tensor {
     const uint8_t *payload;
     size_t payload_size;
     uint32_t payload_crc;
     uint32_t rows, cols;           /* the tensor as a matrix */
-    uint32_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
     uint32_t tiles;
-    uint32_t tile_size;            /* weights in a full tile: room that a tile's output needs */
-    uint8_t codec, dtype, elem_size, mode;
+    uint16_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
+    uint16_t tile_size;            /* weights in a full tile: room that a tile's output needs */
+    uint8_t codec, dtype, elem_size;
+    uint8_t mode;                  /* of huffman, bits 0-1: 0 levels, 1 lossless */
     /* private to the codec */
-    const uint8_t *data, *index, *checkpoints, *scales;
-    size_t data_size;
-    uint32_t size_min;
-    uint32_t step_bits;
-    uint8_t size_width, checkpoint_width, scale_width, coded_planes;
-    const uint8_t *tables[NCD_MAX_PLANES]; /* counts of each coded plane's code; null: plane is stored */
-    const uint8_t *tables_end[NCD_MAX_PLANES];
-    const uint8_t *shared_end; /* end of the shared objects' bytes */
+    uint8_t size_width, checkpoint_width; /* tile index: W and V of docs/format.md section 4.1 */
+    uint8_t scale_width;                  /* bits of a row's scale code; 0: no row scales */
+    uint8_t planes;                       /* bit p: plane p is coded */
+    const uint8_t *index;                 /* tile index, from the offsets on; null where one tile has all data */
+    const uint8_t *data;                  /* up to the end of the payload */
+    uint32_t size_min;                    /* least size of a tile */
+    uint32_t step_bits;                   /* the f32 step, as stored */
+    const uint8_t *scales;
+    const uint8_t *tables[NCD_TABLES];    /* code tables of the coded planes; of the levels */
 } ncd_tensor;
 
 /* Checks the fixed part, the checksum of the header and the whole directory.

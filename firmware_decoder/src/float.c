@@ -1,0 +1,71 @@
+/* The only module with floating point: levels times scale. */
+#include "internal.h"
+
+#if NCD_ENABLE_FLOAT
+
+static float float_of(uint32_t bits)
+{
+    float f;
+    NCD_COPY(&f, &bits, sizeof f);
+    return f;
+}
+
+float ncd_row_scale(const ncd_tensor *t, uint32_t row)
+{
+    /* 2^(-j/8) */
+    static const uint32_t eighths[8] = {0x3F800000u, 0x3F6AC0C7u, 0x3F5744FDu, 0x3F45672Au,
+                                        0x3F3504F3u, 0x3F25FED7u, 0x3F1837F0u, 0x3F0B95C2u};
+    float scale;
+    if (!t || t->mode != NCD_MODE_LEVELS || row >= t->rows)
+        return 0;
+    scale = float_of(t->step_bits);
+    if (t->scale_width) {
+        const uint64_t bit = (uint64_t)row * t->scale_width;
+        const uint8_t *const p = t->scales + (size_t)(bit >> 3);
+        const uint32_t shift = (uint32_t)bit & 7u;
+        uint32_t k = (uint32_t)*p >> shift;
+        if (shift + t->scale_width > 8)
+            k |= (uint32_t)p[1] << (8 - shift);
+        k &= (1u << t->scale_width) - 1;
+        scale *= float_of(eighths[k & 7u]);
+        scale *= float_of((127u - (k >> 3)) << 23);
+    }
+    return scale;
+}
+
+ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, size_t capacity, const void *workspace)
+{
+    uint32_t row, col, rows, cols, n, i;
+    uint8_t *const bytes = (uint8_t *)dst;
+    const int8_t *level;
+    ncd_status status;
+
+    if (!t || !dst || (t->mode != NCD_MODE_LEVELS && t->dtype != NCD_F32))
+        return NCD_ERR_ARG;
+    status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    if (status != NCD_OK)
+        return status;
+    n = rows * cols;
+    if (capacity < n)
+        return NCD_ERR_CAPACITY;
+
+    if (t->mode != NCD_MODE_LEVELS) {
+        status = ncd_decode_tile_bytes(t, tile, bytes, (size_t)n * 4, workspace);
+        if (status == NCD_OK)
+            for (i = 0; i < n; ++i)
+                dst[i] = float_of((uint32_t)ncd_load_le(bytes + 4u * i, 4));
+        return status;
+    }
+
+    /* The levels go to the last quarter; float i ends at or before level i, so expanding upwards is safe. */
+    level = (const int8_t *)bytes + (size_t)n * 3;
+    status = ncd_decode_tile_i8(t, tile, (int8_t *)bytes + (size_t)n * 3, n, workspace);
+    for (; status == NCD_OK && rows > 0; --rows, ++row) {
+        const float scale = ncd_row_scale(t, row);
+        for (i = 0; i < cols; ++i)
+            *dst++ = (float)*level++ * scale;
+    }
+    return status;
+}
+
+#endif

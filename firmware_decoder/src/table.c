@@ -1,0 +1,156 @@
+/* Code tables (docs/format.md section 7): their check, the look-up built from them, and the bitwise decoder. */
+#include "internal.h"
+
+#if NCD_ENABLE_HUFFMAN
+
+enum { LISTED = 1, PAIRS = 2, HEAD = 2 };
+
+ncd_status ncd_table_read(ncd_cursor *c)
+{
+    const uint32_t lengths = ncd_get_u8(c), min = lengths & 15u, max = lengths >> 4;
+    uint32_t seen[8], flags, symbols = 0, left = 1u << 15, i;
+    const uint8_t *p;
+
+    /* Only the constant code has a length of 0. */
+    if (c->bad || min > max || (min == 0 && max != 0))
+        return NCD_ERR_CORRUPT;
+    flags = ncd_get_u8(c);
+    if (c->bad)
+        return NCD_ERR_CORRUPT;
+    if ((flags & ~(uint32_t)(LISTED | PAIRS)) || flags == PAIRS)
+        return NCD_ERR_UNSUPPORTED;
+
+    if (max == 0) {
+        symbols = 1;
+    } else {
+        p = ncd_get_bytes(c, max - min + 1);
+        if (!p || p[0] == 0 || p[max - min] == 0)
+            return NCD_ERR_CORRUPT;
+        for (i = min; i <= max; ++i) {
+            const uint32_t count = p[i - min], room = count << (15 - i);
+            if (room > left)
+                return NCD_ERR_CORRUPT;
+            left -= room;
+            symbols += count;
+        }
+        if (left != 0 || symbols > 256)
+            return NCD_ERR_CORRUPT;
+    }
+    if (flags & LISTED) {
+        p = ncd_get_bytes(c, symbols);
+        if (!p)
+            return NCD_ERR_CORRUPT;
+        for (i = 0; i < 8; ++i)
+            seen[i] = 0;
+        for (i = 0; i < symbols; ++i) {
+            const uint32_t bit = (uint32_t)1 << (p[i] & 31u);
+            if (seen[p[i] >> 5] & bit)
+                return NCD_ERR_CORRUPT;
+            seen[p[i] >> 5] |= bit;
+        }
+    }
+    return NCD_OK;
+}
+
+/* The number of codes of each length, from the shortest on. */
+static const uint8_t *counts_of(const uint8_t *table)
+{
+    return table + HEAD;
+}
+
+/* A nibble in two's complement, as a byte. */
+static uint32_t nibble_level(uint32_t nibble)
+{
+    return ((nibble ^ 8u) - 8u) & 255u;
+}
+
+uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
+{
+    const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
+    uint32_t symbol;
+    if (!(table[1] & LISTED))
+        symbol = ((rank >> 1) ^ (0u - (rank & 1u))) & 255u;
+    else
+        symbol = counts_of(table)[rank + (max ? max - min + 1 : 0)];
+    if (ncd_table_is_pairs(table))
+        return nibble_level(symbol & 15u) | nibble_level(symbol >> 4) << 8 | bits << 16 | 2u << 24;
+    return symbol | bits << 16 | 1u << 24;
+}
+
+/* The next code of a length whose top bit, sent last, is `top`: codes lie in the table with their first bit lowest, so
+ * the carry runs down. Going on to longer codes changes nothing, as it appends zeros above. */
+static uint32_t next_code(uint32_t code, uint32_t top)
+{
+    while (code & top) {
+        code ^= top;
+        top >>= 1;
+    }
+    return code | top;
+}
+
+void ncd_table_build(const uint8_t *table, uint32_t *workspace)
+{
+    enum { K = NCD_HUFFMAN_LOOKUP_BITS, SIZE = 1 << K };
+    uint32_t *const lut = workspace + 1;
+    const uint8_t *const counts = counts_of(table);
+    const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
+    uint32_t code = 0, rank = 0, length, i;
+
+    for (length = min; length <= max && length <= K; ++length) {
+        uint32_t n;
+        for (n = counts[length - min]; n > 0; --n) {
+            const uint32_t entry = ncd_table_entry(table, rank++, length);
+            for (i = code; i < SIZE; i += 1u << length)
+                lut[i] = entry;
+            code = next_code(code, 1u << (length - 1));
+        }
+    }
+    workspace[0] = ncd_table_tag(table) | rank;
+
+    /* The prefixes that are left belong to longer codes; the code is complete, so they end where the table does. */
+    if (max > K) {
+        uint32_t d = 0;
+        do {
+            lut[code] = d++;
+            code = next_code(code, 1u << (K - 1));
+        } while (code != 0);
+    }
+
+    /* Two codes in one look-up where the second, too, lies in the K bits. The second one's entry, at a lower index,
+     * has not been widened yet. */
+    if (!ncd_table_is_pairs(table)) {
+        for (i = SIZE; i-- > 0;) {
+            const uint32_t first = lut[i], bits = first >> 16 & 255u;
+            if (bits != 0) {
+                const uint32_t second = lut[i >> bits], both = bits + (second >> 16 & 255u);
+                if (second >> 16 && both <= K)
+                    lut[i] = (first & 255u) | (second & 255u) << 8 | both << 16 | 2u << 24;
+            }
+        }
+    }
+}
+
+uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d, uint32_t rank)
+{
+    const uint8_t *const table = codes->table;
+    const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
+    const uint32_t start = pos;
+    pos += length;
+    while (length < max) {
+        uint32_t count = 0;
+        if (pos >= codes->bits)
+            return 0;
+        d = d << 1 | ((uint32_t)codes->src[pos >> 3] >> (pos & 7u) & 1u);
+        ++pos;
+        ++length;
+        if (length >= min)
+            count = counts_of(table)[length - min];
+        if (d < count)
+            return ncd_table_entry(table, rank + d, pos - start);
+        d -= count;
+        rank += count;
+    }
+    return 0;
+}
+
+#endif

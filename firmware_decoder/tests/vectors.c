@@ -1,0 +1,143 @@
+/* Decodes whole streams from files and prints what came of each, one line a file:
+ *
+ *     ok CRC          crc32 of all decoded levels (lossy tensors) or element bytes, in order of tensors and tiles
+ *     error NAME      the status that stopped it, NCD_ERR_...
+ *
+ * With --tensors a line `tensor INDEX CRC` for each untied tensor comes before. Checks run in the order of
+ * docs/format.md section 8. Every buffer has the exact size that the interface asks for, so that a sanitizer sees any
+ * access outside. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ncd.h"
+
+static const char *status_name(ncd_status status)
+{
+    switch (status) {
+    case NCD_OK: return "NCD_OK";
+    case NCD_ERR_ARG: return "NCD_ERR_ARG";
+    case NCD_ERR_TRUNCATED: return "NCD_ERR_TRUNCATED";
+    case NCD_ERR_CORRUPT: return "NCD_ERR_CORRUPT";
+    case NCD_ERR_UNSUPPORTED: return "NCD_ERR_UNSUPPORTED";
+    case NCD_ERR_CAPACITY: return "NCD_ERR_CAPACITY";
+    case NCD_ERR_WORKSPACE: return "NCD_ERR_WORKSPACE";
+    case NCD_ERR_CHECKSUM: return "NCD_ERR_CHECKSUM";
+    }
+    return "?";
+}
+
+static void *allocate(size_t size)
+{
+    void *p = malloc(size > 0 ? size : 1);
+    if (!p) {
+        fprintf(stderr, "out of memory\n");
+        exit(2);
+    }
+    return p;
+}
+
+/* Decodes all tiles of an opened tensor and adds their bytes to the crc. */
+static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
+{
+    const size_t workspace_size = ncd_tensor_workspace(t);
+    const int levels = t->mode == 0 && t->tiles > 0;
+    void *const workspace = workspace_size ? allocate(workspace_size) : NULL;
+    ncd_status status = ncd_tensor_prepare(t, workspace, workspace_size);
+    uint32_t tile;
+    for (tile = 0; status == NCD_OK && tile < t->tiles; ++tile) {
+        uint32_t row, col, rows, cols;
+        status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+        if (status == NCD_OK) {
+            const size_t n = (size_t)rows * cols, size = levels ? n : n * t->elem_size;
+            uint8_t *const out = (uint8_t *)allocate(size);
+            status = levels ? ncd_decode_tile_i8(t, tile, (int8_t *)out, n, workspace)
+                            : ncd_decode_tile_bytes(t, tile, out, size, workspace);
+            if (status == NCD_OK)
+                *crc = ncd_crc32(*crc, out, size);
+#if NCD_ENABLE_FLOAT
+            if (levels) { /* the floats must come out wherever the levels do */
+                float *const f = (float *)allocate(n * sizeof *f);
+                if (ncd_decode_tile_f32(t, tile, f, n, workspace) != status)
+                    fprintf(stderr, "tile %lu: levels and floats disagree\n", (unsigned long)tile);
+                free(f);
+            }
+#endif
+            free(out);
+        }
+    }
+    free(workspace);
+    return status;
+}
+
+static ncd_status decode_stream(const uint8_t *blob, size_t size, int each, uint32_t *crc)
+{
+    ncd_model m;
+    ncd_record r;
+    uint32_t i;
+    ncd_status status = ncd_model_open(&m, blob, size);
+    r.next = 0;
+    for (i = 0; status == NCD_OK && i < m.n_tensors; ++i) {
+        ncd_tensor t;
+        uint32_t own = 0;
+        status = ncd_record_next(&m, &r);
+        if (status != NCD_OK || r.codec == NCD_CODEC_TIED)
+            continue;
+        if (ncd_crc32(0, blob + r.payload_offset, r.payload_size) != r.payload_crc) {
+            status = NCD_ERR_CHECKSUM;
+            continue;
+        }
+        status = ncd_tensor_bind(&m, &r, blob + r.payload_offset, &t);
+        if (status == NCD_OK)
+            status = ncd_tensor_check(&t);
+        if (status == NCD_OK && each) {
+            status = decode_tensor(&t, &own);
+            if (status == NCD_OK)
+                printf("tensor %lu %08lx\n", (unsigned long)i, (unsigned long)own);
+        }
+        if (status == NCD_OK)
+            status = decode_tensor(&t, crc);
+    }
+    return status;
+}
+
+static int read_file(const char *path, uint8_t **blob, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    long end = -1;
+    if (f && fseek(f, 0, SEEK_END) == 0)
+        end = ftell(f);
+    if (end < 0 || fseek(f, 0, SEEK_SET) != 0) {
+        fprintf(stderr, "cannot read %s\n", path);
+        return 0;
+    }
+    *size = (size_t)end;
+    *blob = (uint8_t *)allocate(*size);
+    end = fread(*blob, 1, *size, f) == *size;
+    fclose(f);
+    return (int)end;
+}
+
+int main(int argc, char **argv)
+{
+    int i, each = 0;
+    for (i = 1; i < argc; ++i) {
+        uint8_t *blob;
+        size_t size;
+        uint32_t crc = 0;
+        ncd_status status;
+        if (strcmp(argv[i], "--tensors") == 0) {
+            each = 1;
+            continue;
+        }
+        if (!read_file(argv[i], &blob, &size))
+            return 2;
+        status = decode_stream(blob, size, each, &crc);
+        if (status == NCD_OK)
+            printf("ok %08lx\n", (unsigned long)crc);
+        else
+            printf("error %s\n", status_name(status));
+        free(blob);
+    }
+    return 0;
+}
