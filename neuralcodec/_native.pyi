@@ -1,0 +1,303 @@
+"""Kernels of the encoder, and the C decoder that firmware compiles.
+
+Arrays must be C-contiguous and of the dtype shown; they are not copied. Functions that take long release the GIL.
+Results do not depend on the machine: sums run in a fixed order, and no multiply-add is fused.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+_U8: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint8]] | npt.NDArray[np.uint8]
+_Bytes: TypeAlias = _U8 | bytes | bytearray | memoryview
+
+# stats.cpp
+
+def scan(weights: npt.NDArray[np.float32]) -> tuple[float, float, int]:
+    """Largest magnitude of the finite weights, sum of squares (of all), and how many are NaN or infinite; shape [n]."""
+
+def error_stats(original: npt.NDArray[np.float32], decoded: npt.NDArray[np.float32]) -> tuple[float, float, float]:
+    """Σ original², Σ (original − decoded)², and the largest |original − decoded|; shape [n] each, sums in double."""
+
+def histogram(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How often each byte occurs, shape [256]."""
+
+def pair_histogram(levels: npt.NDArray[np.int8], tile: int) -> npt.NDArray[np.int64]:
+    """How often each pair of levels (low four bits the first) occurs in tiles of T = ``tile``, shape [256].
+
+    Args:
+        levels: shape [rows, cols], −8 to 7; the second of a last odd level counts as 0.
+        tile: tile length T.
+    """
+
+# quantize.cpp
+
+def row_scale(step: float, code: int) -> float:
+    """The scale of a row with this scale code, docs/format.md 6.1."""
+
+def fit_step(weights: npt.NDArray[np.float32], levels: int, finest: float = 0.0) -> float:
+    """The step at which rounding to −levels … levels loses least in squared error.
+
+    Every eighth of an octave is tried from the step that reaches the largest weight down to where clipping alone costs
+    more than the best, then points nearer and nearer to the best.
+
+    Args:
+        weights: shape [n], finite.
+        levels: 1 to 127.
+        finest: no step below this one.
+    """
+
+def fit_rows(weights: npt.NDArray[np.float32], levels: int, step: float, last: int = 255) -> npt.NDArray[np.uint8]:
+    """For each row the scale code, up to ``last``, that loses least in squared error; shape [rows].
+
+    Args:
+        weights: shape [rows, cols], finite.
+        levels: 1 to 127.
+        step: the scale at code 0.
+        last: largest code.
+    """
+
+def quantize(
+    weights: npt.NDArray[np.float32],
+    levels: int,
+    step: float,
+    codes: npt.NDArray[np.uint8] | None = None,
+    limit: float = ...,
+) -> npt.NDArray[np.int8]:
+    """Weights over the scale of their row, rounded half to even and clipped; shape [rows, cols].
+
+    Args:
+        weights: shape [rows, cols].
+        levels: largest level, 1 to 127.
+        step: scale at code 0.
+        codes: scale codes, shape [rows]; None for a scale of ``step`` everywhere.
+        limit: no level whose weight is beyond this: the largest number of the tensor's dtype.
+    """
+
+def dequantize(
+    levels: npt.NDArray[np.int8], step: float, codes: npt.NDArray[np.uint8] | None = None
+) -> npt.NDArray[np.float32]:
+    """Levels times the scale of their row; shape [rows, cols]."""
+
+# codelengths.cpp
+
+def code_lengths(counts: npt.NDArray[np.int64], limit: int = 15) -> npt.NDArray[np.uint8]:
+    """Lengths of an optimal prefix code with no code longer than ``limit``; 0 where the count is 0, or if it is the only one.
+
+    Package-merge (Larmore and Hirschberg 1990).
+    """
+
+def monotone_code_lengths(counts: npt.NDArray[np.int64], limit: int = 15) -> npt.NDArray[np.uint8]:
+    """Lengths that never descend from one symbol to the next, every symbol having a code, even of count 0.
+
+    Counts are pooled to a descending sequence first (PAV, Ayer et al. 1955), then coded as by :func:`code_lengths`.
+    """
+
+# pack.cpp
+
+def pack_levels(
+    levels: npt.NDArray[np.int8],
+    tile: int,
+    symbols: npt.NDArray[np.uint8],
+    lengths: npt.NDArray[np.uint8],
+    pairs: bool = False,
+) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    """Codes of all tiles, one after the other, and the bytes of each tile.
+
+    Args:
+        levels: shape [rows, cols].
+        tile: tile length T.
+        symbols: bytes in order of rank.
+        lengths: of their codes; must make a complete prefix code.
+        pairs: a symbol is two levels.
+
+    Raises:
+        ValueError: a level without a code, or no complete code.
+    """
+
+def pack_bits(values: npt.NDArray[np.uint32], width: int) -> bytes:
+    """A bit string of fields of ``width`` bits, docs/format.md section 1."""
+
+def tile_index(sizes: npt.NDArray[np.uint32]) -> bytes:
+    """The tile index for tiles of these sizes, docs/format.md 4.1; empty for a single tile."""
+
+# planes.cpp
+
+def split_planes(data: npt.NDArray[np.uint8], itemsize: int, rotate: bool) -> npt.NDArray[np.uint8]:
+    """Planes of bytes, the most significant first; shape [itemsize, n]. ``rotate`` moves sign bits to the low end."""
+
+def pack_planes(
+    planes: npt.NDArray[np.uint8],
+    rows: int,
+    cols: int,
+    tile: int,
+    codes: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None],
+) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    """Tiles of stored and coded planes, one after the other, and the bytes of each tile.
+
+    Args:
+        planes: shape [itemsize, rows · cols].
+        rows: rows of the matrix.
+        cols: columns of the matrix.
+        tile: tile length T.
+        codes: for each plane symbols and lengths as in :func:`pack_levels`, or None to store it.
+    """
+
+# decode.cpp
+
+class Record:
+    """A tensor in the directory of a model."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the directory, from 0."""
+    @property
+    def name(self) -> str | None:
+        """Its name; None in a model without names."""
+    @property
+    def codec(self) -> int:
+        """Codec number; 0: tied."""
+    @property
+    def codec_name(self) -> bytes | None:
+        """Name of a third party's codec."""
+    @property
+    def dtype(self) -> int:
+        """dtype number; of a tied tensor that of the other."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Dimensions; of a tied tensor those of the other."""
+    @property
+    def tied_to(self) -> int | None:
+        """Index of the tensor it is tied to."""
+    @property
+    def payload_offset(self) -> int:
+        """From the start of the stream."""
+    @property
+    def payload_size(self) -> int:
+        """Bytes of the payload; 0 for a tied tensor."""
+    @property
+    def payload_crc(self) -> int:
+        """crc32 of the payload; 0 for a tied tensor."""
+    @property
+    def offset(self) -> int:
+        """Where the record lies, from the start of the stream."""
+
+class Model:
+    """The directory of a model stream, read and checked."""
+
+    def __init__(self, header: _Bytes, size: int | None = None) -> None:
+        """Opens a stream.
+
+        Args:
+            header: its first bytes: header and shared objects at least. What is needed of them is copied.
+            size: bytes of the whole stream; None if ``header`` is all of it.
+
+        Raises:
+            TruncatedError, CorruptError, UnsupportedError, ChecksumError: what is wrong with the header.
+        """
+    @property
+    def size(self) -> int:
+        """Bytes of the whole stream."""
+    @property
+    def header_size(self) -> int:
+        """Bytes of fixed part and directory; shared objects begin here."""
+    @property
+    def payloads(self) -> int:
+        """Where payloads begin."""
+    @property
+    def has_names(self) -> bool:
+        """Whether tensors have names."""
+    @property
+    def records(self) -> list[Record]:
+        """All tensors, in order."""
+    @property
+    def shared(self) -> list[tuple[int, bytes, bool]]:
+        """Kind and bytes of each shared object, and whether its crc32 is right."""
+    def open(self, index: int, payload: _Bytes, check: bool = True) -> Reader:
+        """Opens a tensor.
+
+        Args:
+            index: which; not a tied one.
+            payload: its payload, which must not change while the reader lives.
+            check: compare the payload's crc32.
+
+        Raises:
+            ChecksumError: the crc32 of the payload or of a shared table is wrong.
+            CorruptError, UnsupportedError: what is wrong with the payload's header.
+            ValueError: no such tensor, a tied one, or a payload of another size.
+        """
+
+class Reader:
+    """An opened tensor. Its methods may be called from several threads at once."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the matrix."""
+    @property
+    def cols(self) -> int:
+        """Columns of the matrix."""
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a full tile."""
+    @property
+    def tile_cols(self) -> int:
+        """Columns of a full tile."""
+    @property
+    def tile_size(self) -> int:
+        """Elements of a full tile."""
+    @property
+    def has_levels(self) -> bool:
+        """Whether the tensor is stored as levels and scales."""
+    def place(self, tile: int) -> tuple[int, int, int, int]:
+        """First row, first column, rows and columns of a tile."""
+    def elements(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.uint8]:
+        """Element bytes of tiles ``first`` … ``last`` − 1 (of all by default), which lie together in the tensor.
+
+        Raises:
+            CorruptError: a tile breaks a rule of the format.
+            UnsupportedError: there is not enough memory; the message says how much it takes.
+            ValueError: no such tiles.
+        """
+    def levels(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int8]:
+        """Levels of tiles, or elements of an i8 tensor; shape [elements].
+
+        Raises:
+            CorruptError, UnsupportedError: as for :meth:`elements`.
+            ValueError: the tensor is not stored as levels, or no such tiles.
+        """
+    def scales(self) -> npt.NDArray[np.float32]:
+        """The scale of each row, shape [rows].
+
+        Raises:
+            ValueError: the tensor is not stored as levels.
+        """
+
+def extent(prefix: _Bytes) -> int:
+    """How many of the first bytes of a stream :class:`Model` needs, as far as these tell.
+
+    With fewer than 16 bytes 16; with fewer than the header its size; then header and shared objects. Checks nothing.
+    """
+
+def open_payload(
+    payload: _Bytes,
+    codec: int,
+    dtype: int,
+    shape: Sequence[int],
+    shared: Sequence[tuple[int, bytes]],
+    name: str | None = None,
+) -> Reader:
+    """Opens a payload that stands alone, with the shared objects (kind and bytes) that it may refer to.
+
+    No crc32 is checked. ``name`` is for messages.
+
+    Raises:
+        CorruptError, UnsupportedError: what is wrong with the payload's header.
+    """
+
+def crc32(data: _Bytes, start: int = 0) -> int:
+    """crc32 of docs/format.md section 1, of bytes that follow others whose crc32 is ``start``."""

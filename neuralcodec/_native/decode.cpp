@@ -1,0 +1,648 @@
+// The C decoder for Python: opening a model, walking its directory, decoding tensors and tiles.
+//
+// Errors are thrown as `Refused` wherever they occur, also without the GIL, and become exceptions of neuralcodec.errors
+// at the border to Python. Nothing is allocated for a tensor before ncd_tensor_bind has accepted its payload's header.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+#include <ncd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "common.hpp"
+
+namespace neuralcodec {
+
+// Rounding f32 to narrower floats, to nearest, ties to even. Levels times scales are never NaN, so NaN may become any.
+NC_CLONES void to_bf16(const float *in, size_t n, uint16_t *out) {
+    for (size_t i = 0; i < n; ++i) {
+        uint32_t u;
+        std::memcpy(&u, in + i, 4);
+        out[i] = static_cast<uint16_t>((u + 0x7FFFu + (u >> 16 & 1)) >> 16);
+    }
+}
+
+NC_CLONES void to_f16(const float *in, size_t n, uint16_t *out) {
+    for (size_t i = 0; i < n; ++i) {
+        uint32_t u;
+        std::memcpy(&u, in + i, 4);
+        const uint32_t sign = u >> 16 & 0x8000u;
+        const uint32_t m = u & 0x7FFFFFFFu;
+        // Normal: move the exponent's bias from 127 to 15 and round at bit 13. From 65520 on that gives infinity or
+        // more, which the minimum makes infinity.
+        const uint32_t wide = (m - (112u << 23) + 0xFFFu + (m >> 13 & 1)) >> 13;
+        const uint32_t normal = m >= 0x477FF000u ? 0x7C00u : wide;
+        // Subnormal: the sum with 0.5 has 2^-24 as its unit, so the addition rounds.
+        float f, half = 0.5f;
+        std::memcpy(&f, &m, 4);
+        f += half;
+        uint32_t s;
+        std::memcpy(&s, &f, 4);
+        const uint32_t subnormal = s - 0x3F000000u;
+        out[i] = static_cast<uint16_t>(sign | (m < 0x38800000u ? subnormal : normal));
+    }
+}
+
+NC_CLONES void to_f64(const float *in, size_t n, double *out) {
+    for (size_t i = 0; i < n; ++i) out[i] = static_cast<double>(in[i]);
+}
+
+namespace {
+
+// Eight tables: a whole tensor's check should cost a fraction of its decoding, and ncd_crc32 is small, not fast.
+struct CrcTables {
+    uint32_t t[8][256];
+    CrcTables() {
+        for (uint32_t i = 0; i < 256; ++i) {
+            uint32_t c = i;
+            for (int b = 0; b < 8; ++b) c = c >> 1 ^ (c & 1 ? 0xEDB88320u : 0);
+            t[0][i] = c;
+        }
+        for (uint32_t i = 0; i < 256; ++i)
+            for (size_t k = 1; k < 8; ++k) t[k][i] = t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255];
+    }
+};
+
+}  // namespace
+
+uint32_t crc32(uint32_t crc, const uint8_t *data, size_t size) {
+    static const CrcTables tables;
+    const auto &t = tables.t;
+    crc = ~crc;
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        const uint8_t *p = data + i;
+        crc ^= static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 |
+               static_cast<uint32_t>(p[3]) << 24;
+        crc = t[7][crc & 255] ^ t[6][crc >> 8 & 255] ^ t[5][crc >> 16 & 255] ^ t[4][crc >> 24] ^ t[3][p[4]] ^
+              t[2][p[5]] ^ t[1][p[6]] ^ t[0][p[7]];
+    }
+    for (; i < size; ++i) crc = crc >> 8 ^ t[0][(crc ^ data[i]) & 255];
+    return ~crc;
+}
+
+namespace {
+
+constexpr size_t most_names = size_t{256} << 20;  // front coding can say 64 KB in ten bytes; no model has such names
+
+// A status of the C library, or one that the binding found itself, with the place.
+struct Refused {
+    ncd_status status;
+    std::string message;
+    std::optional<std::string> tensor;
+    std::optional<uint64_t> offset;
+};
+
+const char *exception_name(ncd_status status) {
+    switch (status) {
+        case NCD_ERR_TRUNCATED: return "TruncatedError";
+        case NCD_ERR_CORRUPT: return "CorruptError";
+        case NCD_ERR_UNSUPPORTED: return "UnsupportedError";
+        case NCD_ERR_CHECKSUM: return "ChecksumError";
+        default: return "BitstreamError";
+    }
+}
+
+void translate(const std::exception_ptr &thrown, void *) {
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const Refused &r) {
+        if (r.status == NCD_ERR_ARG) {
+            PyErr_SetString(PyExc_ValueError, r.message.c_str());
+            return;
+        }
+        nb::object type = nb::module_::import_("neuralcodec.errors").attr(exception_name(r.status));
+        nb::object tensor = r.tensor ? nb::object(nb::str(r.tensor->data(), r.tensor->size())) : nb::object(nb::none());
+        nb::object offset = r.offset ? nb::object(nb::int_(*r.offset)) : nb::object(nb::none());
+        nb::object error = type(nb::str(r.message.data(), r.message.size()), nb::arg("tensor") = tensor,
+                                nb::arg("offset") = offset);
+        PyErr_SetObject(type.ptr(), error.ptr());
+    }
+}
+
+// Reads fields of a byte string; past its end it gives zeros and remembers.
+struct Cursor {
+    const uint8_t *at, *end;
+    bool ok = true;
+
+    uint8_t u8() {
+        if (at == end) {
+            ok = false;
+            return 0;
+        }
+        return *at++;
+    }
+    uint64_t varint() {
+        uint64_t v = 0;
+        for (unsigned shift = 0; shift < 56; shift += 7) {
+            const uint8_t b = u8();
+            v |= static_cast<uint64_t>(b & 127) << shift;
+            if (b < 128) return v;
+        }
+        ok = false;
+        return 0;
+    }
+    void skip(uint64_t n) {
+        if (n > static_cast<uint64_t>(end - at)) {
+            ok = false;
+            at = end;
+        } else {
+            at += n;
+        }
+    }
+    uint32_t u32() {
+        uint32_t v = 0;
+        for (unsigned b = 0; b < 4; ++b) v |= static_cast<uint32_t>(u8()) << (8 * b);
+        return v;
+    }
+};
+
+void put_varint(std::vector<uint8_t> &out, uint64_t v) {
+    for (; v > 127; v >>= 7) out.push_back(static_cast<uint8_t>((v & 127) | 128));
+    out.push_back(static_cast<uint8_t>(v));
+}
+
+void put_u32(std::vector<uint8_t> &out, uint32_t v) {
+    for (unsigned b = 0; b < 4; ++b) out.push_back(static_cast<uint8_t>(v >> (8 * b)));
+}
+
+struct Record {
+    ncd_record raw;  // its pointers reach into the model's bytes
+    size_t offset;
+    std::optional<std::string> name;
+    std::vector<uint64_t> shape;
+    uint8_t dtype;
+    std::optional<uint32_t> tied_to;
+    std::optional<std::string> codec_name;
+};
+
+struct SharedBytes {
+    uint8_t kind;
+    size_t offset, size;
+    uint32_t crc;
+    bool intact;
+};
+
+// Header and shared objects of a stream (a copy: the caller's file may change under us), and what they say.
+struct ModelData {
+    std::vector<uint8_t> bytes;
+    ncd_model model{};
+    std::vector<SharedBytes> shared;
+    std::vector<Record> records;
+    bool damaged = false;  // a shared object's crc32 is wrong; an error only for a tensor that uses it
+};
+
+[[noreturn]] void refuse_header(ncd_status status, const uint8_t *bytes, size_t available, size_t size) {
+    Refused r{status, "", {}, {}};
+    const bool fixed = available >= 16;
+    switch (status) {
+        case NCD_ERR_TRUNCATED:
+            r.message = "the stream ends before what its header says (" + std::to_string(size) + " bytes are there)";
+            r.offset = size;
+            break;
+        case NCD_ERR_CHECKSUM:
+            r.message = "crc32 of the header is wrong: it was damaged after it was written";
+            r.offset = 12;
+            break;
+        case NCD_ERR_UNSUPPORTED:
+            if (fixed && bytes[4] != 1) {
+                r.message = "version " + std::to_string(bytes[4]) + " of the format; this decoder knows version 1";
+                r.offset = 4;
+            } else {
+                r.message = "the header uses a flag, type or kind that this decoder does not know";
+            }
+            break;
+        case NCD_ERR_CORRUPT:
+            if (available < 4 || std::memcmp(bytes, "NCDM", 4) != 0) {
+                r.message = "not a neuralcodec stream: it does not begin with NCDM";
+                r.offset = 0;
+            } else {
+                r.message = "the header breaks a rule of the format";
+            }
+            break;
+        default: r.message = "the decoder refused the header (status " + std::to_string(status) + ")";
+    }
+    throw r;
+}
+
+std::shared_ptr<const ModelData> open_model(const uint8_t *bytes, size_t available, size_t size) {
+    if (available > size) throw std::invalid_argument("size: at least as many bytes as given expected");
+    ncd_model probe;
+    ncd_status status = ncd_model_open_header(&probe, bytes, available, size);
+    if (status) refuse_header(status, bytes, available, size);
+
+    auto data = std::make_shared<ModelData>();
+    data->bytes.assign(bytes, bytes + probe.payloads);
+    ncd_model &m = data->model;
+    status = ncd_model_open_header(&m, data->bytes.data(), data->bytes.size(), size);
+    if (status) refuse_header(status, data->bytes.data(), data->bytes.size(), size);
+
+    Cursor c{data->bytes.data() + m.shared_records, data->bytes.data() + m.header_size};
+    size_t at = m.header_size;
+    for (uint32_t i = 0; i < m.n_shared; ++i) {
+        SharedBytes s{};
+        s.kind = c.u8();
+        s.size = static_cast<size_t>(c.varint());
+        s.crc = c.u32();
+        s.offset = at;
+        if (!c.ok || s.size > data->bytes.size() - at) throw Refused{NCD_ERR_CORRUPT, "shared objects", {}, at};
+        at += s.size;
+        s.intact = crc32(0, data->bytes.data() + s.offset, s.size) == s.crc;
+        data->damaged |= !s.intact;
+        data->shared.push_back(s);
+    }
+
+    ncd_record r{};
+    std::string name;
+    size_t total = 0, place = m.tensor_records;
+    for (uint32_t i = 0; i < m.n_tensors; ++i) {
+        status = ncd_record_next(&m, &r);
+        if (status) refuse_header(status, data->bytes.data(), data->bytes.size(), size);
+        Record record{r, place, {}, {}, r.dtype, {}, {}};
+        place = r.next;
+        if (m.has_names) {
+            if (r.name_prefix > name.size()) throw Refused{NCD_ERR_CORRUPT, "a name's prefix is too long", {}, record.offset};
+            name.resize(r.name_prefix);
+            name.append(reinterpret_cast<const char *>(r.name_suffix), r.name_suffix_size);
+            total += name.size();
+            if (total > most_names)
+                throw Refused{NCD_ERR_UNSUPPORTED, "the names of this model take more than 256 MB", {}, record.offset};
+            // Refused here, once, so that every later message can show the name.
+            nb::object text = nb::steal(PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "strict"));
+            if (!text.is_valid()) {
+                PyErr_Clear();
+                throw Refused{NCD_ERR_CORRUPT, "a name is not UTF-8", {}, record.offset};
+            }
+            record.name = name;
+        }
+        if (r.codec == NCD_CODEC_TIED) {
+            record.tied_to = r.tied_to;
+        } else {
+            Cursor dims{r.dims, data->bytes.data() + m.header_size};
+            for (unsigned d = 0; d < r.ndim; ++d) record.shape.push_back(dims.varint());
+            if (r.codec == NCD_CODEC_NAMED)
+                record.codec_name.emplace(reinterpret_cast<const char *>(r.codec_name), r.codec_name_size);
+        }
+        data->records.push_back(std::move(record));
+    }
+    for (Record &record : data->records) {
+        if (!record.tied_to) continue;
+        if (*record.tied_to >= data->records.size() || data->records[*record.tied_to].tied_to)
+            throw Refused{NCD_ERR_CORRUPT, "tied to no tensor", record.name, record.offset};
+        const Record &other = data->records[*record.tied_to];
+        record.shape = other.shape;
+        record.dtype = other.dtype;
+    }
+    return data;
+}
+
+// How many of the first bytes of a stream hold header and shared objects, as far as `bytes` tells.
+size_t extent(In1<uint8_t> prefix) {
+    const uint8_t *p = prefix.data();
+    if (prefix.size() < 16) return 16;
+    Cursor fixed{p + 8, p + 12};
+    const size_t header = fixed.u32();
+    if (prefix.size() < header || header < 16) return header < 16 ? 16 : header;
+    Cursor c{p + 16, p + header};
+    size_t end = header;
+    for (uint64_t n = c.varint(); n > 0 && c.ok; --n) {
+        c.u8();
+        const uint64_t size = c.varint();
+        c.u32();
+        if (!c.ok || size > std::numeric_limits<uint32_t>::max()) break;
+        end += static_cast<size_t>(size);
+    }
+    return end;
+}
+
+class Reader {
+public:
+    Reader(std::shared_ptr<const ModelData> model, const Record &record, In1<uint8_t> payload, bool check)
+        : model_(std::move(model)), record_(record), payload_(std::move(payload)) {
+        if (record.tied_to) throw Refused{NCD_ERR_ARG, "the tensor is tied to another one: open that", {}, {}};
+        if (payload_.size() != record.raw.payload_size)
+            throw Refused{NCD_ERR_ARG, "payload: " + std::to_string(record.raw.payload_size) + " bytes expected, not " +
+                                           std::to_string(payload_.size()), {}, {}};
+        if (check) {
+            bool intact;
+            {
+                nb::gil_scoped_release release;
+                intact = crc32(0, payload_.data(), payload_.size()) == record.raw.payload_crc;
+            }
+            if (!intact) refuse(NCD_ERR_CHECKSUM, "crc32 of the payload is wrong: it was damaged after it was written");
+        }
+        if (model_->damaged && uses_damaged())
+            refuse(NCD_ERR_CHECKSUM, "crc32 of a shared table is wrong: it was damaged after it was written");
+        ncd_status status = ncd_tensor_bind(&model_->model, &record_.raw, payload_.data(), &t_);
+        if (status == NCD_ERR_UNSUPPORTED) {
+            if (record_.codec_name)
+                refuse(status, "codec '" + *record_.codec_name + "' is not one of the C decoder's");
+            refuse(status, "codec " + std::to_string(record_.raw.codec) + ", or a mode of it, that this decoder does not know");
+        }
+        if (status) refuse(status, "the payload's header breaks a rule of the format");
+        const size_t bytes = ncd_tensor_workspace(&t_);
+        workspace_.resize((bytes + 3) / 4);
+        status = ncd_tensor_prepare(&t_, workspace_.data(), workspace_.size() * 4);
+        if (status) refuse(status, "the code table breaks a rule of the format");
+    }
+
+    const ncd_tensor &tensor() const { return t_; }
+    const Record &record() const { return record_; }
+
+    bool levels_inside() const { return t_.codec == NCD_CODEC_HUFFMAN && (t_.mode & 3) == 0; }
+
+    nb::tuple place(uint32_t tile) const {
+        const Place p = locate(tile);
+        return nb::make_tuple(p.row, p.col, p.rows, p.cols);
+    }
+
+    // Element bytes of tiles first .. last-1, which are contiguous in the tensor.
+    Out1<uint8_t> elements(uint32_t first, std::optional<uint32_t> last) const {
+        const uint32_t stop = range(first, last);
+        const auto [begin, end] = span(first, stop);
+        Buffer<uint8_t> out = allocate<uint8_t>(end - begin, t_.elem_size);
+        {
+            nb::gil_scoped_release release;
+            if (levels_inside())
+                weights(first, stop, out.get(), out.size);
+            else
+                each(first, stop, t_.elem_size, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
+                    return ncd_decode_tile_bytes(&t_, i, to, room, workspace());
+                });
+        }
+        return out.array();
+    }
+
+    Out1<int8_t> levels(uint32_t first, std::optional<uint32_t> last) const {
+        if (!levels_inside() && t_.dtype != NCD_I8) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
+        const uint32_t stop = range(first, last);
+        const auto [begin, end] = span(first, stop);
+        Buffer<int8_t> out = allocate<int8_t>(end - begin, 1);
+        {
+            nb::gil_scoped_release release;
+            each(first, stop, 1, out.get(), out.size, [&](uint32_t i, int8_t *to, size_t room) {
+                return ncd_decode_tile_i8(&t_, i, to, room, workspace());
+            });
+        }
+        return out.array();
+    }
+
+    Out1<float> scales() const {
+        if (!levels_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
+        Buffer<float> out = allocate<float>(t_.rows, 1);
+        for (uint32_t r = 0; r < t_.rows; ++r) out.get()[r] = ncd_row_scale(&t_, r);
+        return out.array();
+    }
+
+private:
+    struct Place {
+        uint32_t row, col, rows, cols;
+    };
+
+    [[noreturn]] void refuse(ncd_status status, std::string message) const {
+        throw Refused{status, std::move(message), record_.name, record_.raw.payload_offset};
+    }
+
+    const void *workspace() const { return workspace_.empty() ? nullptr : workspace_.data(); }
+
+    // Whether the payload refers to a shared object whose crc32 is wrong: to be known before anything reads that
+    // object. Stops at the first thing out of order, which ncd_tensor_bind will find again.
+    bool uses_damaged() const {
+        if (record_.raw.codec != NCD_CODEC_HUFFMAN) return false;
+        Cursor c{payload_.data(), payload_.data() + payload_.size()};
+        auto bad = [&](uint64_t index) {
+            return c.ok && index < model_->shared.size() && !model_->shared[static_cast<size_t>(index)].intact;
+        };
+        const uint8_t mode = c.u8();
+        c.varint();
+        if ((mode & 3) == 0) {
+            if (!(mode & 4)) return false;
+            c.skip(4);
+            if (mode & 8) {
+                const uint64_t width = c.u8();
+                c.skip((record_.raw.rows * width + 7) / 8);
+            }
+            return bad(c.varint());
+        }
+        static constexpr uint8_t size_of[17] = {0, 4, 2, 2, 8, 1, 1, 2, 4, 8, 1, 1, 1, 2, 4, 8, 8};
+        const unsigned planes = record_.raw.dtype < 17 ? size_of[record_.raw.dtype] : 0;
+        for (unsigned p = 0; p < planes && c.ok; ++p) {
+            const uint8_t kind = c.u8();
+            if (kind == 2 && bad(c.varint())) return true;
+            if (kind != 1) continue;
+            const uint8_t range = c.u8(), flags = c.u8();
+            size_t symbols = 1;
+            if (range >> 4) {
+                symbols = 0;
+                for (int l = range & 15; l <= range >> 4; ++l) symbols += c.u8();
+            }
+            if (flags & 1) c.skip(symbols);
+        }
+        return false;
+    }
+
+    Place locate(uint32_t tile) const {
+        Place p;
+        if (ncd_tile_place(&t_, tile, &p.row, &p.col, &p.rows, &p.cols))
+            throw Refused{NCD_ERR_ARG, "tile: below " + std::to_string(t_.tiles) + " expected", {}, {}};
+        return p;
+    }
+
+    uint32_t range(uint32_t first, std::optional<uint32_t> last) const {
+        const uint32_t stop = last.value_or(t_.tiles);
+        if (first > stop || stop > t_.tiles)
+            throw Refused{NCD_ERR_ARG, "tiles: a range within 0 to " + std::to_string(t_.tiles) + " expected", {}, {}};
+        return stop;
+    }
+
+    // Place of tiles in the tensor, in elements.
+    std::pair<uint64_t, uint64_t> span(uint32_t first, uint32_t stop) const {
+        if (first == stop) return {0, 0};
+        const Place a = locate(first), b = locate(stop - 1);
+        const uint64_t begin = static_cast<uint64_t>(a.row) * t_.cols + a.col;
+        const uint64_t end = static_cast<uint64_t>(b.row) * t_.cols + b.col + static_cast<uint64_t>(b.rows) * b.cols;
+        return {begin, end};
+    }
+
+    template <typename T>
+    Buffer<T> allocate(uint64_t n, uint64_t per) const {
+        // A few bytes can ask for any number of equal weights, and the kernel promises memory that it does not have.
+        const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+        const uint64_t there = pages > 0 && page > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page)
+                                                     : std::numeric_limits<size_t>::max();
+        const uint64_t each = per * sizeof(T);
+        if (n <= there / each) {
+            try {
+                return Buffer<T>(static_cast<size_t>(n * per));
+            } catch (const std::bad_alloc &) {
+            }
+        }
+        refuse(NCD_ERR_UNSUPPORTED, "the decoded tensor needs " + std::to_string(n * each) +
+                                        " bytes of memory, more than this machine can give");
+    }
+
+    // Calls decode(tile, destination, room) for each tile; `per` items of T are one element.
+    template <typename T, typename F>
+    void each(uint32_t first, uint32_t stop, size_t per, T *out, size_t size, F &&decode) const {
+        size_t at = 0;
+        for (uint32_t i = first; i < stop; ++i) {
+            const Place p = locate(i);
+            const ncd_status status = decode(i, out + at, size - at);
+            if (status) refuse_tile(i, status);
+            at += static_cast<size_t>(p.rows) * p.cols * per;
+        }
+    }
+
+    [[noreturn]] void refuse_tile(uint32_t tile, ncd_status status) const {
+        refuse(status, "tile " + std::to_string(tile) + ": its data break a rule of the format");
+    }
+
+    void weights(uint32_t first, uint32_t stop, uint8_t *out, size_t size) const {
+        auto f32 = [&](uint32_t i, float *to, size_t room) { return ncd_decode_tile_f32(&t_, i, to, room, workspace()); };
+        // malloc's memory is aligned for any type, and elements before a tile keep it so.
+        if (t_.dtype == NCD_F32) {
+            each(first, stop, 1, reinterpret_cast<float *>(out), size / sizeof(float), f32);
+            return;
+        }
+        Buffer<float> tile(t_.tile_size);
+        uint8_t *to = out;
+        for (uint32_t i = first; i < stop; ++i) {
+            const Place p = locate(i);
+            const size_t n = static_cast<size_t>(p.rows) * p.cols;
+            const ncd_status status = f32(i, tile.get(), tile.size);
+            if (status) refuse_tile(i, status);
+            if (t_.dtype == NCD_F64)
+                to_f64(tile.get(), n, reinterpret_cast<double *>(to));
+            else if (t_.dtype == NCD_BF16)
+                to_bf16(tile.get(), n, reinterpret_cast<uint16_t *>(to));
+            else
+                to_f16(tile.get(), n, reinterpret_cast<uint16_t *>(to));
+            to += n * t_.elem_size;
+        }
+    }
+
+    std::shared_ptr<const ModelData> model_;
+    Record record_;
+    In1<uint8_t> payload_;
+    ncd_tensor t_{};
+    std::vector<uint32_t> workspace_;
+};
+
+struct Model {
+    std::shared_ptr<const ModelData> data;
+
+    Model(In1<uint8_t> header, std::optional<size_t> size)
+        : data(open_model(header.data(), header.size(), size.value_or(header.size()))) {}
+
+    Reader *open(uint32_t index, In1<uint8_t> payload, bool check) const {
+        if (index >= data->records.size()) throw Refused{NCD_ERR_ARG, "index: no such tensor", {}, {}};
+        return new Reader(data, data->records[index], std::move(payload), check);
+    }
+};
+
+// A payload that stands alone, with the shared objects that it may refer to: what a codec's decode gets. It is opened
+// through a header made for it, so that no check is done in two ways.
+Reader *open_payload(In1<uint8_t> payload, unsigned codec, unsigned dtype, const std::vector<uint64_t> &shape,
+                     const std::vector<std::pair<unsigned, nb::bytes>> &shared, std::optional<std::string> name) {
+    if (codec < 1 || codec > 254 || dtype > 255 || shape.size() > 64)
+        throw Refused{NCD_ERR_ARG, "codec, dtype or shape out of range", {}, {}};
+    std::vector<uint8_t> directory;
+    put_varint(directory, shared.size());
+    for (const auto &[kind, bytes] : shared) {
+        directory.push_back(static_cast<uint8_t>(kind));
+        put_varint(directory, bytes.size());
+        put_u32(directory, crc32(0, static_cast<const uint8_t *>(bytes.data()), bytes.size()));
+    }
+    put_varint(directory, 1);
+    directory.push_back(static_cast<uint8_t>(codec));
+    directory.push_back(static_cast<uint8_t>(dtype));
+    directory.push_back(static_cast<uint8_t>(shape.size()));
+    for (uint64_t d : shape) put_varint(directory, d);
+    put_varint(directory, payload.size());
+    put_u32(directory, 0);
+
+    std::vector<uint8_t> stream = {'N', 'C', 'D', 'M', 1, 1, 0, 0};
+    put_u32(stream, static_cast<uint32_t>(16 + directory.size()));
+    put_u32(stream, crc32(crc32(0, stream.data(), 12), directory.data(), directory.size()));
+    stream.insert(stream.end(), directory.begin(), directory.end());
+    for (const auto &[kind, bytes] : shared) {
+        const auto *p = static_cast<const uint8_t *>(bytes.data());
+        stream.insert(stream.end(), p, p + bytes.size());
+    }
+    auto data = open_model(stream.data(), stream.size(), stream.size() + payload.size());
+    Record record = data->records.at(0);
+    record.name = std::move(name);
+    record.raw.payload_offset = 0;  // offsets in messages count from the payload: nothing else is known here
+    return new Reader(data, record, std::move(payload), false);
+}
+
+nb::tuple as_tuple(const std::vector<uint64_t> &values) {
+    nb::list list;
+    for (uint64_t v : values) list.append(v);
+    return nb::tuple(list);
+}
+
+}  // namespace
+
+void bind_decode(nb::module_ &m) {
+    nb::register_exception_translator(translate);
+
+    nb::class_<Record>(m, "Record")
+        .def_prop_ro("index", [](const Record &r) { return r.raw.index; })
+        .def_prop_ro("name", [](const Record &r) { return r.name; })
+        .def_prop_ro("codec", [](const Record &r) { return r.raw.codec; })
+        .def_prop_ro("codec_name", [](const Record &r) -> nb::object {
+            return r.codec_name ? nb::object(nb::bytes(r.codec_name->data(), r.codec_name->size())) : nb::object(nb::none());
+        }, nb::sig("def codec_name(self) -> bytes | None"))
+        .def_prop_ro("dtype", [](const Record &r) { return r.dtype; })
+        .def_prop_ro("shape", [](const Record &r) { return as_tuple(r.shape); })
+        .def_prop_ro("tied_to", [](const Record &r) { return r.tied_to; })
+        .def_prop_ro("payload_offset", [](const Record &r) { return r.raw.payload_offset; })
+        .def_prop_ro("payload_size", [](const Record &r) { return r.tied_to ? 0 : r.raw.payload_size; })
+        .def_prop_ro("payload_crc", [](const Record &r) { return r.tied_to ? 0 : r.raw.payload_crc; })
+        .def_ro("offset", &Record::offset);
+
+    nb::class_<Reader>(m, "Reader")
+        .def_prop_ro("rows", [](const Reader &r) { return r.tensor().rows; })
+        .def_prop_ro("cols", [](const Reader &r) { return r.tensor().cols; })
+        .def_prop_ro("tiles", [](const Reader &r) { return r.tensor().tiles; })
+        .def_prop_ro("tile_rows", [](const Reader &r) { return r.tensor().tile_rows; })
+        .def_prop_ro("tile_cols", [](const Reader &r) { return r.tensor().tile_cols; })
+        .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
+        .def_prop_ro("has_levels", &Reader::levels_inside)
+        .def("place", &Reader::place, nb::arg("tile"))
+        .def("elements", &Reader::elements, nb::arg("first") = 0, nb::arg("last") = nb::none())
+        .def("levels", &Reader::levels, nb::arg("first") = 0, nb::arg("last") = nb::none())
+        .def("scales", &Reader::scales);
+
+    nb::class_<Model>(m, "Model")
+        .def(nb::init<In1<uint8_t>, std::optional<size_t>>(), nb::arg("header"), nb::arg("size") = nb::none())
+        .def_prop_ro("size", [](const Model &s) { return s.data->model.size; })
+        .def_prop_ro("header_size", [](const Model &s) { return s.data->model.header_size; })
+        .def_prop_ro("payloads", [](const Model &s) { return s.data->model.payloads; })
+        .def_prop_ro("has_names", [](const Model &s) { return s.data->model.has_names != 0; })
+        .def_prop_ro("records", [](const Model &s) { return s.data->records; })
+        .def_prop_ro("shared", [](const Model &s) {
+            nb::list list;
+            for (const SharedBytes &o : s.data->shared)
+                list.append(nb::make_tuple(o.kind, nb::bytes(s.data->bytes.data() + o.offset, o.size), o.intact));
+            return list;
+        })
+        .def("open", &Model::open, nb::arg("index"), nb::arg("payload"), nb::arg("check") = true);
+
+    m.def("extent", &extent, nb::arg("prefix"));
+    m.def("open_payload", &open_payload, nb::arg("payload"), nb::arg("codec"), nb::arg("dtype"), nb::arg("shape"),
+          nb::arg("shared"), nb::arg("name") = nb::none());
+    m.def("crc32", [](In1<uint8_t> data, uint32_t start) {
+        nb::gil_scoped_release release;
+        return crc32(start, data.data(), data.size());
+    }, nb::arg("data"), nb::arg("start") = 0u);
+}
+
+}  // namespace neuralcodec

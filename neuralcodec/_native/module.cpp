@@ -1,0 +1,12 @@
+// The extension's table of contents. Each file binds its own functions; see _native.pyi for what they do.
+#include "common.hpp"
+
+NB_MODULE(_native, m) {
+    m.doc() = "Kernels of the encoder, and the C decoder that firmware compiles.";
+    neuralcodec::bind_stats(m);
+    neuralcodec::bind_quantize(m);
+    neuralcodec::bind_codelengths(m);
+    neuralcodec::bind_pack(m);
+    neuralcodec::bind_planes(m);
+    neuralcodec::bind_decode(m);
+}
