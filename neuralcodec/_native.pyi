@@ -16,13 +16,13 @@ _Bytes: TypeAlias = _U8 | bytes | bytearray | memoryview
 # stats.cpp
 
 def scan(weights: npt.NDArray[np.float32]) -> tuple[float, float, int]:
-    """Largest magnitude of the finite weights, sum of squares (of all), and how many are NaN or infinite; shape [n]."""
+    """Largest magnitude of the finite weights, sum of squares (of all), and how many are NaN or infinite; any shape."""
 
 def error_stats(original: npt.NDArray[np.float32], decoded: npt.NDArray[np.float32]) -> tuple[float, float, float]:
-    """Σ original², Σ (original − decoded)², and the largest |original − decoded|; shape [n] each, sums in double."""
+    """Σ original², Σ (original − decoded)², and the largest |original − decoded|; any shape, sums in double."""
 
 def histogram(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """How often each byte occurs, shape [256]."""
+    """How often each byte of an array of any shape occurs, shape [256]."""
 
 def pair_histogram(levels: npt.NDArray[np.int8], tile: int) -> npt.NDArray[np.int64]:
     """How often each pair of levels (low four bits the first) occurs in tiles of T = ``tile``, shape [256].
@@ -44,7 +44,7 @@ def fit_step(weights: npt.NDArray[np.float32], levels: int, finest: float = 0.0)
     more than the best, then points nearer and nearer to the best.
 
     Args:
-        weights: shape [n], finite.
+        weights: any shape, finite.
         levels: 1 to 127.
         finest: no step below this one.
     """
@@ -84,9 +84,9 @@ def dequantize(
 # codelengths.cpp
 
 def code_lengths(counts: npt.NDArray[np.int64], limit: int = 15) -> npt.NDArray[np.uint8]:
-    """Lengths of an optimal prefix code with no code longer than ``limit``; 0 where the count is 0, or if it is the only one.
+    """Lengths of an optimal prefix code with no code longer than ``limit``.
 
-    Package-merge (Larmore and Hirschberg 1990).
+    0 where the count is 0, and for a symbol that is the only one. Package-merge (Larmore and Hirschberg 1990).
     """
 
 def monotone_code_lengths(counts: npt.NDArray[np.int64], limit: int = 15) -> npt.NDArray[np.uint8]:
@@ -164,7 +164,7 @@ class Record:
         """Name of a third party's codec."""
     @property
     def dtype(self) -> int:
-        """dtype number; of a tied tensor that of the other."""
+        """Number of its dtype; of a tied tensor that of the other."""
     @property
     def shape(self) -> tuple[int, ...]:
         """Dimensions; of a tied tensor those of the other."""

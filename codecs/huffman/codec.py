@@ -98,7 +98,7 @@ class Huffman:
         """
         spec = tensor.spec
         weights = np.ascontiguousarray(tensor.float32())
-        _, _, bad = _native.scan(weights.reshape(-1))
+        _, _, bad = _native.scan(weights)
         if bad:
             raise SourceError(
                 f"{bad} of {spec.size} weights are not finite float32 numbers, which levels cannot express",

@@ -40,7 +40,7 @@ class Levels:
 
     def counts(self) -> Counts:
         """How often each level occurs, by its byte."""
-        return _native.histogram(self.levels.view(np.uint8).reshape(-1))
+        return _native.histogram(self.levels.view(np.uint8))
 
     def pair_counts(self) -> Counts | None:
         """How often each pair occurs; None if a level is outside of :data:`PAIR_RANGE`."""
@@ -91,27 +91,25 @@ def fit(weights: npt.NDArray[np.float32], most: int, per_row: bool) -> tuple[flo
         per_row: each row gets a scale of its own; else one is for all.
     """
     if not per_row:
-        return _native.fit_step(weights.reshape(-1), most), None
-    largest, _, _ = _native.scan(weights.reshape(-1))
+        return _native.fit_step(weights, most), None
+    largest, _, _ = _native.scan(weights)
     step = float(np.float32(largest) / np.float32(most))
     if not step > 0:  # zeros, or so small that the quotient underflows
-        return _native.fit_step(weights.reshape(-1), most), None
+        return _native.fit_step(weights, most), None
     codes = _native.fit_rows(weights, most, step)
     finest = int(codes.min())
     return _narrowed(_native.row_scale(step, finest), codes - np.uint8(finest))
 
 
-def fit_above(
-    weights: npt.NDArray[np.float32], step: float, per_row: bool
-) -> tuple[float, Codes | None]:
+def fit_above(weights: npt.NDArray[np.float32], step: float, per_row: bool) -> tuple[float, Codes | None]:
     """As :func:`fit`, for a step that is given: coarser only where levels up to :data:`MOST` would not reach.
 
     Without row scales the whole tensor becomes coarser when that loses less than clipping; with them only the
     rows that need it.
     """
     if not per_row:
-        return _native.fit_step(weights.reshape(-1), MOST, step), None
-    largest, _, _ = _native.scan(weights.reshape(-1))
+        return _native.fit_step(weights, MOST, step), None
+    largest, _, _ = _native.scan(weights)
     octaves, base = 0, np.float32(step)
     while octaves < 31 and base * np.float32(MOST) < largest and np.isfinite(base * np.float32(2)):
         octaves, base = octaves + 1, base * np.float32(2)

@@ -83,27 +83,44 @@ class _Group:
         return 8 * (size + 1 + len(varint(size)) + 4)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Alone:
+    """Bits without sharing: ``own`` and ``owner`` (index of the tensor) for each slot, the others for each tensor."""
+
+    own: npt.NDArray[np.int64]
+    owner: npt.NDArray[np.int64]
+    fixed: npt.NDArray[np.int64]
+    raw: npt.NDArray[np.int64]
+
+    def slots(self, costs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Bits of each slot, at its best, when it may choose from tables at these costs, shape [slots, tables]."""
+        return np.minimum(self.own, costs.min(axis=1, initial=NEVER))
+
+    def tensors(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Bits of each tensor, coded, with slots of so many bits."""
+        out = self.fixed.copy()
+        np.add.at(out, self.owner, slots)
+        return out
+
+
 def share(surveys: Mapping[str, Survey], first: int) -> Shares:
     """Decides what is shared; see :meth:`neuralcodec.codec.Sharing.share`."""
     names = sorted(surveys)
     places = [(t, s) for t, name in enumerate(names) for s in range(len(surveys[name].slots))]
     slots = [surveys[names[t]].slots[s] for t, s in places]
-    own = np.array([_own_bits(slot) for slot in slots], np.int64)
-    owner = np.array([t for t, _ in places], np.int64)
-    fixed = np.array([surveys[name].fixed for name in names], np.int64)
-    raw = np.array([surveys[name].raw for name in names], np.int64)
-
-    groups = _lead(slots, own, pairs=False) + _lead(slots, own, pairs=True)
+    alone = _Alone(
+        own=np.array([_own_bits(slot) for slot in slots], np.int64),
+        owner=np.array([t for t, _ in places], np.int64),
+        fixed=np.array([surveys[name].fixed for name in names], np.int64),
+        raw=np.array([surveys[name].raw for name in names], np.int64),
+    )
+    groups = _lead(slots, alone.own, pairs=False) + _lead(slots, alone.own, pairs=True)
     for _ in range(ROUNDS):
-        if not groups:
-            break
-        costs = _costs(slots, groups, first)
-        groups = _pruned(groups, costs, own, owner, fixed, raw)
-        _assign(groups, _costs(slots, groups, first), own, owner, fixed, raw)
+        groups = _pruned(groups, _costs(slots, groups, first), alone)
+        _assign(groups, _costs(slots, groups, first), alone)
         groups = _refitted(groups, slots)
-    costs = _costs(slots, groups, first)
-    groups = _pruned(groups, costs, own, owner, fixed, raw)
-    _assign(groups, _costs(slots, groups, first), own, owner, fixed, raw)
+    groups = _pruned(groups, _costs(slots, groups, first), alone)
+    _assign(groups, _costs(slots, groups, first), alone)
     groups = [group for group in groups if group.members]
 
     groups.sort(key=lambda group: (-len(group.members), group.members))
@@ -115,9 +132,9 @@ def share(surveys: Mapping[str, Survey], first: int) -> Shares:
         for member in group.members:
             t, s = places[member]
             chosen.setdefault(t, {})[s] = (index, group.table)
-    hints = {
-        names[t]: Hint(tuple(of.get(s) for s in range(len(surveys[names[t]].slots)))) for t, of in sorted(chosen.items())
-    }
+    hints = {}
+    for t, of in sorted(chosen.items()):
+        hints[names[t]] = Hint(tuple(of.get(s) for s in range(len(surveys[names[t]].slots))))
     return Shares(tuple(objects), hints)
 
 
@@ -188,64 +205,33 @@ def _costs(slots: list[Slot], groups: list[_Group], first: int) -> npt.NDArray[n
     return out
 
 
-def _total(
-    costs: npt.NDArray[np.int64],
-    own: npt.NDArray[np.int64],
-    owner: npt.NDArray[np.int64],
-    fixed: npt.NDArray[np.int64],
-    raw: npt.NDArray[np.int64],
-) -> int:
-    """Bits of all tensors, each slot at its best and each tensor raw if that is shorter."""
-    slot = np.minimum(own, costs.min(1)) if costs.shape[1] else own
-    tensors = fixed.copy()
-    np.add.at(tensors, owner, slot)
-    return int(np.minimum(tensors, raw).sum())
-
-
-def _pruned(
-    groups: list[_Group],
-    costs: npt.NDArray[np.int64],
-    own: npt.NDArray[np.int64],
-    owner: npt.NDArray[np.int64],
-    fixed: npt.NDArray[np.int64],
-    raw: npt.NDArray[np.int64],
-) -> list[_Group]:
+def _pruned(groups: list[_Group], costs: npt.NDArray[np.int64], alone: _Alone) -> list[_Group]:
     """Drops the group whose loss saves most, again and again, while any does."""
     left = list(range(len(groups)))
-    total = _total(costs, own, owner, fixed, raw) + sum(groups[g].bits() for g in left)
+
+    def total(of: list[int]) -> int:
+        tensors = np.minimum(alone.tensors(alone.slots(costs[:, of])), alone.raw)
+        return int(tensors.sum()) + sum(groups[g].bits() for g in of)
+
+    least = total(left)
     while left:
-        trials = []
-        for g in left:
-            rest = [other for other in left if other != g]
-            trials.append((_total(costs[:, rest], own, owner, fixed, raw) + sum(groups[r].bits() for r in rest), g))
-        least, g = min(trials)
-        # At equal size the simpler stream.
-        if least > total:
+        trial, g = min((total([other for other in left if other != g]), g) for g in left)
+        if trial > least:  # at equal size the simpler stream
             break
-        total = least
+        least = trial
         left.remove(g)
     return [groups[g] for g in left]
 
 
-def _assign(
-    groups: list[_Group],
-    costs: npt.NDArray[np.int64],
-    own: npt.NDArray[np.int64],
-    owner: npt.NDArray[np.int64],
-    fixed: npt.NDArray[np.int64],
-    raw: npt.NDArray[np.int64],
-) -> None:
+def _assign(groups: list[_Group], costs: npt.NDArray[np.int64], alone: _Alone) -> None:
     """Gives each group the slots that it serves best."""
     for group in groups:
         group.members = []
     if not groups:
         return
-    slot = np.minimum(own, costs.min(1))
-    tensors = fixed.copy()
-    np.add.at(tensors, owner, slot)
-    coded = tensors < raw
+    coded = alone.tensors(alone.slots(costs)) < alone.raw
     for i, g in enumerate(np.argmin(costs, axis=1)):
-        if costs[i, g] < own[i] and coded[owner[i]]:
+        if costs[i, g] < alone.own[i] and coded[alone.owner[i]]:
             groups[int(g)].members.append(i)
 
 

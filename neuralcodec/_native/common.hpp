@@ -26,6 +26,8 @@ namespace neuralcodec {
 namespace nb = nanobind;
 
 template <typename T>
+using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;  // of any shape, taken in C order
+template <typename T>
 using In1 = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using In2 = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;

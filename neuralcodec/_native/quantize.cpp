@@ -158,7 +158,7 @@ void check_step(float step) {
     if (!(step > 0) || std::isinf(step)) throw std::invalid_argument("step: positive and finite expected");
 }
 
-float fit_step(In1<float> weights, int q, float finest) {
+float fit_step(In<float> weights, int q, float finest) {
     check_levels(q);
     nb::gil_scoped_release release;
     const float *w = weights.data();

@@ -99,7 +99,7 @@ void count_bytes(const uint8_t *data, size_t n, int64_t *out) {
     }
 }
 
-nb::tuple scan(In1<float> w) {
+nb::tuple scan(In<float> w) {
     uint32_t bits = 0;
     size_t bad = 0;
     double squares = 0;
@@ -113,7 +113,7 @@ nb::tuple scan(In1<float> w) {
     return nb::make_tuple(static_cast<double>(largest), squares, bad);
 }
 
-nb::tuple error_stats(In1<float> original, In1<float> decoded) {
+nb::tuple error_stats(In<float> original, In<float> decoded) {
     if (original.size() != decoded.size()) throw std::invalid_argument("arrays of equal size expected");
     double out[3];
     {
@@ -123,7 +123,7 @@ nb::tuple error_stats(In1<float> original, In1<float> decoded) {
     return nb::make_tuple(out[1], out[0], out[2]);
 }
 
-Out1<int64_t> histogram(In1<uint8_t> data) {
+Out1<int64_t> histogram(In<uint8_t> data) {
     Buffer<int64_t> out(256);
     {
         nb::gil_scoped_release release;
