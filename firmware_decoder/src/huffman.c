@@ -150,7 +150,7 @@ void ncd_huffman_prepare(const ncd_tensor *t, uint32_t *workspace)
  * and how many bits they took. Several look-ups go between refills; how the window is refilled suits the machine: */
 
 #define NCD_REFILL_BYTES 0 /* 32 bits, byte by byte: any machine */
-#define NCD_REFILL_16 1    /* little-endian without unaligned loads: half-words, to a window that shifts */
+#define NCD_REFILL_16 1    /* little-endian without unaligned loads: half-words, into a window that shifts */
 #define NCD_REFILL_32 2    /* little-endian with unaligned 32-bit loads */
 #define NCD_REFILL_64 3    /* little-endian with unaligned 64-bit loads */
 
@@ -170,57 +170,44 @@ void ncd_huffman_prepare(const ncd_tensor *t, uint32_t *workspace)
 
 enum { K = NCD_HUFFMAN_LOOKUP_BITS };
 
-/* LOOKUPS: between refills, out of the bits that are sure to be there after one.
- * STEP: bytes that one turn of the loop reads at most, and moves on by at most, a long code (15 bits) at its end
- * included. */
+/* LOOKUPS: between refills, out of the bits that are sure to be there after one. */
 #if NCD_REFILL == NCD_REFILL_64
 typedef uint64_t window;
 #define LOOKUPS (57 / NCD_HUFFMAN_LOOKUP_BITS)
-#define STEP 8u
 #elif NCD_REFILL == NCD_REFILL_16
 typedef uint32_t window;
 #define LOOKUPS (16 / NCD_HUFFMAN_LOOKUP_BITS)
-#define STEP 4u
 #else
 typedef uint32_t window;
 #define LOOKUPS (25 / NCD_HUFFMAN_LOOKUP_BITS)
-#define STEP 4u
 #endif
 
-/* Turns of the loop that n symbols of room allow: 2 * LOOKUPS each. */
-NCD_INLINE uint32_t turns(uint32_t n)
-{
-#if LOOKUPS == 3
-    return n * 43691u >> 18; /* n / 6 for n < 2^16, without a division that small cores lack */
-#else
-    return n / (2u * LOOKUPS);
-#endif
-}
+/* One turn of the loop stores up to 2 * LOOKUPS symbols, and reads up to READ bytes from the one on which the next code
+ * begins. */
+enum { STORED = 2 * LOOKUPS, READ = sizeof(window) };
 
-#if NCD_REFILL == NCD_REFILL_64 || NCD_REFILL == NCD_REFILL_32
-NCD_INLINE window load(const uint8_t *p)
+#if NCD_REFILL == NCD_REFILL_16
+NCD_INLINE window load_half(const uint8_t *p)
 {
-    window w;
-    NCD_COPY(&w, p, sizeof w);
-    return w;
+    uint16_t half;
+    NCD_COPY(&half, NCD_ALIGNED(p, 2), 2);
+    return half;
 }
 #elif NCD_REFILL == NCD_REFILL_BYTES
 NCD_INLINE window load(const uint8_t *p)
 {
     return p[0] | (window)p[1] << 8 | (window)p[2] << 16 | (window)p[3] << 24;
 }
-#endif
-
-#if NCD_REFILL == NCD_REFILL_16
-NCD_INLINE uint32_t load_half(const uint8_t *p)
+#else
+NCD_INLINE window load(const uint8_t *p)
 {
-    uint16_t half;
-    NCD_COPY(&half, NCD_ALIGNED(p, 2), 2);
-    return half;
+    window w;
+    NCD_COPY(&w, p, sizeof w);
+    return w;
 }
 #endif
 
-/* Stores both symbols of an entry; of a single one, the second store is overwritten by what comes next. */
+/* Stores both symbols of an entry; where there is one only, what comes next overwrites the second. */
 NCD_INLINE void store(uint8_t *o, uint32_t entry, uint32_t shift)
 {
 #if NCD_REFILL == NCD_REFILL_64 || NCD_REFILL == NCD_REFILL_32
@@ -234,57 +221,106 @@ NCD_INLINE void store(uint8_t *o, uint32_t entry, uint32_t shift)
     o[(size_t)1 << shift] = (uint8_t)(entry >> 8);
 }
 
+/* A run of codes and where its symbols go. */
+typedef struct run {
+    ncd_codes codes;
+    const uint32_t *lut;
+    const uint8_t *limit; /* end of the memory that may be read */
+    uint8_t *end;         /* of the output */
+} run;
+
+/* Decodes what the fast loop leaves near the end of the output or of the memory: one look-up at a time, then bit by
+ * bit. Then checks the end of the codes. Gives the bytes that they took, or SIZE_MAX. */
+static NCD_NOINLINE size_t finish(const run *r, uint8_t *o, uint32_t pos, uint32_t shift)
+{
+    const uint8_t *const src = r->codes.src;
+    uint8_t *const last = r->end - ((size_t)1 << shift);
+    while (o != r->end) {
+        const uint8_t *const at = src + (pos >> 3);
+        uint32_t e = 0, length = 0;
+        /* An entry may hold two symbols, so it wants room for two; a look-up of at most 12 bits wants three bytes. */
+        if (o < last && r->limit - at >= 3) {
+            e = (at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16) >> (pos & 7u);
+            e = r->lut[e & ((1u << K) - 1)];
+            length = K;
+        }
+        if (e >> 16 == 0) {
+            e = ncd_table_walk(&r->codes, pos, length, e);
+            if (e == 0)
+                return SIZE_MAX;
+        }
+        *o = (uint8_t)e;
+        o += (size_t)1 << shift;
+        if (e >> 24 == 2 && o != r->end) {
+            *o = (uint8_t)(e >> 8);
+            o += (size_t)1 << shift;
+        }
+        pos += e >> 16 & 255u;
+    }
+    if (pos > r->codes.bits || ((pos & 7u) && src[pos >> 3] >> (pos & 7u)))
+        return SIZE_MAX;
+    return (pos + 7) >> 3;
+}
+
 #if NCD_REFILL == NCD_REFILL_16
 #define SPEND(n) (w >>= (n), have -= (n))
 #else
 #define SPEND(n) (w >>= (n), pos += (n))
 #endif
 
-#define LOOK_UP()                                  \
-    do {                                           \
-        e = lut[w & ((1u << K) - 1)];              \
-        store(o, e, shift);                        \
-        o += (size_t)(e >> 24) << shift;           \
-        SPEND(e >> 16 & 255u);                     \
+#define TAKE()                          \
+    do {                                \
+        store(o, e, shift);             \
+        o += (size_t)(e >> 24) << shift; \
+        NCD_KEEP(o);                    \
     } while (0)
 
-/* Decodes n > 0 symbols from the `size` bytes at src; *used: the bytes they took, whose last bits must be zero.
- * A symbol goes to every 2^shift-th byte. Reads ahead up to `limit`, the end of the memory that may be read. */
-NCD_INLINE ncd_status decode(const uint8_t *table, const uint32_t *workspace, const uint8_t *src, size_t size,
-                             const uint8_t *limit, uint8_t *o, uint32_t n, const uint32_t shift, size_t *used)
+#define LOOK_UP()                     \
+    do {                              \
+        e = lut[w & ((1u << K) - 1)]; \
+        TAKE();                       \
+        SPEND(e >> 16 & 255u);        \
+    } while (0)
+
+/* Decodes n > 0 symbols from the `size` bytes at src, a symbol to every 2^shift-th byte. Reads ahead up to `limit`, the
+ * end of the payload. Gives the bytes that the codes took, whose last bits must be zero, or SIZE_MAX. */
+NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const uint8_t *src, size_t size,
+                         const uint8_t *limit, uint8_t *o, uint32_t n, const uint32_t shift)
 {
     const uint32_t *const lut = workspace + 1;
-    uint8_t *const end = o + ((size_t)n << shift);
-    ncd_codes codes;
     uint32_t pos = 0, e;
+    run r;
 
-    if ((workspace[0] ^ ncd_table_tag(table)) >> 9)
-        return NCD_ERR_WORKSPACE; /* prepared for another tensor, or not at all */
-    codes.table = table;
-    codes.src = src;
-    codes.bits = size < 1u << 20 ? (uint32_t)size * 8 : 1u << 23; /* 65,535 codes of 15 bits are fewer */
+    r.codes.table = table;
+    r.codes.src = src;
+    r.codes.bits = size < 1u << 20 ? (uint32_t)size * 8 : 1u << 23; /* 65,535 codes of 15 bits are fewer */
+    r.codes.rank = workspace[0] & 511u;
+    r.lut = lut;
+    r.limit = limit;
+    r.end = o + ((size_t)n << shift);
 
     for (;;) {
-        const uint8_t *const at = src + (pos >> 3);
-        uint32_t left = turns((uint32_t)((size_t)(end - o) >> shift));
-        const size_t readable = (size_t)(limit - at) / STEP;
-        if (left > readable)
-            left = (uint32_t)readable;
+        /* Turns may start up to this place in the output: then there is room for what they store, and since a code has
+         * at most 15 bits, s symbols on the input has moved by at most 2 * s bytes. */
+        const size_t room = (size_t)(r.end - o) >> shift, readable = (size_t)(limit - (src + (pos >> 3)));
+        const uint8_t *fence;
+        if (room < STORED || readable < READ)
+            break;
+        fence = o + ((room - STORED < (readable - READ) >> 1 ? room - STORED : (readable - READ) >> 1) << shift);
+        e = 1u << 16;
 #if NCD_REFILL == NCD_REFILL_16
         {
-            const uint8_t *next = at;
-            uint32_t w, have;
-            if (left > 0)
-                --left; /* the half-word that starts the window */
-            if (left == 0)
-                break;
-            if ((uintptr_t)at & 1u) {
-                w = *next++;
+            const uint8_t *next = src + (pos >> 3);
+            window w;
+            uint32_t have;
+            if ((uintptr_t)next & 1u) {
+                w = *next;
                 have = 8;
+                next += 1;
             } else {
                 w = load_half(next);
-                next += 2;
                 have = 16;
+                next += 2;
             }
             w >>= pos & 7u;
             have -= pos & 7u;
@@ -298,20 +334,12 @@ NCD_INLINE ncd_status decode(const uint8_t *table, const uint32_t *workspace, co
 #if LOOKUPS > 1
                 LOOK_UP();
 #endif
-            } while (e >> 16 && --left > 0);
+            } while (e >> 16 && o <= fence);
             pos = (uint32_t)(next - src) * 8 - have;
-            if (e >> 16 == 0) {
-                e = ncd_table_walk(&codes, pos, K, e, workspace[0] & 511u);
-                if (e == 0)
-                    return NCD_ERR_CORRUPT;
-                store(o, e, shift);
-                o += (size_t)(e >> 24) << shift;
-                pos += e >> 16 & 255u;
-            }
+            if (NCD_LIKELY(e >> 16))
+                continue;
         }
 #else
-        if (left == 0)
-            break;
         do {
             window w = load(src + (pos >> 3)) >> (pos & 7u);
             LOOK_UP();
@@ -331,43 +359,31 @@ NCD_INLINE ncd_status decode(const uint8_t *table, const uint32_t *workspace, co
 #if LOOKUPS > 6
             LOOK_UP();
 #endif
-            /* A long code: its entry has moved nothing, so the look-ups after it have met it again. */
-            if (e >> 16 == 0) {
-                e = ncd_table_walk(&codes, pos, K, e, workspace[0] & 511u);
-                if (e == 0)
-                    return NCD_ERR_CORRUPT;
-                store(o, e, shift);
-                o += (size_t)(e >> 24) << shift;
-                pos += e >> 16 & 255u;
-            }
-        } while (--left > 0);
+        } while (NCD_LIKELY(e >> 16) && o <= fence);
+        if (NCD_LIKELY(e >> 16))
+            continue;
 #endif
-    }
-
-    /* Near the end of the output or of the input: one code at a time. */
-    while (o != end) {
-        e = ncd_table_walk(&codes, pos, 0, 0, 0);
+        /* A long code: its entry has moved nothing, so that the look-ups after it have met it again. */
+        e = ncd_table_walk(&r.codes, pos, K, e);
         if (e == 0)
-            return NCD_ERR_CORRUPT;
-        *o = (uint8_t)e;
-        o += (size_t)1 << shift;
-        if (e >> 24 == 2 && o != end) {
-            *o = (uint8_t)(e >> 8);
-            o += (size_t)1 << shift;
-        }
+            return SIZE_MAX;
+        TAKE();
         pos += e >> 16 & 255u;
     }
-    if (pos > codes.bits || ((pos & 7u) && src[pos >> 3] >> (pos & 7u)))
-        return NCD_ERR_CORRUPT;
-    *used = (pos + 7) >> 3;
-    return NCD_OK;
+    return finish(&r, o, pos, shift);
+}
+
+/* Whether the workspace was prepared for this table. */
+static int prepared(const uint8_t *table, const uint32_t *workspace)
+{
+    return (workspace[0] ^ ncd_table_tag(table)) >> 9 == 0;
 }
 
 ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace)
 {
     const uint8_t *const table = t->tables[0];
     const uint8_t *src;
-    size_t size, used;
+    size_t size;
     ncd_status status;
 
     if (ncd_table_min(table) == 0) {
@@ -380,10 +396,10 @@ ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, 
         }
         return NCD_OK;
     }
+    if (!prepared(table, workspace))
+        return NCD_ERR_WORKSPACE;
     status = ncd_tiles_extent(t, tile, &src, &size);
-    if (status == NCD_OK)
-        status = decode(table, workspace, src, size, t->payload + t->payload_size, dst, n, 0, &used);
-    if (status == NCD_OK && used != size)
+    if (status == NCD_OK && decode(table, workspace, src, size, t->payload + t->payload_size, dst, n, 0) != size)
         status = NCD_ERR_CORRUPT;
     return status;
 }
@@ -439,9 +455,11 @@ ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst
                 o[(size_t)i << shift] = byte;
             continue;
         }
-        status = decode(table, workspace, src, size, limit, o, n, shift, &used);
-        if (status != NCD_OK)
-            return status;
+        if (!prepared(table, workspace))
+            return NCD_ERR_WORKSPACE;
+        used = decode(table, workspace, src, size, limit, o, n, shift);
+        if (used > size)
+            return NCD_ERR_CORRUPT;
         src += used;
         size -= used;
         workspace += WORKSPACE_WORDS;

@@ -17,12 +17,16 @@
 #define NCD_NOINLINE __attribute__((noinline))
 #define NCD_COPY __builtin_memcpy /* with -ffreestanding a small memcpy would be a call */
 #define NCD_ALIGNED __builtin_assume_aligned
+#define NCD_LIKELY(x) __builtin_expect(!!(x), 1)
+#define NCD_KEEP(x) __asm__("" : "+r"(x)) /* compute x here, once; compilers split sums of pointers otherwise */
 #else
 #include <string.h>
 #define NCD_INLINE static inline
 #define NCD_NOINLINE
 #define NCD_COPY memcpy
 #define NCD_ALIGNED(p, n) (p)
+#define NCD_LIKELY(x) (x)
+#define NCD_KEEP(x) ((void)0)
 #endif
 
 /* What mode says in bits 0-1. */
@@ -73,11 +77,13 @@ typedef struct ncd_codes {
     const uint8_t *table;
     const uint8_t *src;
     uint32_t bits; /* that may be read from src */
+    uint32_t rank; /* codes that are not longer than a look-up */
 } ncd_codes;
 
-/* Reads the code at bit `pos` one bit at a time. The first `length` bits are known to give distance d from the first
- * code that is longer, and `rank` codes are not longer than that (0, 0, 0 to start afresh). 0: it runs past the end. */
-uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d, uint32_t rank);
+/* Reads the code at bit `pos` one bit at a time and gives its entry; 0: it runs past the end. With length 0 and d 0 it
+ * starts afresh, else after a look-up of `length` bits whose entry was d, the distance of these bits from those that
+ * begin the first longer code. */
+uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d);
 
 /* ---- huffman.c ---- */
 

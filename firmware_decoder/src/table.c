@@ -130,11 +130,12 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
     }
 }
 
-uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d, uint32_t rank)
+uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d)
 {
     const uint8_t *const table = codes->table;
     const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
     const uint32_t start = pos;
+    uint32_t rank = length ? codes->rank : 0;
     pos += length;
     while (length < max) {
         uint32_t count = 0;
