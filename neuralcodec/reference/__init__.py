@@ -1,0 +1,106 @@
+"""A second decoder, written from docs/format.md alone: slow, plain, and free of the production decoder's ideas.
+
+It exists to check the text and the production decoder against each other. Read it beside the document; a module
+covers a section:
+
+====================  =======================================
+:mod:`.primitives`    1 Conventions
+:mod:`.container`     2 File
+:mod:`.stream`        3 Model stream
+:mod:`.tiles`         4 Tensors, matrices, tiles
+:mod:`.raw`           5 Codec 1, raw
+:mod:`.huffman`       6 Codec 2, huffman
+:mod:`.floats`        6.1 the rounding of weights
+:mod:`.tables`        7 Code tables
+:mod:`.registries`    9 Registries
+====================  =======================================
+
+Section 8, Errors, is where each error is raised; the functions here open a tensor and decode it.
+Only the standard library is used. Memory and time are in proportion to the stream and to what is decoded from it.
+"""
+
+from __future__ import annotations
+
+from neuralcodec.reference.container import read_file
+from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
+from neuralcodec.reference.primitives import Reader
+from neuralcodec.reference.raw import Empty, Raw
+from neuralcodec.reference.registries import HUFFMAN, RAW, ElementType
+from neuralcodec.reference.stream import SharedObject, Stream, Tensor, read_stream
+
+__all__ = [
+    "ElementType",
+    "SharedObject",
+    "Stream",
+    "Tensor",
+    "decode_bytes",
+    "decode_levels",
+    "decode_tile_bytes",
+    "decode_tile_levels",
+    "has_levels",
+    "number_of_tiles",
+    "open_tensor",
+    "read_file",
+    "read_stream",
+    "row_scale",
+]
+
+
+def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless:
+    """Opens a tensor, following a tie: checks its checksum and reads its payload's header (section 8, step 4)."""
+    if tensor.target is not None:
+        return open_tensor(tensor.target)
+    payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
+    if tensor.codec not in (RAW, HUFFMAN):
+        codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
+        raise payload.unsupported(f"codec {codec} is not known here")
+    payload.check_crc(tensor.payload_crc, "payload")
+    if tensor.elements == 0:
+        return Empty()  # the payload is empty: reading the directory made sure of it
+    if tensor.codec == RAW:
+        return Raw.open(tensor, payload)
+    return open_huffman(tensor, payload)
+
+
+def has_levels(tensor: Tensor) -> bool:
+    """Whether a tensor was quantized, so that it has levels. An empty tensor has none."""
+    return isinstance(open_tensor(tensor), Levels)
+
+
+def number_of_tiles(tensor: Tensor) -> int:
+    """The number of tiles of a tensor."""
+    return open_tensor(tensor).number_of_tiles
+
+
+def decode_tile_levels(tensor: Tensor, i: int) -> list[int]:
+    """The levels of tile ``i``. ValueError if the tensor has no levels, IndexError if it has no such tile."""
+    return _open_levels(tensor).tile_levels(i)
+
+
+def decode_levels(tensor: Tensor) -> list[int]:
+    """All levels of a tensor in C order. ValueError if it has none."""
+    opened = _open_levels(tensor)
+    return [level for i in range(opened.number_of_tiles) for level in opened.tile_levels(i)]
+
+
+def decode_tile_bytes(tensor: Tensor, i: int) -> bytes:
+    """The element bytes of tile ``i``; of a tensor with levels its weights in the tensor's dtype."""
+    return open_tensor(tensor).tile_bytes(i)
+
+
+def decode_bytes(tensor: Tensor) -> bytes:
+    """All element bytes of a tensor, in C order and little-endian."""
+    opened = open_tensor(tensor)
+    return b"".join(opened.tile_bytes(i) for i in range(opened.number_of_tiles))
+
+
+def row_scale(tensor: Tensor, row: int) -> float:
+    """The scale that multiplies the levels of a row. ValueError if the tensor has no levels."""
+    return _open_levels(tensor).row_scale(row)
+
+
+def _open_levels(tensor: Tensor) -> Levels:
+    opened = open_tensor(tensor)
+    if not isinstance(opened, Levels):
+        raise ValueError(f"tensor {tensor.name!r} has no levels")
+    return opened

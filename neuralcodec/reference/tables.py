@@ -1,0 +1,103 @@
+"""Section 7: code tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neuralcodec.reference.primitives import Reader, bit
+
+
+@dataclass(frozen=True)
+class Table:
+    """A prefix code.
+
+    Attributes:
+        symbols: the symbol of each code; a code is its length and its value.
+        shortest: Lmin.
+        pairs: whether a symbol is two levels.
+    """
+
+    symbols: dict[tuple[int, int], int]
+    shortest: int
+    pairs: bool
+
+    @property
+    def constant(self) -> bool:
+        """Whether the code is constant: one symbol, whose code has no bits."""
+        return self.shortest == 0
+
+
+def read_table(reader: Reader) -> Table:
+    """Reads a code table."""
+    lengths = reader.u8("Lmin and Lmax")
+    shortest, longest = lengths & 15, lengths >> 4
+    constant = shortest == longest == 0
+    if not constant and not 1 <= shortest <= longest:
+        raise reader.corrupt(f"code lengths from {shortest} to {longest}")
+    flags = reader.u8("flags of a code table")
+    listed, pairs = bool(flags & 1), bool(flags & 2)
+    if flags >> 2:
+        raise reader.unsupported("reserved flags of a code table")
+    if pairs and not listed:
+        raise reader.unsupported("pairs that are not listed")
+
+    if constant:
+        codes = [(0, 0)]
+    else:
+        counts = list(reader.take(longest - shortest + 1, "numbers of codes"))
+        codes = _codes(reader, shortest, counts)
+    ranked = list(reader.take(len(codes), "symbols")) if listed else [by_rank(r) for r in range(len(codes))]
+    if len(set(ranked)) != len(ranked):
+        raise reader.corrupt("a symbol is listed twice")
+    return Table(dict(zip(codes, ranked, strict=True)), shortest, pairs)
+
+
+def _codes(reader: Reader, shortest: int, counts: list[int]) -> list[tuple[int, int]]:
+    """The canonical code in order of rank: for each symbol the length of its code and its value."""
+    longest = shortest + len(counts) - 1
+    if counts[0] == 0 or counts[-1] == 0:
+        raise reader.corrupt("there is no code of the shortest or of the longest length")
+    if sum(counts) > 256:
+        raise reader.corrupt(f"{sum(counts)} symbols")
+    lengths = [shortest + i for i, count in enumerate(counts) for _ in range(count)]
+    if sum(2 ** (longest - length) for length in lengths) != 2**longest:
+        raise reader.corrupt("the code is not complete")
+    codes = [(shortest, 0)]
+    for length in lengths[1:]:
+        before, value = codes[-1]
+        codes.append((length, (value + 1) << (length - before)))
+    return codes
+
+
+def by_rank(rank: int) -> int:
+    """The byte of a rank where symbols are not listed: 0, −1, 1, −2, 2, … −128 in two's complement."""
+    signed = rank // 2 if rank % 2 == 0 else -(rank + 1) // 2
+    return signed & 255
+
+
+def read_symbols(data: Reader, table: Table, count: int) -> list[int]:
+    """Decodes ``count`` symbols from the next byte on, and the zero bits up to the end of the last one's byte."""
+    if table.constant:
+        return [table.symbols[0, 0]] * count
+    position, end = 8 * data.position, 8 * len(data.data)
+    symbols = []
+    for _ in range(count):
+        length = value = 0
+        while (length, value) not in table.symbols:
+            if position == end:
+                raise data.corrupt("codes run past the end of a tile")
+            value = 2 * value + bit(data.data, position)
+            length += 1
+            position += 1
+        symbols.append(table.symbols[length, value])
+    while position % 8:
+        if bit(data.data, position):
+            raise data.corrupt("bits after the last code of a tile are not zero")
+        position += 1
+    data.position = position // 8
+    return symbols
+
+
+def signed(byte: int, bits: int = 8) -> int:
+    """A number in two's complement of so many bits."""
+    return byte - (1 << bits) if byte >> (bits - 1) else byte

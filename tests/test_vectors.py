@@ -1,0 +1,223 @@
+"""The golden vectors, through every decoder there is. Only tests/vectors/make_vectors.py writes them."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from neuralcodec import reference
+from neuralcodec.errors import BitstreamError
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "tests" / "vectors"
+MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
+VECTORS = MANIFEST["valid"] + MANIFEST["invalid"]
+
+DISAGREE = {
+    ("c", "invalid/scale_padding.ncd"),
+    ("c", "invalid/index_padding.ncd"),
+    ("extension", "invalid/scale_padding.ncd"),
+    ("extension", "invalid/index_padding.ncd"),
+    ("extension", "invalid/file_tail.safetensors"),
+    ("extension", "invalid/file_version_0.safetensors"),
+}
+"""Decoders that are known not to follow the document in a vector, which then must fail."""
+
+
+@dataclass
+class Outcome:
+    """What a decoder made of a vector; ``tensors`` and ``elements`` stay None where it does not tell."""
+
+    error: str | None = None
+    crc32: str | None = None
+    tensors: int | None = None
+    elements: list[str | None] | None = None
+
+
+def outcome_of(decode, path: Path) -> Outcome:
+    """Runs a decoder in Python, which gives for each tensor its output and its element bytes, or None if it is tied."""
+    try:
+        tensors = decode(path)
+    except BitstreamError as error:
+        return Outcome(error=type(error).__name__.removesuffix("Error").upper())
+    return Outcome(
+        crc32=f"{zlib.crc32(b''.join(tensor[0] for tensor in tensors if tensor)):08x}",
+        tensors=len(tensors),
+        elements=[hashlib.sha256(tensor[1]).hexdigest() if tensor else None for tensor in tensors],
+    )
+
+
+def with_reference(path: Path):
+    stream = reference.read_stream(path.read_bytes()) if path.suffix == ".ncd" else reference.read_file(path)
+    tensors = []
+    for tensor in stream.tensors:
+        if tensor.target is not None:
+            tensors.append(None)
+            continue
+        elements = reference.decode_bytes(tensor)
+        lossy = reference.has_levels(tensor)
+        output = bytes(level & 255 for level in reference.decode_levels(tensor)) if lossy else elements
+        tensors.append((output, elements))
+    return tensors
+
+
+def with_extension(path: Path):
+    from neuralcodec.container import open_file
+    from neuralcodec.stream.reader import StreamReader
+
+    if path.suffix == ".ncd":
+        data = path.read_bytes()
+        reader = StreamReader(lambda offset, size: data[offset : offset + size], len(data))
+    else:
+        file = open_file(path)
+        reader = StreamReader(file.read, file.size, at=file.start)
+    tensors = []
+    for entry in reader.entries:
+        if entry.tied_to is not None:
+            tensors.append(None)
+            continue
+        elements = reader.decode(entry).data.tobytes()
+        lossy = not reader.is_lossless(entry)
+        tensors.append((reader.levels(entry)[0].numpy().tobytes() if lossy else elements, elements))
+    return tensors
+
+
+def reference_decoder(path: Path) -> Outcome:
+    return outcome_of(with_reference, path)
+
+
+def extension_decoder(path: Path) -> Outcome:
+    return outcome_of(with_extension, path)
+
+
+@pytest.fixture(scope="session")
+def c_program(tmp_path_factory) -> str:
+    """firmware_decoder/tests/vectors.c: $NCD_VECTORS, or built here."""
+    if "NCD_VECTORS" in os.environ:
+        return os.environ["NCD_VECTORS"]
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    program = tmp_path_factory.mktemp("c") / "vectors"
+    decoder = ROOT / "firmware_decoder"
+    sources = [*sorted((decoder / "src").glob("*.c")), decoder / "tests" / "vectors.c"]
+    command = [compiler, "-std=c99", "-O1", "-ffp-contract=off", f"-I{decoder / 'include'}"]
+    subprocess.run([*command, *map(str, sources), "-o", str(program), "-lm"], check=True)
+    return str(program)
+
+
+def c_decoder(program: str, path: Path, folder: Path) -> Outcome:
+    """The stream alone is what firmware sees of a file."""
+    if path.suffix != ".ncd":
+        data = path.read_bytes()
+        path = folder / "inner.ncd"
+        path.write_bytes(data[8 + int.from_bytes(data[:8], "little") :])
+    done = subprocess.run([program, str(path)], capture_output=True, text=True, timeout=60, check=True)
+    assert not done.stderr
+    word, what = done.stdout.split()
+    if word == "ok":
+        return Outcome(crc32=what)
+    assert word == "error"
+    return Outcome(error=what.removeprefix("NCD_ERR_"))
+
+
+@pytest.fixture(params=["reference", "extension", "c"])
+def decoder(request, tmp_path):
+    """A decoder: a function from a path to an outcome."""
+    if request.param == "reference":
+        decode = reference_decoder
+    elif request.param == "extension":
+        pytest.importorskip("neuralcodec._native")
+        decode = extension_decoder
+    else:
+        program = request.getfixturevalue("c_program")
+
+        def decode(path):
+            return c_decoder(program, path, tmp_path)
+
+    decode_name = request.param
+
+    def run(entry) -> Outcome:
+        if (decode_name, entry["file"]) in DISAGREE:
+            request.applymarker(pytest.mark.xfail(reason="a known disagreement", strict=True))
+        return decode(FOLDER / entry["file"])
+
+    run.name = decode_name
+    return run
+
+
+def by_name(entry):
+    return entry["file"].split("/")[1]
+
+
+@pytest.mark.parametrize("entry", MANIFEST["valid"], ids=by_name)
+def test_valid(decoder, entry):
+    outcome = decoder(entry)
+    assert outcome.error is None
+    assert outcome.crc32 == entry["crc32"]
+    if outcome.elements is not None:
+        assert outcome.tensors == entry["tensors"]
+        assert outcome.elements == entry["elements"]
+
+
+@pytest.mark.parametrize("entry", MANIFEST["invalid"], ids=by_name)
+def test_invalid(decoder, entry):
+    if decoder.name == "c" and not entry["file"].endswith(".ncd"):
+        pytest.skip("firmware does not see files")
+    outcome = decoder(entry)
+    if decoder.name == "c" and entry.get("may_accept") and outcome.error is None:
+        return
+    assert outcome.error == entry["error"]
+
+
+def test_manifest_lists_the_files():
+    on_disk = {p.relative_to(FOLDER).as_posix() for kind in ("valid", "invalid") for p in (FOLDER / kind).iterdir()}
+    listed = [entry["file"] for entry in VECTORS]
+    assert len(listed) == len(set(listed))
+    assert on_disk == set(listed)
+
+
+def test_files_are_what_they_were():
+    for entry in VECTORS:
+        assert hashlib.sha256((FOLDER / entry["file"]).read_bytes()).hexdigest() == entry["sha256"], entry["file"]
+
+
+def test_files_are_small():
+    assert sum((FOLDER / entry["file"]).stat().st_size for entry in VECTORS) < 300_000
+
+
+def test_script_describes_the_files():
+    """It runs without neuralcodec, and would write nothing."""
+    script = FOLDER / "make_vectors.py"
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), "--check"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_script_keeps_a_vector_that_differs(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "vectors")
+    shutil.copy(FOLDER.parent / "stream_builder.py", tmp_path)
+    victim = tmp_path / "vectors" / "valid" / "empty.ncd"
+    right = victim.read_bytes()
+    victim.write_bytes(b"other")
+    (tmp_path / "vectors" / "valid" / "names.ncd").unlink()
+    command = [sys.executable, str(tmp_path / "vectors" / "make_vectors.py")]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert refused.returncode == 1
+    assert "valid/empty.ncd: differs" in refused.stderr
+    assert victim.read_bytes() == b"other"
+    assert not (tmp_path / "vectors" / "valid" / "names.ncd").exists()
+    replaced = subprocess.run(
+        [*command, "--replace", "valid/empty.ncd"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert replaced.returncode == 0, replaced.stderr
+    assert victim.read_bytes() == right
+    assert (tmp_path / "vectors" / "valid" / "names.ncd").exists()
