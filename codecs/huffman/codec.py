@@ -38,11 +38,12 @@ class Huffman:
         bits: 2 to 8: levels from -q to q with q = 2^(bits-1) - 1. The steps are chosen for least squared error. The
             size in the stream is smaller than ``bits``, because levels are entropy-coded.
         step: the distance between levels in units of the weights, the same for all tensors; ``bits`` then does nothing.
-            Where weights lie beyond 127 steps the step gets coarser, if that loses less than clipping would.
-        scale: "row" for a scale of its own for each row (output channel), "tensor" for one for all; None chooses:
-            with ``step`` one for all, else a scale a row if there are at least two rows of at least 64 weights (then a
-            scale costs less than 0.1 bit a weight), or of at least 9 in depthwise convolutions.
-            With "row" and ``step``, only rows that 127 steps would not reach get a coarser one.
+            Levels end at ±127. Where weights lie beyond, the step gets coarser if that loses less than clipping: of
+            the rows that need it, or with ``scale="tensor"`` of the whole tensor.
+        scale: "row" for a scale of its own for each row (output channel), "tensor" for one for all. None chooses:
+            with ``bits`` a scale a row if there are at least two rows of at least 64 weights (then a scale costs less
+            than 0.1 bit a weight), or of at least 9 in depthwise convolutions; with ``step`` it is as "row", which
+            is one for all as long as no weight lies beyond 127 steps.
         tile: most weights in a tile, 1 to 65,535; None for 1,024 in tensors of up to a million weights and 4,096 in
             larger ones. A decoder on a microcontroller needs room for one tile.
 
@@ -77,8 +78,8 @@ class Huffman:
         return not self.lossless
 
     def with_step(self, step: float) -> Huffman:
-        """The same codec with a uniform quantizer of this step."""
-        return replace(self, lossless=False, step=step)
+        """The same codec with a uniform quantizer of this step, or of the nearest that float32 holds well."""
+        return replace(self, lossless=False, step=min(max(step, 2.0**-126), 2.0**120))
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.
@@ -106,7 +107,7 @@ class Huffman:
             )
         if self.step is not None:
             most = 127
-            step, codes = fit_above(weights, _float32_step(self.step), self.scale == "row")
+            step, codes = fit_above(weights, _float32_step(self.step), self.scale != "tensor")
         else:
             most = 2 ** (self.bits - 1) - 1
             step, codes = fit(weights, most, self._scale_a_row(spec))
@@ -131,12 +132,15 @@ class Huffman:
         return Tensor(spec, reader.elements())
 
     def survey(self, tensor: Tensor) -> sharing.Survey | None:
-        """Histograms of a tensor of less than 2^18 weights."""
+        """Histograms of a tensor of less than 2^18 weights; None for one that cannot be encoded."""
         spec = tensor.spec
         if not 0 < spec.size < SURVEY_WEIGHTS:
             return None
         if self._has_levels(tensor):
-            levels = self.quantize(tensor)
+            try:
+                levels = self.quantize(tensor)
+            except SourceError:
+                return None
             if not levels.levels.any():
                 return None
             return sharing.Survey((sharing.Slot(levels.counts(), levels.pair_counts()),), fixed=0)

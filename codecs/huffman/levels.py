@@ -110,15 +110,16 @@ def fit_above(weights: npt.NDArray[np.float32], step: float, per_row: bool) -> t
     if not per_row:
         return _native.fit_step(weights, MOST, step), None
     largest, _, _ = _native.scan(weights)
-    octaves, base = 0, np.float32(step)
-    while octaves < 31 and base * np.float32(MOST) < largest and np.isfinite(base * np.float32(2)):
-        octaves, base = octaves + 1, base * np.float32(2)
+    octaves, base = 0, step
+    while base * MOST < largest:  # exact: float64 holds 7 + 24 bits
+        octaves, base = octaves + 1, base * 2
     if not octaves:
         return step, None
-    # Code 8·octaves is the step itself, exactly: a power of two takes off what a power of two put on.
-    codes = _native.fit_rows(weights, MOST, float(base), 8 * octaves)
+    # Code 8·octaves is the step itself, exactly: a power of two takes off what a power of two put on. Rows that would
+    # need more than 32 octaves below the coarsest get a step that is fine enough all the same.
+    codes = _native.fit_rows(weights, MOST, base, min(8 * octaves, 255))
     unused = int(codes.min()) // 8
-    return _narrowed(_native.row_scale(float(base), 8 * unused), codes - np.uint8(8 * unused))
+    return _narrowed(_native.row_scale(base, 8 * unused), codes - np.uint8(8 * unused))
 
 
 def _narrowed(step: float, codes: Codes) -> tuple[float, Codes | None]:
