@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -151,7 +152,12 @@ def decode_to_file(cm: CompressedModel, path: str | os.PathLike[str], progress: 
 
 def _compressed(stream: Stream, source: Source) -> CompressedModel:
     reader = StreamReader.of(stream)
-    return CompressedModel(reader, {entry.spec.name: entry for entry in stream.in_order()}, source.metadata)
+    known = stream.entries
+    entries = {
+        e.spec.name: replace(e, reason=known[e.spec.name].reason, errors=known[e.spec.name].errors)
+        for e in reader.entries
+    }
+    return CompressedModel(reader, entries, source.metadata)
 
 
 def _meet(  # noqa: PLR0917

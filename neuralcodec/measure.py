@@ -50,5 +50,5 @@ class Errors:
 
 def measure_errors(original: Tensor, decoded: Tensor) -> Errors:
     """Compares two tensors of one shape and dtype, as float32 with double accumulators."""
-    energy, squared, largest = _native.error_stats(original.float32(), decoded.float32())
+    energy, squared, largest = _native.error_stats(original.float32().reshape(-1), decoded.float32().reshape(-1))
     return Errors(energy, squared, largest)

@@ -103,8 +103,8 @@ class Report:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table(title=None, header_style="bold", show_footer=True)
-        table.add_column("tensor", "whole file", overflow="fold", ratio=3)
-        table.add_column("codec", "", overflow="fold", ratio=2)
+        table.add_column("tensor", "whole file", overflow="fold")
+        table.add_column("codec", "", overflow="fold")
         table.add_column("shape", f"{self.weights:,}", justify="right", overflow="fold")
         table.add_column("bytes", f"{self.original_bytes:,}", justify="right")
         table.add_column("encoded", f"{self.encoded_bytes:,}", justify="right")

@@ -32,7 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console()
+# A pipe has no width; rows of a table should stay whole there.
+out = Console() if Console().is_terminal else Console(width=160)
 err = Console(stderr=True)
 
 

@@ -18,6 +18,7 @@ from neuralcodec.plan.target import TOLERANCE, Target
 GOOD_ENOUGH = 0.004
 MAX_TRIALS = 24
 MAX_PLATEAU = 8
+MAX_STRIDE = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def find_step(target: Target, weights: int, first: float, try_step: Callable[[fl
     here = math.log2(first)
     value = miss(here)
     direction = 1 if value > 0 else -1  # towards coarser or finer
-    stride = max(1.0, abs(value) / slope)
+    stride = min(max(1.0, abs(value) / slope), MAX_STRIDE)
     ends = {direction > 0: (here, value)}
     while len(trials) < MAX_TRIALS and stride > 1 / 16:
         there = here + direction * stride
