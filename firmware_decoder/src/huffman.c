@@ -262,25 +262,111 @@ static NCD_NOINLINE size_t finish(const run *r, uint8_t *o, uint32_t pos, uint32
     return (pos + 7) >> 3;
 }
 
+#define TAKE()                           \
+    do {                                 \
+        store(o, e, shift);              \
+        o += (size_t)(e >> 24) << shift; \
+        NCD_KEEP(o);                     \
+    } while (0)
+
 #if NCD_REFILL == NCD_REFILL_16
-#define SPEND(n) (w >>= (n), have -= (n))
+
+/* Shifts by the low byte of n. The core does just that; C would have it masked first. NCD_LOW keeps a value in one of
+ * the eight registers that most instructions can use. */
+#if defined(__GNUC__) && defined(__thumb__) && !defined(__thumb2__)
+#define SHIFT_RIGHT(w, n) __asm__(".syntax unified\n\tlsrs %0, %1" : "+l"(w) : "l"(n) : "cc")
+#define SHIFT_LEFT(w, n) __asm__(".syntax unified\n\tlsls %0, %1" : "+l"(w) : "l"(n) : "cc")
+#define LOW(x) __asm__("" : "+l"(x))
 #else
-#define SPEND(n) (w >>= (n), pos += (n))
+#define SHIFT_RIGHT(w, n) ((w) >>= (n) & 255u)
+#define SHIFT_LEFT(w, n) ((w) <<= (n) & 255u)
+#define LOW(x) NCD_KEEP(x)
 #endif
 
-#define TAKE()                          \
-    do {                                \
-        store(o, e, shift);             \
-        o += (size_t)(e >> 24) << shift; \
-        NCD_KEEP(o);                    \
+/* The cores that want this variant have few registers, so e is used up field by field; what is left at the end is the
+ * number of symbols. `have` holds the number of bits in the window in its low five bits; what the symbol counts leave
+ * above that is never looked at. */
+#define LOOK_UP()                                                 \
+    do {                                                          \
+        e = w << (32 - K);                                        \
+        LOW(e);                                                   \
+        e >>= 30 - K; /* times 4: an offset in bytes */           \
+        e = *(const uint32_t *)(const void *)((const char *)lut + e); \
+        o[0] = (uint8_t)e;                                        \
+        e >>= 8;                                                  \
+        LOW(e);                                                   \
+        o[(size_t)1 << shift] = (uint8_t)e;                       \
+        e >>= 8;                                                  \
+        LOW(e);                                                   \
+        SHIFT_RIGHT(w, e);                                        \
+        LOW(w);                                                   \
+        have -= e;                                                \
+        LOW(have);                                                \
+        e >>= 8;                                                  \
+        LOW(e);                                                   \
+        o += e << shift;                                          \
+        LOW(o);                                                   \
     } while (0)
 
-#define LOOK_UP()                     \
-    do {                              \
-        e = lut[w & ((1u << K) - 1)]; \
-        TAKE();                       \
-        SPEND(e >> 16 & 255u);        \
+typedef struct turns {
+    const uint8_t *next;
+    uint8_t *o;
+    window w;
+    uint32_t have;
+} turns;
+
+/* Turns of the loop until o passes the fence, or until a long code comes, which then is the next one. */
+NCD_INLINE void take_turns(turns *t, const uint32_t *lut, const uint8_t *fence, const uint32_t shift)
+{
+    window w = t->w;
+    const uint8_t *next = t->next;
+    uint8_t *o = t->o;
+    uint32_t have = t->have, e;
+    do {
+        if ((have << 27 & 1u << 31) == 0) { /* below 16 */
+            window half = load_half(next);
+            next += 2;
+            SHIFT_LEFT(half, have);
+            w |= half;
+            have += 16;
+        }
+        LOOK_UP();
+#if LOOKUPS > 1
+        LOOK_UP();
+#endif
+    } while (e && o <= fence);
+    t->next = next;
+    t->o = o;
+    t->w = w;
+    t->have = have & 31u;
+}
+
+/* Functions of their own, so that the loop has all registers. */
+static NCD_NOINLINE void turns_bytes(turns *t, const uint32_t *lut, const uint8_t *fence)
+{
+    take_turns(t, lut, fence, 0);
+}
+
+#if NCD_ENABLE_LOSSLESS
+static NCD_NOINLINE void turns_strided(turns *t, const uint32_t *lut, const uint8_t *fence, uint32_t shift)
+{
+    take_turns(t, lut, fence, shift);
+}
+#else
+#define turns_strided(t, lut, fence, shift) turns_bytes(t, lut, fence)
+#endif
+
+#else
+
+#define LOOK_UP()                      \
+    do {                               \
+        e = lut[w & ((1u << K) - 1)];  \
+        TAKE();                        \
+        w >>= e >> 16 & 255u;          \
+        pos += e >> 16 & 255u;         \
     } while (0)
+
+#endif
 
 /* Decodes n > 0 symbols from the `size` bytes at src, a symbol to every 2^shift-th byte. Reads ahead up to `limit`, the
  * end of the payload. Gives the bytes that the codes took, whose last bits must be zero, or SIZE_MAX. */
@@ -307,68 +393,62 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const 
         if (room < STORED || readable < READ)
             break;
         fence = o + ((room - STORED < (readable - READ) >> 1 ? room - STORED : (readable - READ) >> 1) << shift);
-        e = 1u << 16;
-#if NCD_REFILL == NCD_REFILL_16
-        {
-            const uint8_t *next = src + (pos >> 3);
-            window w;
-            uint32_t have;
-            if ((uintptr_t)next & 1u) {
-                w = *next;
-                have = 8;
-                next += 1;
-            } else {
-                w = load_half(next);
-                have = 16;
-                next += 2;
-            }
-            w >>= pos & 7u;
-            have -= pos & 7u;
-            do {
-                if (have < 16) {
-                    w |= load_half(next) << have;
-                    next += 2;
-                    have += 16;
-                }
-                LOOK_UP();
-#if LOOKUPS > 1
-                LOOK_UP();
-#endif
-            } while (e >> 16 && o <= fence);
-            pos = (uint32_t)(next - src) * 8 - have;
-            if (NCD_LIKELY(e >> 16))
-                continue;
-        }
-#else
         do {
-            window w = load(src + (pos >> 3)) >> (pos & 7u);
-            LOOK_UP();
-            LOOK_UP();
+#if NCD_REFILL == NCD_REFILL_16
+            turns t;
+            t.next = src + (pos >> 3);
+            t.o = o;
+            if ((uintptr_t)t.next & 1u) {
+                t.w = *t.next;
+                t.have = 8;
+                t.next += 1;
+            } else {
+                t.w = load_half(t.next);
+                t.have = 16;
+                t.next += 2;
+            }
+            t.w >>= pos & 7u;
+            t.have -= pos & 7u;
+            if (shift == 0)
+                turns_bytes(&t, lut, fence);
+            else
+                turns_strided(&t, lut, fence, shift);
+            o = t.o;
+            pos = (uint32_t)(t.next - src) * 8 - t.have;
+            if (o > fence)
+                break;
+            e = lut[t.w & ((1u << K) - 1)];
+#else
+            do {
+                window w = load(src + (pos >> 3)) >> (pos & 7u);
+                LOOK_UP();
+                LOOK_UP();
 #if LOOKUPS > 2
-            LOOK_UP();
+                LOOK_UP();
 #endif
 #if LOOKUPS > 3
-            LOOK_UP();
+                LOOK_UP();
 #endif
 #if LOOKUPS > 4
-            LOOK_UP();
+                LOOK_UP();
 #endif
 #if LOOKUPS > 5
-            LOOK_UP();
+                LOOK_UP();
 #endif
 #if LOOKUPS > 6
-            LOOK_UP();
+                LOOK_UP();
 #endif
-        } while (NCD_LIKELY(e >> 16) && o <= fence);
-        if (NCD_LIKELY(e >> 16))
-            continue;
+            } while (NCD_LIKELY(e >> 16) && o <= fence);
+            if (NCD_LIKELY(e >> 16))
+                break;
 #endif
-        /* A long code: its entry has moved nothing, so that the look-ups after it have met it again. */
-        e = ncd_table_walk(&r.codes, pos, K, e);
-        if (e == 0)
-            return SIZE_MAX;
-        TAKE();
-        pos += e >> 16 & 255u;
+            /* A long code: its entry has moved nothing, so that the look-ups after it have met it again. */
+            e = ncd_table_walk(&r.codes, pos, K, e);
+            if (e == 0)
+                return SIZE_MAX;
+            TAKE();
+            pos += e >> 16 & 255u;
+        } while (o <= fence);
     }
     return finish(&r, o, pos, shift);
 }
