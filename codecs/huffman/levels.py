@@ -50,7 +50,8 @@ class Levels:
 
     def tiles(self) -> int:
         """Number of tiles."""
-        return tile_count(*self.levels.shape, self.tile)
+        rows, cols = self.levels.shape
+        return tile_count(rows, cols, self.tile)
 
     def payload(self, table: Table, shared: int | None = None) -> bytes:
         """The payload with this table, or with the shared object of index ``shared``, which holds this table."""

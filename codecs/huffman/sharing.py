@@ -94,11 +94,12 @@ class _Alone:
 
     def slots(self, costs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Bits of each slot, at its best, when it may choose from tables at these costs, shape [slots, tables]."""
-        return np.minimum(self.own, costs.min(axis=1, initial=NEVER))
+        least: npt.NDArray[np.int64] = np.minimum(self.own, costs.min(axis=1, initial=NEVER))
+        return least
 
     def tensors(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Bits of each tensor, coded, with slots of so many bits."""
-        out = self.fixed.copy()
+        out: npt.NDArray[np.int64] = self.fixed.copy()
         np.add.at(out, self.owner, slots)
         return out
 
