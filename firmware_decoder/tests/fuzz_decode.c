@@ -1,0 +1,109 @@
+/* libFuzzer target: everything that reads a stream, on any bytes.
+ *
+ * The build defines FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION (libFuzzer's custom), which makes the decoder ignore
+ * checksums so that changed bytes reach the parsers behind them. Outputs and workspaces are allocated at their exact
+ * size for AddressSanitizer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ncd.h"
+
+enum { TENSORS = 8, TILES = 12, RECORDS = 4096 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void *allocate(size_t size)
+{
+    void *p = malloc(size > 0 ? size : 1);
+    require(p != NULL);
+    return p;
+}
+
+static void decode_tile(const ncd_tensor *t, uint32_t tile, const void *workspace)
+{
+    uint32_t row, col, rows, cols;
+    require(ncd_tile_place(t, tile, &row, &col, &rows, &cols) == NCD_OK);
+    require((uint64_t)row + rows <= t->rows && (uint64_t)col + cols <= t->cols && rows > 0 && cols > 0);
+    {
+        const size_t n = (size_t)rows * cols;
+        int8_t *const levels = (int8_t *)allocate(n);
+        uint8_t *const bytes = (uint8_t *)allocate(n * t->elem_size);
+        require(n <= t->tile_size);
+        require(ncd_decode_tile_i8(t, tile, levels, n - 1, workspace) != NCD_OK);
+        if (ncd_decode_tile_i8(t, tile, levels, n, workspace) == NCD_OK && n > 0)
+            require(t->mode == 0 || t->dtype == NCD_I8);
+        (void)ncd_decode_tile_bytes(t, tile, bytes, n * t->elem_size, workspace);
+#if NCD_ENABLE_FLOAT
+        {
+            float *const floats = (float *)allocate(n * sizeof *floats);
+            (void)ncd_decode_tile_f32(t, tile, floats, n, workspace);
+            free(floats);
+        }
+#endif
+        free(levels);
+        free(bytes);
+    }
+}
+
+static void decode_tensor(const ncd_tensor *t)
+{
+    const size_t workspace_size = ncd_tensor_workspace(t);
+    void *const workspace = workspace_size ? allocate(workspace_size) : NULL;
+    const uint32_t step = t->tiles > TILES ? t->tiles / TILES : 1;
+    uint32_t i, tile = 0;
+    require(ncd_tensor_prepare(t, workspace, workspace_size) == NCD_OK);
+    for (i = 0; i < TILES && tile < t->tiles; ++i) {
+        decode_tile(t, tile, workspace);
+        tile = i + 2 == TILES || t->tiles - tile <= step ? t->tiles - (tile + 1 < t->tiles ? 1u : 0u) : tile + step;
+    }
+    (void)ncd_tensor_check(t);
+    free(workspace);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *const blob = (uint8_t *)allocate(size);
+    ncd_model m;
+    memcpy(blob, data, size);
+    if (size >= 12 && data[0] == 'N') { /* a change of length should not end at once */
+        memcpy(blob, "NCDM\1", 5);
+        blob[5] &= 1;
+        blob[6] = blob[7] = 0;
+    }
+    if (ncd_model_open(&m, blob, size) == NCD_OK && m.n_tensors > 0) {
+        ncd_record r;
+        ncd_tensor t;
+        uint32_t i, index;
+        char *name = (char *)allocate(65536);
+        const uint32_t step = m.n_tensors > TENSORS ? m.n_tensors / TENSORS : 1;
+        r.next = 0;
+        /* Every name must be found, and at its own index. */
+        for (i = 0; i < m.n_tensors && i < RECORDS; ++i) {
+            require(ncd_record_next(&m, &r) == NCD_OK && r.index == i);
+            if (m.has_names) {
+                require((size_t)r.name_prefix + r.name_suffix_size <= 65535);
+                if (r.name_suffix_size)
+                    memcpy(name + r.name_prefix, r.name_suffix, r.name_suffix_size);
+                name[r.name_prefix + r.name_suffix_size] = 0;
+                if (i < 64 && strlen(name) == (size_t)r.name_prefix + r.name_suffix_size)
+                    require(ncd_tensor_find(&m, name, &index) == NCD_OK && index == i);
+            }
+        }
+        free(name);
+        (void)ncd_tensor_find(&m, "fc.weight", &index);
+        for (i = 0; i < m.n_tensors && i / step < TENSORS; i += step) {
+            const ncd_status status = ncd_tensor_open(&m, i, &t);
+            require(status != NCD_ERR_ARG && status != NCD_ERR_TRUNCATED);
+            if (status == NCD_OK)
+                decode_tensor(&t);
+        }
+    }
+    free(blob);
+    return 0;
+}
