@@ -18,7 +18,7 @@ def weights(*shape, seed=0, dtype=torch.float32, scale=0.05):
     w = rng.standard_normal(shape).astype(np.float32) * scale
     if len(shape) >= 2:
         w *= 2.0 ** rng.uniform(-1, 1, (shape[0],) + (1,) * (len(shape) - 1)).astype(np.float32)
-    return torch.from_numpy(w.astype(np.float32)).to(dtype)
+    return torch.from_numpy(np.asarray(w, dtype=np.float32)).to(dtype)
 
 
 class Net(torch.nn.Module):

@@ -35,7 +35,7 @@ def test_there_and_back(source, tmp_path):
     assert torch.equal(back["fc.bias"], original["fc.bias"])
     assert torch.allclose(back["fc.weight"], original["fc.weight"], atol=0.01)
     assert "fc.weight" in neuralcodec("inspect", small).stdout
-    assert "agrees with the original" in neuralcodec("verify", small, source).stdout
+    assert "agrees with" in neuralcodec("verify", small, source).stdout
 
 
 def test_lossless_there_and_back_is_exact(source, tmp_path):

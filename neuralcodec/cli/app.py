@@ -131,7 +131,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
         _print_json({"output": str(output), **cm.report().to_dict()})
     elif not quiet:
         out.print(cm.report())
-        out.print(_summary(cm.report(), output))
+        out.print(_summary(cm.report(), output), soft_wrap=True)
 
 
 @app.command()
@@ -167,7 +167,7 @@ def inspect(source: opt.Compressed, as_json: opt.Json = False) -> None:
         _print_json({"file": str(source), "metadata": cm.metadata, **cm.report().to_dict()})
         return
     out.print(cm.report())
-    out.print(_summary(cm.report(), source))
+    out.print(_summary(cm.report(), source), soft_wrap=True)
 
 
 @app.command()
@@ -199,7 +199,8 @@ def verify(
             compared = " and agrees with the original" if original else ""
             out.print(
                 f"[green]✓[/] {_escape(str(source))}: {result.tensors} tensors, "
-                f"every checksum is right, everything decodes{compared}"
+                f"every checksum is right, everything decodes{compared}",
+                soft_wrap=True,
             )
     if result.problems:
         raise typer.Exit(EXIT_FAILED)

@@ -48,6 +48,8 @@ def element_bytes(tensor: torch.Tensor) -> np.ndarray[tuple[int], np.dtype[np.ui
     flat = tensor.resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     if not flat.numel():
         return np.empty(0, np.uint8)
+    if flat.stride(0) != 1:  # one element may have any stride and still counts as contiguous
+        flat = torch.empty_like(flat, memory_format=torch.contiguous_format).copy_(flat).as_strided(flat.shape, (1,))
     view: np.ndarray[tuple[int], np.dtype[np.uint8]] = flat.view(torch.uint8).numpy()
     return view
 
