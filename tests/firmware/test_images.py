@@ -77,7 +77,8 @@ def test_minimal_example_is_a_dot_product(board: str, out: Path, tile: int) -> N
 
 
 def test_stream_of_the_minimal_example_is_reproducible() -> None:
-    assert (PROBES.parents[2] / "firmware_decoder/examples/minimal/fc.ncd").read_bytes() == fully_connected(12, 40, 128)[0]
+    committed = emulator.PORTS.parent / "examples" / "minimal" / "fc.ncd"
+    assert committed.read_bytes() == fully_connected(12, 40, 128)[0]
 
 
 @on_one_board

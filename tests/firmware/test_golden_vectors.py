@@ -1,0 +1,40 @@
+"""The golden vectors, valid and invalid, on every board: same output, same errors, and never a fault."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import emulator
+import pytest
+
+pytestmark = pytest.mark.firmware
+
+FOLDER = Path(__file__).resolve().parents[1] / "vectors"
+MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
+KNOWN = {file for decoder, file in importlib.import_module("test_vectors").DISAGREE if decoder == "c"}
+"""Where the C decoder is known to differ; the host's test is the strict one about these."""
+STATUS = {"TRUNCATED": -2, "CORRUPT": -3, "UNSUPPORTED": -4, "CHECKSUM": -7}
+
+
+def test_all_vectors(board: str, out: Path) -> None:
+    entries = [e for e in MANIFEST["valid"] + MANIFEST["invalid"] if e["file"].endswith(".ncd")]
+    streams = [(FOLDER / entry["file"]).read_bytes() for entry in entries]
+    bundle = out / "vectors.bin"
+    bundle.write_bytes(b"".join(len(stream).to_bytes(4, "little") + stream for stream in streams))
+    elf = emulator.build(board, bundle, out, "vectors", examples=Path(__file__).parent / "probes")
+    result = emulator.run(board, elf)
+    assert result.exit_code == 0, result.output
+    differences = []
+    for i, entry in enumerate(entries):
+        got = result.number(str(i))
+        if "crc32" in entry:
+            expected = int(entry["crc32"], 16)
+        else:
+            expected = STATUS[entry["error"]]
+            if entry.get("may_accept") and got >= 0:
+                continue
+        if got != expected and entry["file"] not in KNOWN:
+            differences.append(f"{entry['file']}: {got}, not {expected}")
+    assert not differences, "\n".join(differences)
