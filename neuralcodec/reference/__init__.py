@@ -51,12 +51,14 @@ def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless:
     if tensor.target is not None:
         return open_tensor(tensor.target)
     payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
+    payload.check_crc(tensor.payload_crc, "payload")
     if tensor.codec not in (RAW, HUFFMAN):
         codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
         raise payload.unsupported(f"codec {codec} is not known here")
-    payload.check_crc(tensor.payload_crc, "payload")
     if tensor.elements == 0:
-        return Empty()  # the payload is empty: reading the directory made sure of it
+        if payload.left:
+            raise payload.corrupt("a tensor without elements has a payload")
+        return Empty()
     if tensor.codec == RAW:
         return Raw.open(tensor, payload)
     return open_huffman(tensor, payload)

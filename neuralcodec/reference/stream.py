@@ -219,8 +219,6 @@ def _read_untied(directory: Reader, tensor: Tensor) -> None:
             raise directory.corrupt("the codec's name is not ASCII")
         tensor.codec_name = name.decode("ascii")
     tensor.payload_size = directory.varint("size of a payload")
-    if tensor.elements == 0 and tensor.payload_size != 0:
-        raise directory.corrupt("a tensor without elements has a payload")
     tensor.payload_crc = directory.u32("crc32 of a payload")
 
 
