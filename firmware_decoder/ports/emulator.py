@@ -176,7 +176,7 @@ def build(
     """
     _board(board)
     out = out.resolve()
-    command = ["make", "--no-print-directory", "-C", str(PORTS), f"BOARD={board}", f"BLOB={blob.resolve()}"]
+    command = ["make", "-s", "--no-print-directory", "-C", str(PORTS), f"BOARD={board}", f"BLOB={blob.resolve()}"]
     command += [f"EXAMPLE={example}", f"OUT={out}", f"OPT={opt}", f"DEFINES={' '.join(defines)}"]
     command += [f"EXAMPLES={examples.resolve()}", "image"]
     # Options of a make around this one, as its job server or -n, are not meant for it.
