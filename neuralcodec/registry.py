@@ -111,19 +111,36 @@ def make_codec(codec: str | Codec, options: dict[str, object]) -> Codec:
     return made
 
 
-def describe_codecs() -> list[dict[str, object]]:
-    """Every codec: its name, a line on what it does, its number in the stream, its options with their defaults."""
-    described: list[dict[str, object]] = []
+@dataclasses.dataclass(frozen=True, slots=True)
+class Description:
+    """A codec in words.
+
+    Attributes:
+        name: what ``codec=`` takes.
+        summary: what it does.
+        number: its number in the stream.
+        options: name, type and default of each option.
+    """
+
+    name: str
+    summary: str
+    number: int
+    options: tuple[str, ...]
+
+
+def describe_codecs() -> list[Description]:
+    """Every codec that can be used here."""
+    described = []
     for name in codec_names():
         cls = codec_class(name)
         fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
         described.append(
-            {
-                "name": name,
-                "summary": (cls.__doc__ or "").strip().split("\n")[0],
-                "number": cls.number,
-                "options": [f"{f.name}: {f.type} = {f.default!r}" for f in fields if f.init],
-            }
+            Description(
+                name,
+                summary=(cls.__doc__ or "").strip().split("\n")[0],
+                number=cls.number,
+                options=tuple(f"{f.name}: {f.type} = {f.default!r}" for f in fields if f.init),
+            )
         )
     return described
 

@@ -235,7 +235,7 @@ def test_errors_name_what_is_wrong(tmp_path):
         neuralcodec.encode(w, on_nonfinite="ignore")
     with pytest.raises(SourceError, match="cannot encode a int"):
         neuralcodec.encode(5)
-    with pytest.raises(SourceError, match="tensor 'x'.*NoneType"):
+    with pytest.raises(SourceError, match=r"tensor 'x'.*NoneType"):
         neuralcodec.encode({"x": None})
     with pytest.raises(SourceError, match="strings"):
         neuralcodec.encode({5: weights(2)})

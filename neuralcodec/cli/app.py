@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -211,11 +212,11 @@ def codecs(as_json: opt.Json = False) -> None:
     """List the codecs that can be used here, with their options."""
     listed = neuralcodec.describe_codecs()
     if as_json:
-        _print_json(listed)
+        _print_json([dataclasses.asdict(one) for one in listed])
         return
     table = Table("codec", "what it does", "options (default)", header_style="bold")
     for one in listed:
-        table.add_row(Text(one["name"]), Text(one["summary"]), Text("\n".join(one["options"]) or "–"))
+        table.add_row(Text(one.name), Text(one.summary), Text("\n".join(one.options) or "–"))
     out.print(table)
 
 

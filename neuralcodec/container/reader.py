@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import struct
 import weakref
@@ -99,10 +101,19 @@ def _read_header(path: Path) -> tuple[dict[str, str], int]:
                 raise CorruptError(f"{path}: the stream must be a U8 tensor of one dimension", offset=8)
             return metadata, int(piece.get_shape()[0])
     except SafetensorError as error:
-        # The library tells causes apart by text only; a file that lost its end is the one that users meet.
-        if "incomplete" in str(error).lower() or "not entirely covered" in str(error).lower():
-            raise TruncatedError(f"{path} does not end where its header says: {error}", offset=8) from error
+        # The library has one message for a file that lost its end and for one that has too much.
+        if _end_of_tensors(path) > path.stat().st_size:
+            raise TruncatedError(f"{path} ends before the end of its tensors", offset=path.stat().st_size) from error
         raise CorruptError(f"{path} is not a valid safetensors file: {error}", offset=8) from error
+
+
+def _end_of_tensors(path: Path) -> int:
+    """Where the tensors of a safetensors file end according to its header; 0 if that cannot be read."""
+    with path.open("rb") as file, contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        return int(8 + length + max(v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"))
+    return 0
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> dict[str, str]:
@@ -110,11 +121,9 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> dict[str, str]:
     version = mark.split(" ")[0]
     if not version.isdecimal():
         raise CorruptError(f"{path}: metadata key {METADATA_KEY!r} says {mark!r}, not a version", offset=8)
-    if int(version) > 1:
-        raise UnsupportedError(
-            f"{path} was written in version {version} of the format; this release reads version 1: upgrade neuralcodec",
-            offset=8,
-        )
+    if int(version) != 1:
+        wanted = f"{path} was written in version {version} of the format; this release reads version 1"
+        raise UnsupportedError(wanted + (": upgrade neuralcodec" if int(version) > 1 else ""), offset=8)
     if mark != metadata_mark(int(version), metadata):
         raise ChecksumError(f"{path}: the metadata were changed after they were written", offset=8)
     return metadata

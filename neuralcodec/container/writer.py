@@ -86,7 +86,7 @@ def save_tensors(
     with replace_file(path) as file:
         file.write(_with_length(head))
         for name in order:
-            file.write(read(name).data)
+            file.write(read(name).data.data)
 
 
 def _with_length(head: Mapping[str, object]) -> bytes:

@@ -17,7 +17,7 @@ Invalid ones:
 
 ``error``       what decoding gives (docs/format.md, section 8): read the header, then for each tensor that is not tied,
                 in order, open it and decode its tiles in order; the first error
-``may_accept``  present where the document lets a firmware decoder skip the check
+``may_accept``  present where the document lets a decoder skip the check: "firmware" or "any"
 """
 
 from __future__ import annotations
@@ -579,11 +579,11 @@ def valid_files() -> Iterator[Vector]:
 # Invalid vectors
 
 
-def invalid(name: str, description: str, error: str, data: bytes | Model, may_accept: bool = False) -> Vector:
+def invalid(name: str, description: str, error: str, data: bytes | Model, may_accept: str = "") -> Vector:
     """An invalid vector."""
     entry: dict[str, object] = {"description": description, "error": error}
     if may_accept:
-        entry["may_accept"] = True
+        entry["may_accept"] = may_accept
     suffix = "safetensors" if name.startswith("file_") else "ncd"
     return Vector(f"invalid/{name}.{suffix}", data if isinstance(data, bytes) else data.data(), entry)
 
@@ -656,7 +656,7 @@ def invalid_directory() -> Iterator[Vector]:
     byte = raw(b"\1")
 
     def directory(
-        name: str, description: str, error: str, *tensors: Tensor, may_accept: bool = False, **more: object
+        name: str, description: str, error: str, *tensors: Tensor, may_accept: str = "", **more: object
     ) -> Vector:
         return invalid(name, description, error, replace(Model(tensors), **more), may_accept)  # type: ignore[arg-type]
 
@@ -751,9 +751,9 @@ def invalid_directory() -> Iterator[Vector]:
         u8("aab", suffix_size=65_534),
     )
     yield directory(
-        "name_P_short", "P not the longest it can be", CORRUPT, u8("aa"), u8("ab", prefix=0), may_accept=True
+        "name_P_short", "P not the longest it can be", CORRUPT, u8("aa"), u8("ab", prefix=0), may_accept="firmware"
     )
-    yield directory("name_not_utf8", "a name that is not UTF-8", CORRUPT, u8(b"a\xff"), may_accept=True)
+    yield directory("name_not_utf8", "a name that is not UTF-8", CORRUPT, u8(b"a\xff"), may_accept="firmware")
 
     yield directory("tie_out_of_range", "a tie to a tensor that is not there", CORRUPT, u8("a"), Tensor("b", tied_to=2))
     yield directory("tie_huge", "a tie to tensor 2^32", CORRUPT, u8("a"), Tensor("b", tied_to=2**32))
@@ -803,7 +803,7 @@ def invalid_directory() -> Iterator[Vector]:
         "codec 255 with a name that is not ASCII",
         CORRUPT,
         u8("a", codec=255, codec_name="ä".encode()),
-        may_accept=True,
+        may_accept="firmware",
     )
     yield directory(
         "dtype_before_size",
@@ -861,7 +861,7 @@ def invalid_payloads() -> Iterator[Vector]:
         shape: Sequence[int] = (2, 3),
         *,
         dtype: str = "f32",
-        may_accept: bool = False,
+        may_accept: str = "",
         **more: object,
     ) -> Vector:
         content = Payload(data) if isinstance(data, bytes) else data
@@ -885,7 +885,7 @@ def invalid_payloads() -> Iterator[Vector]:
         "payload_crc_raw", "a wrong checksum of raw bytes", CHECKSUM, raw(b"abcd"), (4,), dtype="u8", codec=1, crc=0
     )
     yield payload(
-        "payload_crc_empty", "a checksum other than 0 of no payload", CHECKSUM, b"", (0,), crc=5, may_accept=True
+        "payload_crc_empty", "a checksum other than 0 of no payload", CHECKSUM, b"", (0,), crc=5, may_accept="firmware"
     )
     yield payload(
         "payload_crc_mode",
@@ -949,6 +949,7 @@ def invalid_payloads() -> Iterator[Vector]:
         "an unused bit of the scale codes is set",
         CORRUPT,
         levels((2, 3), SIX, SMALL, scales=[1, 2], scale_padding=0x80),
+        may_accept="any",
     )
     yield payload("scale_cut", "the payload ends inside the scale codes", CORRUPT, b"\x08" + GOOD.data[1:7] + b"\x08\1")
     yield payload(
@@ -1041,7 +1042,7 @@ def invalid_indices() -> Iterator[Vector]:
         rows: int = 3,
         *,
         table: Table = SMALL,
-        may_accept: bool = False,
+        may_accept: str = "",
         **more: object,
     ) -> Vector:
         shape = (rows, 5)
@@ -1055,14 +1056,15 @@ def invalid_indices() -> Iterator[Vector]:
     for v in (0, 9, 255):
         yield index(f"V_{v}", f"V = {v}", CORRUPT, Index(checkpoint_byte=v), 40)
     yield index("varint", "least size not in the shortest form", CORRUPT, Index(least=b"\x81\0", fields=[0, 0, 0]))
-    yield index("padding", "an unused bit of the sizes is set", CORRUPT, Index(width=2, padding=0x80))
+    padded = Index(width=2, padding=0x80)
+    yield index("padding", "an unused bit of the sizes is set", CORRUPT, padded, may_accept="any")
     sizes = [len(SMALL.encode_levels(values[i : i + 5])) for i in range(0, 15, 5)]
     yield index(
         "sum_small",
         "sizes that add up to less than the data: a byte is left over",
         CORRUPT,
         Index(),
-        may_accept=True,
+        may_accept="firmware",
         tail=b"\0",
     )
     yield index(
@@ -1082,7 +1084,7 @@ def invalid_indices() -> Iterator[Vector]:
         CORRUPT,
         Index(checkpoints=[1 + sum(len(SMALL.encode_levels(values[5 * i : 5 * i + 5])) for i in range(32))]),
         40,
-        may_accept=True,
+        may_accept="firmware",
     )
     yield index(
         "checkpoint_huge", "an offset of 2^64 − 1", CORRUPT, Index(checkpoints=[2**64 - 1], checkpoint_width=8), 40
@@ -1093,7 +1095,7 @@ def invalid_indices() -> Iterator[Vector]:
         "an offset one too small where all tiles have the same data",
         CORRUPT,
         Model([one(same, (70, 4))]),
-        may_accept=True,
+        may_accept="firmware",
     )
     good = levels((3, 5), values[:15], SMALL, tile=5).data
     start = len(levels((3, 5), values[:15], SMALL, tile=5, edit=lambda _: []).data)
