@@ -2,6 +2,8 @@
 #ifndef NCD_CONFIG_H
 #define NCD_CONFIG_H
 
+#include <stdint.h>
+
 #ifndef NCD_ENABLE_HUFFMAN
 #define NCD_ENABLE_HUFFMAN 1
 #endif
@@ -24,6 +26,17 @@
 /* Bytes of the widest element whose planes can be coded: 4 serves f32 and integers of 32 bits, 8 also f64 and i64. */
 #ifndef NCD_MAX_PLANES
 #define NCD_MAX_PLANES 8
+#endif
+
+/* Opening a model checks the order of the names. With this many levels of names (16 bytes of stack each) it does so in
+ * one pass; with 0 it reads the directory again now and then, which is smaller, and slow only for thousands of
+ * tensors. */
+#ifndef NCD_NAME_LEVELS
+#if UINTPTR_MAX > 0xFFFFFFFFu
+#define NCD_NAME_LEVELS 16
+#else
+#define NCD_NAME_LEVELS 0
+#endif
 #endif
 
 /* Workspace of one code table. A lossless tensor needs one for each coded plane, everything else one or none. */

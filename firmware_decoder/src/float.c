@@ -53,7 +53,7 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
         status = ncd_decode_tile_bytes(t, tile, bytes, (size_t)n * 4, workspace);
         if (status == NCD_OK)
             for (i = 0; i < n; ++i)
-                dst[i] = float_of((uint32_t)ncd_load_le(bytes + 4u * i, 4));
+                dst[i] = float_of(ncd_load_u32(bytes + (size_t)4 * i));
         return status;
     }
 

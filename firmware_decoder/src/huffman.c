@@ -47,7 +47,7 @@ static ncd_status bind_levels(const ncd_model *m, ncd_tensor *t, ncd_cursor *c, 
         if (width < 1 || width > 8)
             return NCD_ERR_CORRUPT;
         t->scale_width = (uint8_t)width;
-        t->scales = ncd_get_bytes(c, ((uint64_t)t->rows * width + 7) >> 3);
+        t->scales = ncd_get_fields(c, t->rows, width);
     }
     if (c->bad)
         return NCD_ERR_CORRUPT;

@@ -8,11 +8,10 @@ static const uint8_t magic[4] = {'N', 'C', 'D', 'M'};
 /* log2 of the element size by dtype number, from 1. */
 static const uint8_t size_log2[16] = {2, 1, 1, 3, 0, 0, 1, 2, 3, 0, 0, 0, 1, 2, 3, 3};
 
-/* A sum of sizes that saturates where no stream can reach. */
-static uint64_t add_size(uint64_t total, uint64_t size)
+/* A sum of sizes, which stays at SIZE_MAX once it gets there. */
+static size_t add_size(size_t total, size_t size)
 {
-    const uint64_t top = (uint64_t)1 << 60;
-    return total > top || size > top ? top : total + size;
+    return size > SIZE_MAX - total ? SIZE_MAX : total + size;
 }
 
 static ncd_cursor directory(const ncd_model *m, size_t offset)
@@ -27,38 +26,35 @@ static ncd_cursor directory(const ncd_model *m, size_t offset)
 /* The dimensions as a matrix. */
 static ncd_status read_shape(ncd_cursor *c, ncd_record *r)
 {
-    const uint64_t top = (uint64_t)1 << 32;
-    uint64_t rows = 1, cols = 1;
-    uint32_t i;
-    int empty = 0;
+    uint32_t rows = 1, cols = 1, i;
+    int big = 0, empty = 0;
     r->dims = c->p;
     for (i = 0; i < r->ndim; ++i) {
         const uint64_t d = ncd_get_varint(c);
         if (i == 0 && r->ndim > 1) {
-            rows = d;
+            rows = (uint32_t)d;
+            if (d >> 32)
+                return NCD_ERR_CORRUPT;
         } else {
-            /* Saturate first: a later dimension of 0 still makes the matrix empty and its shape legal. */
-            if (d == 0)
-                empty = 1;
-            cols = d >= top ? top : cols * d;
-            if (cols > top)
-                cols = top;
+            const uint64_t product = (d & UINT32_MAX) * cols;
+            cols = (uint32_t)product;
+            big |= (d | product) >> 32 != 0;
+            empty |= d == 0; /* even if the other dimensions are big */
         }
     }
     if (empty)
         cols = 0;
-    if (c->bad || rows >= top || cols >= top || (rows * cols) >> (56 - size_log2[r->dtype - 1]))
+    else if (big)
         return NCD_ERR_CORRUPT;
-    r->rows = (uint32_t)rows;
-    r->cols = (uint32_t)cols;
-    return NCD_OK;
+    r->rows = rows;
+    r->cols = cols;
+    return (uint32_t)(((uint64_t)rows * cols) >> 32) >> (24 - size_log2[r->dtype - 1]) ? NCD_ERR_CORRUPT : NCD_OK;
 }
 
 /* Reads the record at r->next. Before the first one r->index is UINT32_MAX. */
 static ncd_status read_record(const ncd_model *m, ncd_record *r)
 {
     ncd_cursor c = directory(m, r->next);
-    uint64_t size;
 
     ++r->index;
     r->payload_offset += r->payload_size;
@@ -75,7 +71,7 @@ static ncd_status read_record(const ncd_model *m, ncd_record *r)
         r->name_prefix = ncd_get_varint32(&c);
         r->name_suffix_size = ncd_get_varint32(&c);
         r->name_suffix = ncd_get_bytes(&c, r->name_suffix_size);
-        if (c.bad || (uint64_t)r->name_prefix + r->name_suffix_size > NAME_MAX_SIZE)
+        if (!r->name_suffix || r->name_prefix > NAME_MAX_SIZE || r->name_suffix_size > NAME_MAX_SIZE - r->name_prefix)
             return NCD_ERR_CORRUPT;
     }
     r->codec = (uint8_t)ncd_get_u8(&c);
@@ -102,8 +98,7 @@ static ncd_status read_record(const ncd_model *m, ncd_record *r)
                 if (r->codec_name[i] > 127)
                     return NCD_ERR_CORRUPT;
         }
-        size = ncd_get_varint(&c);
-        r->payload_size = size > SIZE_MAX ? SIZE_MAX : (size_t)size;
+        r->payload_size = ncd_get_size(&c);
         r->payload_crc = ncd_get_u32(&c);
     }
     r->next = (size_t)(c.p - m->blob);
@@ -111,14 +106,14 @@ static ncd_status read_record(const ncd_model *m, ncd_record *r)
 }
 
 /* Reads the record of a shared object. */
-static ncd_status read_shared(ncd_cursor *c, uint64_t *size, uint32_t *crc)
+static ncd_status read_shared(ncd_cursor *c, size_t *size, uint32_t *crc)
 {
     const uint32_t kind = ncd_get_u8(c);
     if (c->bad)
         return NCD_ERR_CORRUPT;
     if (kind != SHARED_TABLE)
         return NCD_ERR_UNSUPPORTED;
-    *size = ncd_get_varint(c);
+    *size = ncd_get_size(c);
     *crc = ncd_get_u32(c);
     return c->bad ? NCD_ERR_CORRUPT : NCD_OK;
 }
@@ -154,29 +149,31 @@ static ncd_status seek(const ncd_model *m, uint32_t index, ncd_record *r)
 }
 
 /* Names are front-coded, so whether they ascend hangs on one byte: the one of the name before that the first new byte
- * replaces. It came with the last record whose prefix is not longer than the new one. A stack of the records that still
- * have bytes in the current name finds it; names nest a few levels deep, and where the stack is full the directory is
- * read again, so memory is bounded and no name is ever put together. */
-enum { NAME_LEVELS = 8 };
-
+ * replaces. It came with the last record whose prefix is not longer than the new one. Reading the directory again finds
+ * it, so that no name is ever put together; memory is bounded, but the time is quadratic in the number of tensors. Where
+ * that matters, a stack of the records that still have bytes in the name before finds it at once; names nest a few
+ * levels deep. */
 typedef struct name_stack {
-    const uint8_t *suffix[NAME_LEVELS];
-    uint16_t prefix[NAME_LEVELS];
+#if NCD_NAME_LEVELS > 0
+    const uint8_t *suffix[NCD_NAME_LEVELS];
+    uint16_t prefix[NCD_NAME_LEVELS];
     uint32_t depth;
     uint32_t lost; /* the least prefix of a record that found no room, else UINT32_MAX */
+#endif
     uint32_t size; /* of the last name */
 } name_stack;
 
-/* Byte `at` of the name before record r, by reading the directory again. */
+/* Byte r->name_prefix of the name before record r. */
 static uint32_t find_name_byte(const ncd_model *m, const ncd_record *r)
 {
-    const uint32_t at = r->name_prefix;
     uint32_t byte = 0;
     ncd_record before;
     rewind_records(m, &before);
-    while (before.index + 1u != r->index && read_record(m, &before) == NCD_OK)
-        if (before.name_prefix <= at && at - before.name_prefix < before.name_suffix_size)
-            byte = before.name_suffix[at - before.name_prefix];
+    while (before.index + 1u != r->index && read_record(m, &before) == NCD_OK) {
+        const uint32_t at = r->name_prefix - before.name_prefix; /* wraps, and is too big, where that is longer */
+        if (at < before.name_suffix_size)
+            byte = before.name_suffix[at];
+    }
     return byte;
 }
 
@@ -186,6 +183,7 @@ static ncd_status check_name(const ncd_model *m, name_stack *s, const ncd_record
     const uint32_t at = r->name_prefix;
     if (at > s->size || (r->name_suffix_size == 0 && r->index > 0))
         return NCD_ERR_CORRUPT;
+#if NCD_NAME_LEVELS > 0
     while (s->depth > 0 && s->prefix[s->depth - 1] > at)
         --s->depth;
     if (at < s->size) {
@@ -198,12 +196,18 @@ static ncd_status check_name(const ncd_model *m, name_stack *s, const ncd_record
         s->lost = UINT32_MAX;
     if (s->depth > 0 && s->prefix[s->depth - 1] == at)
         --s->depth;
-    if (s->depth < NAME_LEVELS && s->lost == UINT32_MAX) {
-        s->suffix[s->depth] = r->name_suffix;
-        s->prefix[s->depth++] = (uint16_t)at;
-    } else if (s->lost == UINT32_MAX) {
-        s->lost = at;
+    if (s->lost == UINT32_MAX) {
+        if (s->depth < NCD_NAME_LEVELS) {
+            s->suffix[s->depth] = r->name_suffix;
+            s->prefix[s->depth++] = (uint16_t)at;
+        } else {
+            s->lost = at;
+        }
     }
+#else
+    if (at < s->size && r->name_suffix[0] <= find_name_byte(m, r))
+        return NCD_ERR_CORRUPT;
+#endif
     s->size = at + r->name_suffix_size;
     return NCD_OK;
 }
@@ -226,13 +230,16 @@ static ncd_status check_ties(const ncd_model *m)
     return NCD_OK;
 }
 
-static NCD_NOINLINE ncd_status check_records(ncd_model *m, uint64_t *total)
+static NCD_NOINLINE ncd_status check_records(ncd_model *m, size_t *total)
 {
     name_stack names;
     ncd_record r;
     int ties = 0;
-    names.depth = names.size = 0;
+    names.size = 0;
+#if NCD_NAME_LEVELS > 0
+    names.depth = 0;
     names.lost = UINT32_MAX;
+#endif
     rewind_records(m, &r);
     while (r.index + 1u != m->n_tensors) {
         ncd_status status = read_record(m, &r);
@@ -251,7 +258,7 @@ static NCD_NOINLINE ncd_status check_records(ncd_model *m, uint64_t *total)
 static ncd_status check_directory(ncd_model *m)
 {
     ncd_cursor c = directory(m, FIXED_SIZE);
-    uint64_t total = m->header_size, size;
+    size_t total = m->header_size, size;
     uint32_t i, crc;
     ncd_status status;
 
@@ -269,7 +276,7 @@ static ncd_status check_directory(ncd_model *m)
     if (c.bad || m->n_tensors > TENSORS_MAX)
         return NCD_ERR_CORRUPT;
     m->tensor_records = (size_t)(c.p - m->blob);
-    m->payloads = total > SIZE_MAX ? SIZE_MAX : (size_t)total;
+    m->payloads = total;
 
     status = check_records(m, &total);
     if (status != NCD_OK)
@@ -293,9 +300,9 @@ ncd_status ncd_model_open_header(ncd_model *m, const void *bytes, size_t availab
         return NCD_ERR_TRUNCATED;
     if (available < FIXED_SIZE)
         return NCD_ERR_ARG;
-    if (blob[4] != 1 || (blob[5] & ~NO_NAMES) || blob[6] || blob[7])
+    if ((ncd_load_u32(blob + 4) & ~((uint32_t)NO_NAMES << 8)) != 1) /* version, flags, reserved */
         return NCD_ERR_UNSUPPORTED;
-    header_size = (uint32_t)ncd_load_le(blob + 8, 4);
+    header_size = ncd_load_u32(blob + 8);
     if (header_size < FIXED_SIZE)
         return NCD_ERR_CORRUPT;
     if (header_size > size)
@@ -305,7 +312,7 @@ ncd_status ncd_model_open_header(ncd_model *m, const void *bytes, size_t availab
     crc = ncd_crc32(0, blob, 12);
     crc = ncd_crc32(crc, blob + FIXED_SIZE, header_size - FIXED_SIZE);
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    if (crc != (uint32_t)ncd_load_le(blob + 12, 4))
+    if (crc != ncd_load_u32(blob + 12))
         return NCD_ERR_CHECKSUM;
 #endif
     m->blob = blob;
@@ -369,22 +376,22 @@ ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **t
 {
     ncd_cursor c = directory(m, m->shared_records);
     size_t offset = m->header_size;
-    uint64_t size = 0;
+    size_t size = 0;
     uint32_t crc = 0;
     ncd_status status;
     if (index >= m->n_shared)
         return NCD_ERR_CORRUPT;
     do {
-        offset += (size_t)size;
+        offset += size;
         status = read_shared(&c, &size, &crc);
         if (status != NCD_OK)
             return status;
     } while (index-- > 0);
     /* The directory's check has shown that all shared objects are in memory. */
     c.p = m->blob + offset;
-    c.end = c.p + (size_t)size;
+    c.end = c.p + size;
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    if (ncd_crc32(0, c.p, (size_t)size) != crc)
+    if (ncd_crc32(0, c.p, size) != crc)
         return NCD_ERR_CHECKSUM;
 #endif
     *table = c.p;

@@ -4,6 +4,9 @@
 /* Offsets of every 32nd tile stand in the index, so a tile is found by adding 31 sizes at most. */
 enum { GROUP_LOG2 = 5, GROUP = 1 << GROUP_LOG2 };
 
+/* 65,535 elements of 8 planes and 15 bits are less; a greater least size is wrong for any tile. */
+enum { TILE_MAX_SIZE = 1 << 20 };
+
 static uint32_t ceil_div(uint32_t a, uint32_t b)
 {
     return a / b + (a % b != 0);
@@ -54,87 +57,74 @@ ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uin
     return NCD_OK;
 }
 
-/* Bytes that the offsets take. */
-static uint64_t offsets_size(const ncd_tensor *t)
+/* Bytes that the offsets take: below 2^30. */
+static size_t offsets_size(const ncd_tensor *t)
 {
-    return (uint64_t)((t->tiles - 1) >> GROUP_LOG2) * t->checkpoint_width;
+    return (size_t)((t->tiles - 1) >> GROUP_LOG2) * t->checkpoint_width;
 }
 
 ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c)
 {
-    t->index = NULL;
     if (t->tiles > 1) {
-        uint32_t width;
         t->size_min = ncd_get_varint32(c);
-        width = ncd_get_u8(c);
-        if (c->bad)
+        t->size_width = (uint8_t)ncd_get_u8(c);
+        if (c->bad || t->size_min > TILE_MAX_SIZE)
             return NCD_ERR_CORRUPT;
-        if (width >> 5)
+        if (t->size_width >> 5)
             return NCD_ERR_UNSUPPORTED;
-        if (width > 24)
+        if (t->tiles > GROUP)
+            t->checkpoint_width = (uint8_t)(ncd_get_u8(c) - 1);
+        if (t->size_width > 24 || t->checkpoint_width > 7)
             return NCD_ERR_CORRUPT;
-        t->size_width = (uint8_t)width;
-        if (t->tiles > GROUP) {
-            t->checkpoint_width = (uint8_t)ncd_get_u8(c);
-            if (t->checkpoint_width < 1 || t->checkpoint_width > 8)
-                return NCD_ERR_CORRUPT;
-        }
+        ++t->checkpoint_width;
         t->index = c->p;
         ncd_get_bytes(c, offsets_size(t));
-        ncd_get_bytes(c, ((uint64_t)t->tiles * width + 7) >> 3);
-        if (c->bad)
-            return NCD_ERR_CORRUPT;
+        ncd_get_fields(c, t->tiles, t->size_width);
     }
     t->data = c->p;
-    return NCD_OK;
+    return c->bad ? NCD_ERR_CORRUPT : NCD_OK;
 }
 
 ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **src, size_t *size)
 {
     const size_t data_size = (size_t)(t->payload + t->payload_size - t->data);
-    const uint32_t group = tile >> GROUP_LOG2, width = t->size_width, mask = ((uint32_t)1 << width) - 1;
-    uint64_t start = 0, end, next = data_size;
-    const uint8_t *p;
-    uint32_t field = 0, bits, have, window, i;
+    const uint32_t group = tile >> GROUP_LOG2, in_group = tile & (GROUP - 1u), width = t->size_width;
+    const uint8_t *p = t->index;
+    size_t start = 0, next = data_size;
+    uint32_t before = in_group * t->size_min, field = 0, have = 0, window = 0, i;
 
     *src = t->data;
     *size = data_size;
-    if (!t->index)
+    if (!p)
         return NCD_OK;
 
-    if (group > 0) {
-        start = ncd_load_le(t->index + (size_t)(group - 1) * t->checkpoint_width, t->checkpoint_width);
-        if (start > data_size)
-            return NCD_ERR_CORRUPT;
-    }
+    /* Offset `group` lies before its entry, as there is none for the first group. */
+    p += (size_t)group * t->checkpoint_width;
+    if (group > 0)
+        start = ncd_load_size(p - t->checkpoint_width, t->checkpoint_width);
+    if (in_group == GROUP - 1u && tile + 1 < t->tiles)
+        next = ncd_load_size(p, t->checkpoint_width);
+
     /* The 32 fields of a group fill 4 * width bytes exactly, so each group starts at a byte. */
-    p = t->index + (size_t)offsets_size(t) + (size_t)group * 4u * width;
-    have = window = bits = 0;
-    for (i = 0; i <= (tile & (GROUP - 1u)); ++i) {
-        bits += field;
-        while (have < width) {
+    p = t->index + offsets_size(t) + (size_t)group * 4u * width;
+    for (i = 0; i <= in_group; ++i) {
+        before += field;
+        for (; have < width; have += 8)
             window |= (uint32_t)*p++ << have;
-            have += 8;
-        }
-        field = window & mask;
-        window = width ? window >> width : 0;
+        field = window & ((1u << width) - 1u);
+        window >>= width;
         have -= width;
     }
-    start += bits + (uint64_t)t->size_min * (tile & (GROUP - 1u));
-    end = start + field + t->size_min;
-    if (end > data_size)
+    /* Sums of sizes are below 2^30: see TILE_MAX_SIZE. */
+    field += t->size_min;
+    if (start > data_size || before + field > data_size - start)
         return NCD_ERR_CORRUPT;
+    start += before;
+    *src += start;
+    *size = field;
 
     /* Where the sum meets an offset or the end of the data, they must agree. */
-    if (tile + 1 < t->tiles) {
-        if ((tile + 1) & (GROUP - 1u))
-            next = end;
-        else
-            next = ncd_load_le(t->index + (size_t)group * t->checkpoint_width, t->checkpoint_width);
-    }
-    if (end != next)
+    if ((in_group == GROUP - 1u || tile + 1 == t->tiles) && start + field != next)
         return NCD_ERR_CORRUPT;
-    *src += (size_t)start;
-    *size = (size_t)(end - start);
     return NCD_OK;
 }
