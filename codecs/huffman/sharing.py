@@ -25,6 +25,9 @@ MOST_TABLES = 48
 ROUNDS = 4
 NEVER = 1 << 60
 
+FRACTION = 16
+"""Bits after the binary point of estimated bits."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
@@ -151,14 +154,24 @@ def _view(slot: Slot, pairs: bool) -> Counts | None:
     return counts if counts is not None and np.count_nonzero(counts) > 1 else None
 
 
-def _estimate(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """About the bits of histograms, shape [..., 256], each with a table of its own."""
-    x = counts.astype(np.float64)
-    total = x.sum(-1)
-    logs = np.log2(np.maximum(x, 1))
-    entropy = total * np.log2(np.maximum(total, 1)) - (x * logs).sum(-1)
-    bits: npt.NDArray[np.float64] = entropy + 8 * (12 + (x > 0).sum(-1))
-    return np.round(bits, 3)
+def _estimate(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """About the bits of histograms, shape [..., 256], each with a table of its own; in units of 2^-16 bits.
+
+    The sums are of integers, so that every machine groups alike.
+    """
+    total = counts.sum(-1)
+    bits: npt.NDArray[np.int64] = total * _log2(total) - (counts * _log2(counts)).sum(-1)
+    return bits + (8 * (12 + np.count_nonzero(counts, axis=-1)) << FRACTION)
+
+
+def _log2(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Logarithms to base 2 of integers, in units of 2^-16; 0 for 0. Numpy's own differ in the last bit between CPUs."""
+    mantissa, exponent = np.frexp(np.maximum(x, 1).astype(np.float64))
+    s = (mantissa - 1) / (mantissa + 1)  # ln m = 2 artanh s, and |s| <= 1/3
+    square = s * s
+    series = s * (1 + square * (1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11)))))
+    whole: npt.NDArray[np.int64] = exponent.astype(np.int64) << FRACTION
+    return whole + np.rint(series * (2.8853900817779268 * 2**FRACTION)).astype(np.int64)
 
 
 def _lead(slots: list[Slot], own: npt.NDArray[np.int64], pairs: bool) -> list[_Group]:
@@ -166,15 +179,14 @@ def _lead(slots: list[Slot], own: npt.NDArray[np.int64], pairs: bool) -> list[_G
     seen = [(i, counts) for i, slot in enumerate(slots) if (counts := _view(slot, pairs)) is not None]
     seen.sort(key=lambda item: (-int(item[1].sum()), item[0]))
     sums = np.zeros((0, 256), np.int64)
-    bits = np.zeros(0)
+    bits = np.zeros(0, np.int64)
     members: list[list[int]] = []
     for i, counts in seen:
-        alone = float(own[i])
         if len(sums):
             merged = _estimate(sums + counts)
-            growth = merged - bits + 8
+            growth = merged - bits
             g = int(np.argmin(growth))
-            if growth[g] < alone:
+            if growth[g] + (8 << FRACTION) < min(int(own[i]), NEVER >> FRACTION) << FRACTION:
                 sums[g] += counts
                 bits[g] = merged[g]
                 members[g].append(i)
@@ -199,7 +211,6 @@ def _costs(slots: list[Slot], groups: list[_Group], first: int) -> npt.NDArray[n
             continue
         lengths = np.stack([t.by_symbol() for g in columns if (t := groups[g].table) is not None], axis=1)
         bits = np.stack([counts for _, counts in lines]) @ lengths
-        bits = np.where(bits >= ABSENT * 64, NEVER, bits)
         impossible = np.stack([counts > 0 for _, counts in lines]) @ (lengths == ABSENT)
         index = np.array([8 * len(varint(first + g)) for g in columns])
         out[np.ix_([i for i, _ in lines], columns)] = np.where(impossible, NEVER, bits + index)

@@ -19,8 +19,8 @@ LONGEST = 15
 FEW_SYMBOLS = 1 << 15
 """Below so many symbols a byte in the table may matter more than the lengths of rare codes."""
 
-ABSENT = 1 << 20
-"""Stands for the length of a code that is not there: no sum of real lengths comes near."""
+ABSENT = 255
+"""Stands for the length of a code that is not there."""
 
 ZIGZAG: npt.NDArray[np.uint8] = np.array(
     [(r // 2 if r % 2 == 0 else -(r + 1) // 2) & 255 for r in range(256)], dtype=np.uint8
@@ -61,7 +61,7 @@ class Table:
         return out
 
     def bits(self, counts: Counts) -> int:
-        """Bits of all codes of symbols that occur ``counts`` times; at least :data:`ABSENT` if one has no code."""
+        """Bits of all codes of symbols that occur ``counts`` times; all that do must have a code."""
         return int(counts @ self.by_symbol())
 
     def serialize(self) -> bytes:

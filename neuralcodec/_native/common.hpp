@@ -108,6 +108,9 @@ void for_each_tile(size_t rows, size_t cols, size_t tile, F &&f) {
 // The scale of a row, exactly as docs/format.md 6.1 has it.
 float row_scale(float step, unsigned code);
 
+// Levels times a scale.
+void multiply_run(const int8_t *levels, size_t n, float scale, float *out);
+
 // docs/format.md, section 1; start with 0.
 uint32_t crc32(uint32_t crc, const uint8_t *data, size_t size);
 
