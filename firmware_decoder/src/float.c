@@ -51,9 +51,11 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
 
     if (t->mode != NCD_MODE_LEVELS) {
         status = ncd_decode_tile_bytes(t, tile, bytes, (size_t)n * 4, workspace);
+#if !(defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
         if (status == NCD_OK)
             for (i = 0; i < n; ++i)
                 dst[i] = float_of(ncd_load_u32(bytes + (size_t)4 * i));
+#endif
         return status;
     }
 

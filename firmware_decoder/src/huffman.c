@@ -486,16 +486,66 @@ ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, 
 
 #if NCD_ENABLE_LOSSLESS
 
+#if NCD_REFILL == NCD_REFILL_64
+/* On a host, by words: compilers make vectors of these loops. */
+static void rotate_words(uint8_t *p, size_t n, uint32_t size)
+{
+    size_t i;
+    if (size == 4) {
+        for (i = 0; i < n; ++i) {
+            uint32_t x;
+            NCD_COPY(&x, p + 4 * i, 4);
+            x = x >> 1 | x << 31;
+            NCD_COPY(p + 4 * i, &x, 4);
+        }
+    } else {
+        for (i = 0; i < n; ++i) {
+            uint16_t x;
+            NCD_COPY(&x, p + 2 * i, 2);
+            x = (uint16_t)(x >> 1 | x << 15);
+            NCD_COPY(p + 2 * i, &x, 2);
+        }
+    }
+}
+#endif
+
 /* Undoes the rotation by one bit: the low bit of an element, its sign, becomes the top bit again. */
 static void rotate(uint8_t *p, uint32_t n, uint32_t size)
 {
+#if NCD_REFILL == NCD_REFILL_64
+    if (size <= 4) {
+        rotate_words(p, n, size);
+        return;
+    }
+#endif
     for (; n > 0; --n) {
-        uint32_t carry = p[0], i;
+        const uint32_t first = p[0];
+        uint32_t i;
         for (i = 0; i + 1 < size; ++i, ++p)
             p[0] = (uint8_t)(p[0] >> 1 | p[1] << 7);
-        p[0] = (uint8_t)(p[0] >> 1 | carry << 7);
+        p[0] = (uint8_t)(p[0] >> 1 | first << 7);
         ++p;
     }
+}
+
+/* Element bytes of one plane. */
+static void spread(uint8_t *o, const uint8_t *src, uint32_t n, uint32_t shift)
+{
+    size_t i;
+#if NCD_REFILL == NCD_REFILL_64
+    if (shift == 2) { /* a loop that knows the distance is faster */
+        for (i = 0; i < n; ++i)
+            o[4 * i] = src[i];
+        return;
+    }
+    if (shift == 1) {
+        for (i = 0; i < n; ++i)
+            o[2 * i] = src[i];
+        return;
+    }
+#endif
+    for (i = 0; i < n; ++i)
+        o[i << shift] = src[i];
 }
 
 ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n,
@@ -515,11 +565,9 @@ ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst
     }
     for (p = 0; p < planes; ++p) {
         if (!t->tables[p]) {
-            uint8_t *o = dst + (planes - 1 - p);
             if (n > size)
                 return NCD_ERR_CORRUPT;
-            for (i = 0; i < n; ++i)
-                o[(size_t)i << shift] = src[i];
+            spread(dst + (planes - 1 - p), src, n, shift);
             src += n;
             size -= n;
         }
