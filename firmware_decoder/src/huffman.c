@@ -1,6 +1,4 @@
 /* Codec 2: canonical prefix codes, levels and lossless (docs/format.md section 6). */
-#include <string.h>
-
 #include "internal.h"
 
 #if NCD_ENABLE_HUFFMAN
@@ -468,12 +466,9 @@ ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, 
 
     if (ncd_table_min(table) == 0) {
         const uint32_t e = ncd_table_entry(table, 0, 0);
-        memset(dst, (int)(e & 255u), n);
-        if (e >> 24 == 2) {
-            uint32_t i;
-            for (i = 1; i < n; i += 2)
-                dst[i] = (uint8_t)(e >> 8);
-        }
+        uint32_t i;
+        for (i = 0; i < n; ++i)
+            dst[i] = (uint8_t)(e >> (i & 1u) * 8);
         return NCD_OK;
     }
     if (!prepared(table, workspace))

@@ -15,7 +15,8 @@
 #if defined(__GNUC__)
 #define NCD_INLINE static inline __attribute__((always_inline))
 #define NCD_NOINLINE __attribute__((noinline))
-#define NCD_COPY __builtin_memcpy /* with -ffreestanding a small memcpy would be a call */
+#define NCD_COPY __builtin_memcpy /* with -ffreestanding a small memcpy would be a call, and there is no string.h */
+#define NCD_FILL __builtin_memset
 #define NCD_ALIGNED __builtin_assume_aligned
 #define NCD_LIKELY(x) __builtin_expect(!!(x), 1)
 #define NCD_KEEP(x) __asm__("" : "+r"(x)) /* compute x here, once; compilers split sums of pointers otherwise */
@@ -24,6 +25,7 @@
 #define NCD_INLINE static inline
 #define NCD_NOINLINE
 #define NCD_COPY memcpy
+#define NCD_FILL memset
 #define NCD_ALIGNED(p, n) (p)
 #define NCD_LIKELY(x) (x)
 #define NCD_KEEP(x) ((void)0)
@@ -59,7 +61,8 @@ static inline int ncd_table_is_pairs(const uint8_t *table)
     return (table[1] & 2u) != 0;
 }
 
-/* An entry: byte 0 first symbol, byte 1 second symbol, byte 2 bits of the code or codes, byte 3 number of symbols. */
+/* An entry: byte 0 first symbol, byte 1 second symbol (the first again where there is one), byte 2 bits of the code or
+ * codes, byte 3 number of symbols. */
 uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits);
 
 /* Fills a workspace: one word (ncd_table_tag), then 2^NCD_HUFFMAN_LOOKUP_BITS entries.
@@ -97,9 +100,12 @@ ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst
 /* ---- raw.c ---- */
 
 ncd_status ncd_raw_bind(ncd_tensor *t);
-void ncd_raw_bytes(const ncd_tensor *t, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n);
+ncd_status ncd_raw_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst);
 
 /* ---- model.c ---- */
+
+/* log2 of an element's size, by dtype number; the first is not used. */
+extern const uint8_t ncd_size_log2[17];
 
 /* Finds and checks shared code table `index`. */
 ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table);

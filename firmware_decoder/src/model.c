@@ -5,8 +5,7 @@ enum { FIXED_SIZE = 16, NO_NAMES = 1, SHARED_TABLE = 1, NAME_MAX_SIZE = 65535, T
 
 static const uint8_t magic[4] = {'N', 'C', 'D', 'M'};
 
-/* log2 of the element size by dtype number, from 1. */
-static const uint8_t size_log2[16] = {2, 1, 1, 3, 0, 0, 1, 2, 3, 0, 0, 0, 1, 2, 3, 3};
+const uint8_t ncd_size_log2[17] = {0, 2, 1, 1, 3, 0, 0, 1, 2, 3, 0, 0, 0, 1, 2, 3, 3};
 
 /* A sum of sizes, which stays at SIZE_MAX once it gets there. */
 static size_t add_size(size_t total, size_t size)
@@ -48,24 +47,19 @@ static ncd_status read_shape(ncd_cursor *c, ncd_record *r)
         return NCD_ERR_CORRUPT;
     r->rows = rows;
     r->cols = cols;
-    return (uint32_t)(((uint64_t)rows * cols) >> 32) >> (24 - size_log2[r->dtype - 1]) ? NCD_ERR_CORRUPT : NCD_OK;
+    return (uint32_t)(((uint64_t)rows * cols) >> 32) >> (24 - ncd_size_log2[r->dtype]) ? NCD_ERR_CORRUPT : NCD_OK;
 }
 
 /* Reads the record at r->next. Before the first one r->index is UINT32_MAX. */
 static ncd_status read_record(const ncd_model *m, ncd_record *r)
 {
     ncd_cursor c = directory(m, r->next);
+    const size_t offset = r->payload_offset + r->payload_size;
+    const uint32_t index = r->index + 1u;
 
-    ++r->index;
-    r->payload_offset += r->payload_size;
-    r->payload_size = 0;
-    r->payload_crc = 0;
-    r->name_suffix = NULL;
-    r->name_prefix = r->name_suffix_size = 0;
-    r->rows = r->cols = 0;
-    r->dtype = r->ndim = r->codec_name_size = 0;
-    r->dims = r->codec_name = NULL;
-    r->tied_to = r->index;
+    NCD_FILL(r, 0, sizeof *r);
+    r->index = r->tied_to = index;
+    r->payload_offset = offset;
 
     if (m->has_names) {
         r->name_prefix = ncd_get_varint32(&c);

@@ -1,6 +1,4 @@
 /* Codec 1: the elements as they are. */
-#include <string.h>
-
 #include "internal.h"
 
 enum { RAW_TILE = 1024 };
@@ -14,9 +12,14 @@ ncd_status ncd_raw_bind(ncd_tensor *t)
     return status;
 }
 
-void ncd_raw_bytes(const ncd_tensor *t, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n)
+ncd_status ncd_raw_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst)
 {
-    /* Inside the payload, whose size is a size_t: ncd_raw_bind has compared it. */
-    const size_t first = (size_t)row * t->cols + col;
-    memcpy(dst, t->data + first * t->elem_size, (size_t)n * t->elem_size);
+    uint32_t row, col, rows, cols;
+    const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    if (status == NCD_OK) {
+        /* Inside the payload, whose size is a size_t: ncd_raw_bind has compared it. */
+        const size_t first = (size_t)row * t->cols + col;
+        NCD_COPY(dst, t->data + first * t->elem_size, (size_t)rows * cols * t->elem_size);
+    }
+    return status;
 }

@@ -74,7 +74,7 @@ uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
         symbol = counts_of(table)[rank + (max ? max - min + 1 : 0)];
     if (ncd_table_is_pairs(table))
         return nibble_level(symbol & 15u) | nibble_level(symbol >> 4) << 8 | bits << 16 | 2u << 24;
-    return symbol | bits << 16 | 1u << 24;
+    return symbol * 0x101u | bits << 16 | 1u << 24;
 }
 
 /* The next code of a length whose top bit, sent last, is `top`: codes lie in the table with their first bit lowest, so
