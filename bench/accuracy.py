@@ -82,7 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--noise-db", type=float, default=0.0, help="noise over signal in dB (default 0)")
-    parser.add_argument("--sizes", nargs="+", choices=["tiny", "full"], default=["tiny"], help="networks (default tiny)")
+    parser.add_argument(
+        "--sizes", nargs="+", choices=["tiny", "full"], default=["tiny"], help="networks (default tiny)"
+    )
     options = parser.parse_args()
     frames, cents = tones(options.frames, options.noise_db, seed=0)
     table = Table("network", "setting", "bits/weight", "ratio", "SNR dB", "accuracy", "change")
