@@ -161,7 +161,8 @@ def _estimate(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """
     total = counts.sum(-1)
     bits: npt.NDArray[np.int64] = total * _log2(total) - (counts * _log2(counts)).sum(-1)
-    return bits + (8 * (12 + np.count_nonzero(counts, axis=-1)) << FRACTION)
+    bits += 8 * (12 + (counts > 0).sum(-1)) << FRACTION
+    return bits
 
 
 def _log2(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -171,7 +172,8 @@ def _log2(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     square = s * s
     series = s * (1 + square * (1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11)))))
     whole: npt.NDArray[np.int64] = exponent.astype(np.int64) << FRACTION
-    return whole + np.rint(series * (2.8853900817779268 * 2**FRACTION)).astype(np.int64)
+    whole += np.rint(series * (2.8853900817779268 * 2**FRACTION)).astype(np.int64)
+    return whole
 
 
 def _lead(slots: list[Slot], own: npt.NDArray[np.int64], pairs: bool) -> list[_Group]:
