@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from conftest import weights
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from samples import weights
 
 import neuralcodec
 from neuralcodec import PlanError, RegistryError, SourceError, Target

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
-from conftest import weights
 from safetensors.torch import load_file, save_file
+from samples import weights
 
 
 @pytest.fixture

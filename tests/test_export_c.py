@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import weights
+from samples import weights
 
 import neuralcodec
 from neuralcodec import PlanError

@@ -12,8 +12,8 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from conftest import weights
 from safetensors.torch import save_file
+from samples import weights
 
 import neuralcodec
 from neuralcodec import BitstreamError, ChecksumError, CorruptError, TruncatedError, UnsupportedError

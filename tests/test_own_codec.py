@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from conftest import weights
+from samples import weights
 
 import neuralcodec
 from neuralcodec import registry

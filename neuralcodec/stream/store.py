@@ -7,7 +7,7 @@ import threading
 import zlib
 from dataclasses import dataclass
 
-IN_MEMORY = 256 << 20
+IN_MEMORY = 32 << 20
 """Beyond this many bytes the payloads go to an unnamed temporary file (in TMPDIR)."""
 
 

@@ -1,0 +1,36 @@
+"""Memory is bounded by the largest tensor, not by the model."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+PEAK = """
+import sys
+import torch
+import neuralcodec
+torch.set_num_threads(1)
+def status(key):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key))
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+source, encoded, decoded, verb = sys.argv[1:]
+if verb == "encode":
+    neuralcodec.save(neuralcodec.encode(source), encoded)
+else:
+    neuralcodec.decode_to_file(neuralcodec.load(encoded), decoded)
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_model_of_many_tensors_takes_the_memory_of_one(tmp_path):
+    megabytes, count = 8, 48
+    names = [str(tmp_path / name) for name in ("source", "encoded", "decoded")]
+    save_file({f"layer{i}": torch.randn(1024, 256 * megabytes) for i in range(count)}, names[0])
+    for verb, most in (("encode", 32 + 64 + 6 * megabytes), ("decode", 4 * megabytes)):
+        done = subprocess.run([sys.executable, "-c", PEAK, *names, verb], capture_output=True, text=True, check=True)
+        grown = int(done.stdout) / 1024
+        assert grown < most, (verb, grown)  # of 384 MB
