@@ -237,8 +237,9 @@ static NCD_NOINLINE ncd_status check_records(ncd_model *m, size_t *total)
     rewind_records(m, &r);
     while (r.index + 1u != m->n_tensors) {
         ncd_status status = read_record(m, &r);
-        if (status == NCD_OK && m->has_names)
-            status = check_name(m, &names, &r);
+        /* The name comes first in the record, so its fault counts before that of a dtype. */
+        if (status != NCD_ERR_CORRUPT && m->has_names && check_name(m, &names, &r) != NCD_OK)
+            status = NCD_ERR_CORRUPT;
         if (status != NCD_OK)
             return status;
         ties |= r.codec == NCD_CODEC_TIED;

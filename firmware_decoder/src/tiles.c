@@ -68,13 +68,13 @@ ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c)
     if (t->tiles > 1) {
         t->size_min = ncd_get_varint32(c);
         t->size_width = (uint8_t)ncd_get_u8(c);
-        if (c->bad || t->size_min > TILE_MAX_SIZE)
+        if (c->bad)
             return NCD_ERR_CORRUPT;
         if (t->size_width >> 5)
             return NCD_ERR_UNSUPPORTED;
         if (t->tiles > GROUP)
             t->checkpoint_width = (uint8_t)(ncd_get_u8(c) - 1);
-        if (t->size_width > 24 || t->checkpoint_width > 7)
+        if (t->size_min > TILE_MAX_SIZE || t->size_width > 24 || t->checkpoint_width > 7)
             return NCD_ERR_CORRUPT;
         ++t->checkpoint_width;
         t->index = c->p;
