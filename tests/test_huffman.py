@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import neuralcodec
 from neuralcodec import _native, reference
 from neuralcodec.codec import Codec, SharedObject, Sharing, Stepped
 from neuralcodec.codecs.huffman import Huffman
@@ -481,3 +482,10 @@ def test_statistics():
     assert worst == pytest.approx(0.5, rel=1e-6)
     data = np.random.default_rng(0).integers(0, 256, 1003).astype(np.uint8)
     assert np.array_equal(_native.histogram(data), np.bincount(data, minlength=256))
+
+
+def test_pairs_can_be_left_out():
+    w = {"w": torch.from_numpy(np.random.default_rng(0).standard_normal((128, 256)).astype(np.float32))}
+    with_pairs, without = (neuralcodec.encode(w, bits=3, pairs=pairs) for pairs in (True, False))
+    assert with_pairs.nbytes < without.nbytes
+    assert torch.equal(with_pairs.decode("w"), without.decode("w"))

@@ -46,6 +46,8 @@ class Huffman:
             is one for all as long as no weight lies beyond 127 steps.
         tile: most weights in a tile, 1 to 65,535; None for 1,024 in tensors of up to a million weights and 4,096 in
             larger ones. A decoder on a microcontroller needs room for one tile.
+        pairs: let a code stand for two levels where that is smaller: by about 2 % at 3 bits a weight, more below. Such
+            codes are longer; at 3 bits and more a microcontroller may take twice as many instructions for them.
 
     Raises:
         ValueError: an option out of its range.
@@ -59,6 +61,7 @@ class Huffman:
     step: float | None = None
     scale: Literal["row", "tensor"] | None = None
     tile: int | None = None
+    pairs: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 2 <= self.bits <= 8:
@@ -113,7 +116,7 @@ class Huffman:
             step, codes = fit(weights, most, self._scale_a_row(spec))
         largest = min(torch.finfo(spec.dtype.torch).max, torch.finfo(torch.float32).max)
         levels = _native.quantize(weights, most, step, codes, largest)
-        return Levels(levels, step, codes, tile_length(spec.rows, spec.cols, self.tile))
+        return Levels(levels, step, codes, tile_length(spec.rows, spec.cols, self.tile), self.pairs)
 
     def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
         """The tensor of a payload, by the C decoder.

@@ -31,20 +31,22 @@ class Levels:
         step: scale at code 0, a number that float32 holds exactly.
         codes: scale codes of the rows; None if all rows have ``step``.
         tile: tile length T.
+        may_pair: whether a code may stand for two levels.
     """
 
     levels: npt.NDArray[np.int8]
     step: float
     codes: Codes | None
     tile: int
+    may_pair: bool = True
 
     def counts(self) -> Counts:
         """How often each level occurs, by its byte."""
         return _native.histogram(self.levels.view(np.uint8))
 
     def pair_counts(self) -> Counts | None:
-        """How often each pair occurs; None if a level is outside of :data:`PAIR_RANGE`."""
-        if self.levels.min() < PAIR_RANGE[0] or self.levels.max() > PAIR_RANGE[1]:
+        """How often each pair occurs; None if pairs are not wanted or a level is outside of :data:`PAIR_RANGE`."""
+        if not self.may_pair or self.levels.min() < PAIR_RANGE[0] or self.levels.max() > PAIR_RANGE[1]:
             return None
         return _native.pair_histogram(self.levels, self.tile)
 
