@@ -136,7 +136,7 @@ class Table:
     """A code table.
 
     Attributes:
-        counts: number of codes of each length, from the shortest on; empty for a constant code.
+        counts: number of codes of each length, from the shortest on; one code of no bits for a constant code.
         symbols: bytes in the order of the codes; None: not listed.
         shortest: Lmin.
         pairs: symbols are pairs of levels.
@@ -156,22 +156,22 @@ class Table:
         order = sorted(lengths, key=lambda symbol: lengths[symbol])
         low, high = min(lengths.values()), max(lengths.values())
         counts = [sum(length == n for length in lengths.values()) for n in range(low, high + 1)]
-        return cls(counts if high else [], order, low, pairs)
+        return cls(counts, order, low, pairs)
 
     @classmethod
     def constant(cls, symbol: int | None = None, pairs: bool = False) -> Table:
         """A constant code; None: rank 0, not listed."""
-        return cls([], None if symbol is None else [symbol & 255], 0, pairs)
+        return cls([1], None if symbol is None else [symbol & 255], 0, pairs)
 
     @property
     def is_constant(self) -> bool:
-        return not self.counts
+        return self.shortest == 0 and self.counts == [1]
 
     def ranked(self) -> list[int]:
         """Bytes in the order of the codes."""
         if self.symbols is not None:
             return self.symbols
-        return [((r + 1) // 2 * (-1 if r % 2 else 1)) & 255 for r in range(sum(self.counts) or 1)]
+        return [((r + 1) // 2 * (-1 if r % 2 else 1)) & 255 for r in range(sum(self.counts))]
 
     def codes(self) -> dict[int, str]:
         """The code of each byte, first bit first."""
@@ -188,7 +188,7 @@ class Table:
 
     def data(self) -> bytes:
         """The bytes of the table."""
-        longest = self.shortest + len(self.counts) - 1 if self.counts else 0
+        longest = self.shortest + max(len(self.counts), 1) - 1
         lengths = self.shortest | longest << 4 if self.lengths_byte is None else self.lengths_byte
         flags = (self.symbols is not None) | self.pairs << 1 if self.flags_byte is None else self.flags_byte
         return bytes([lengths, flags, *self.counts, *(self.symbols or [])])
@@ -251,7 +251,6 @@ class Index:
         least: least size, a varint.
         width: W, the width that fields are written in; ``width_byte`` is the byte that says so.
         fields: the fields.
-        checkpoint_width: V; ``checkpoint_byte`` is the byte that says so.
         checkpoints: offsets of the tiles 32, 64, …
         padding: what the unused bits of the fields' last byte are or'ed with.
     """
@@ -260,8 +259,6 @@ class Index:
     width: int | None = None
     width_byte: int | None = None
     fields: list[int] | None = None
-    checkpoint_width: int = 0
-    checkpoint_byte: int | None = None
     checkpoints: list[int] | None = None
     padding: int = 0
 
@@ -281,9 +278,7 @@ def tile_index(sizes: Sequence[int], index: Index | None = None) -> bytes:
         points = index.checkpoints
         if points is None:
             points = [sum(sizes[:i]) for i in range(CHECKPOINT, len(sizes), CHECKPOINT)]
-        v = index.checkpoint_width or max(1, ceil_div(max(points).bit_length(), 8))
-        out += bytes([v if index.checkpoint_byte is None else index.checkpoint_byte])
-        out += b"".join(point.to_bytes(v, "little") for point in points)
+        out += b"".join(point.to_bytes(4, "little") for point in points)
     packed = bytearray(pack_fields(fields, width))
     if packed:
         packed[-1] |= index.padding

@@ -161,8 +161,8 @@ def test_index_by_hand():
 
 
 def test_index_with_an_offset_by_hand():
-    # 33 tiles of one byte, W = 0, V = 1, tile 32 at offset 32.
-    data = tiles.read_index_and_data(primitives.Reader(bytes([1, 0, 1, 32]) + bytes(range(33))), 33)
+    # 33 tiles of one byte, W = 0, tile 32 at offset 32.
+    data = tiles.read_index_and_data(primitives.Reader(bytes([1, 0, 32, 0, 0, 0]) + bytes(range(33))), 33)
     assert [tile.data[0] for tile in data] == list(range(33))
 
 
@@ -345,7 +345,7 @@ def level_tensors(draw):
     rows = shape[0] if len(shape) > 1 else 1
     width = draw(st.integers(1, 8))
     scales = draw(st.none() | st.lists(st.integers(0, 2**width - 1), min_size=rows, max_size=rows))
-    index = draw(st.sampled_from([None, Index(width=24), Index(checkpoint_width=5)]))
+    index = draw(st.sampled_from([None, Index(width=24)]))
     dtype = draw(st.sampled_from(FLOATS))
     shared = draw(st.sampled_from([None, 0]))
     step = draw(st.integers(1, 0x7F7FFFFF))

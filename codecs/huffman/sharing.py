@@ -150,7 +150,7 @@ def _own_bits(slot: Slot) -> int:
 
 def _view(slot: Slot, pairs: bool) -> Counts | None:
     counts = slot.pairs if pairs else slot.single
-    # A constant code costs three bytes and no data: there is nothing to share.
+    # A constant code costs four bytes and no data: there is nothing to share.
     return counts if counts is not None and np.count_nonzero(counts) > 1 else None
 
 

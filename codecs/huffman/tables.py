@@ -68,15 +68,13 @@ class Table:
         """The table as it stands in a stream."""
         flags = self.listed | self.pairs << 1
         least, most = self.lengths[0], self.lengths[-1]
-        head = bytes((least | most << 4, flags))
-        if most:
-            head += bytes(_byte(self.lengths.count(length)) for length in range(least, most + 1))
-        return head + (self.symbols if self.listed else b"")
+        counts = bytes(_byte(self.lengths.count(length)) for length in range(least, most + 1))
+        return bytes((least | most << 4, flags)) + counts + (self.symbols if self.listed else b"")
 
     def size(self) -> int:
         """Bytes of :meth:`serialize`."""
         least, most = self.lengths[0], self.lengths[-1]
-        return 2 + (most - least + 1 if most else 0) + (len(self.symbols) if self.listed else 0)
+        return 2 + most - least + 1 + (len(self.symbols) if self.listed else 0)
 
 
 def _byte(count: int) -> int:

@@ -49,31 +49,31 @@ enum {
 typedef struct ncd_model {
     const uint8_t *blob;
     size_t size;            /* of the whole stream */
-    size_t available;       /* bytes of it at blob */
-    size_t shared_records;  /* offsets from the start of the stream */
-    size_t tensor_records;
-    size_t header_size;     /* shared objects start here */
-    size_t payloads;        /* payloads start here */
-    uint32_t n_shared;
+    const uint8_t *records; /* of the tensors */
+    const uint8_t *end;     /* of the header; shared objects start here */
+    size_t payloads;        /* where payloads start, from the start of the stream */
     uint32_t n_tensors;
     uint8_t has_names;
+#if NCD_FULL_CHECK
+    size_t available;       /* bytes at blob */
+#endif
 } ncd_model;
 
 /* One entry of the directory. */
 typedef struct ncd_record {
-    size_t next;               /* offset of the record after this one */
-    const uint8_t *name_suffix; /* the name is the first name_prefix bytes of the name before, then these */
-    uint32_t name_prefix;
-    uint32_t name_suffix_size;
+    uint8_t codec, dtype, ndim, codec_name_size;
     uint32_t index;
     uint32_t tied_to;          /* with codec NCD_CODEC_TIED: the other tensor's index, else its own index */
     uint32_t rows, cols;       /* matrix view, docs/format.md section 4 */
-    uint8_t codec, dtype, ndim, codec_name_size;
-    const uint8_t *dims;       /* ndim varints */
-    const uint8_t *codec_name;
+    uint32_t payload_crc;
     size_t payload_offset;     /* from the start of the stream */
     size_t payload_size;
-    uint32_t payload_crc;
+    const uint8_t *next;       /* the record after this one */
+    const uint8_t *dims;       /* ndim varints */
+    const uint8_t *codec_name;
+    const uint8_t *name_suffix; /* the name is the first name_prefix bytes of the name before, then these */
+    uint32_t name_prefix;
+    uint32_t name_suffix_size;
 } ncd_record;
 
 #if NCD_ENABLE_LOSSLESS
@@ -84,19 +84,19 @@ typedef struct ncd_record {
 
 /* An opened tensor: where its payload is and how it is cut. Fields are read-only for the caller. */
 typedef struct ncd_tensor {
-    const uint8_t *payload;
-    size_t payload_size;
-    uint32_t payload_crc;
-    uint32_t rows, cols;           /* the tensor as a matrix */
-    uint32_t tiles;
-    uint16_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
-    uint16_t tile_size;            /* weights in a full tile: room that a tile's output needs */
     uint8_t codec, dtype, elem_size;
     uint8_t mode;                  /* of huffman, bits 0-1: 0 levels, 1 lossless */
+    uint16_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
+    uint16_t tile_size;            /* weights in a full tile: room that a tile's output needs */
     /* private to the codec */
-    uint8_t size_width, checkpoint_width; /* tile index: W and V of docs/format.md section 4.1 */
-    uint8_t scale_width;                  /* bits of a row's scale code; 0: no row scales */
-    uint8_t planes;                       /* bit p: plane p is coded */
+    uint8_t size_width;            /* tile index: W of docs/format.md section 4.1 */
+    uint8_t scale_width;           /* bits of a row's scale code; 0: no row scales */
+    /* public again */
+    uint32_t rows, cols;           /* the tensor as a matrix */
+    uint32_t tiles;
+    uint32_t payload_crc;
+    const uint8_t *payload, *end;
+    /* private to the codec */
     const uint8_t *index;                 /* tile index, from the offsets on; null where one tile has all data */
     const uint8_t *data;                  /* up to the end of the payload */
     uint32_t size_min;                    /* least size of a tile */
@@ -109,11 +109,13 @@ typedef struct ncd_tensor {
  * blob: the stream, any alignment; it must stay in place while the model is used. size: its bytes, exactly. */
 ncd_status ncd_model_open(ncd_model *m, const void *blob, size_t size);
 
+#if NCD_FULL_CHECK
 /* The same where only the first `available` bytes (header and shared objects at least) are in memory and the payloads
  * come from elsewhere, as on a host that reads them from a file one by one. */
 ncd_status ncd_model_open_header(ncd_model *m, const void *bytes, size_t available, size_t size);
+#endif
 
-/* Walks the directory: first with r->next = 0, then with the record of the call before.
+/* Walks the directory: first with r->next null, then with the record of the call before.
  * NCD_ERR_ARG after the last record. */
 ncd_status ncd_record_next(const ncd_model *m, ncd_record *r);
 

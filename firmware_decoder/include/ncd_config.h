@@ -28,15 +28,21 @@
 #define NCD_MAX_PLANES 8
 #endif
 
-/* Opening a model checks the order of the names. With this many levels of names (16 bytes of stack each) it does so in
- * one pass; with 0 it reads the directory again now and then, which is smaller, and slow only for thousands of
- * tensors. */
-#ifndef NCD_NAME_LEVELS
+/* 1: opening a model checks every rule of its directory, and tells null pointers. 0: what a microcontroller wants. The
+ * checksum still vouches for the directory and all accesses stay bounds-checked, but rules that only a faulty encoder
+ * breaks (names out of order, a symbol listed twice, data too short for their codes, ...) go unnoticed until a tile
+ * fails. */
+#ifndef NCD_FULL_CHECK
 #if UINTPTR_MAX > 0xFFFFFFFFu
-#define NCD_NAME_LEVELS 16
+#define NCD_FULL_CHECK 1
 #else
-#define NCD_NAME_LEVELS 0
+#define NCD_FULL_CHECK 0
 #endif
+#endif
+
+/* 1: checksums take 64 bytes of constants and about half the time. */
+#ifndef NCD_CRC_TABLE
+#define NCD_CRC_TABLE NCD_FULL_CHECK
 #endif
 
 /* Workspace of one code table. A lossless tensor needs one for each coded plane, everything else one or none. */

@@ -14,14 +14,11 @@ const uint8_t *ncd_get_bytes(ncd_cursor *c, size_t n)
 
 const uint8_t *ncd_get_fields(ncd_cursor *c, uint32_t n, uint32_t width)
 {
-    const uint64_t bits = (uint64_t)n * width, size = (bits + 7) >> 3;
-    const uint8_t *p = ncd_get_bytes(c, size > SIZE_MAX ? SIZE_MAX : (size_t)size);
-    if (p && (bits & 7u) && c->p[-1] >> (bits & 7u))
-        c->bad = 1;
-    return p;
+    const uint64_t size = ((uint64_t)n * width + 7) >> 3;
+    return ncd_get_bytes(c, size > SIZE_MAX ? SIZE_MAX : (size_t)size);
 }
 
-uint32_t ncd_get_u8(ncd_cursor *c)
+uint8_t ncd_get_u8(ncd_cursor *c)
 {
     const uint8_t *p = ncd_get_bytes(c, 1);
     return p ? *p : 0;
@@ -33,46 +30,35 @@ uint32_t ncd_get_u32(ncd_cursor *c)
     return p ? ncd_load_u32(p) : 0;
 }
 
-uint64_t ncd_get_varint(ncd_cursor *c)
+size_t ncd_get_size(ncd_cursor *c)
 {
-    uint64_t value = 0;
+    enum { LAST = sizeof(size_t) > 4 ? 49 : 28 }; /* place of the last group there can be */
+    size_t value = 0;
     uint32_t shift = 0, byte;
-    do {
+    for (;;) {
         byte = ncd_get_u8(c);
-        value |= (uint64_t)(byte & 127u) << shift;
+        value |= (size_t)(byte & 127u) << shift;
+        if (value >> shift != (byte & 127u)) /* bits are lost */
+            break;
+        if (byte < 128u) {
+            if (byte == 0 && shift > 0)
+                break;
+            return value;
+        }
         shift += 7;
-    } while (byte > 127u && shift < 56u);
-    if (byte > 127u || (byte == 0 && shift > 7u)) {
-        c->bad = 1;
-        c->end = c->p;
+        if (shift > LAST)
+            break;
     }
-    return value;
+    ncd_get_bytes(c, SIZE_MAX);
+    return 0;
 }
 
 uint32_t ncd_get_varint32(ncd_cursor *c)
 {
-    const uint64_t value = ncd_get_varint(c);
-    return value >> 32 ? UINT32_MAX : (uint32_t)value;
-}
-
-size_t ncd_get_size(ncd_cursor *c)
-{
+    const size_t value = ncd_get_size(c);
 #if SIZE_MAX > UINT32_MAX
-    return (size_t)ncd_get_varint(c);
-#else
-    return ncd_get_varint32(c);
+    if (value > UINT32_MAX)
+        ncd_get_bytes(c, SIZE_MAX);
 #endif
-}
-
-size_t ncd_load_size(const uint8_t *p, uint32_t width)
-{
-    size_t value = 0;
-    while (width-- > 0)
-        value = value >> (8 * sizeof value - 8) ? SIZE_MAX : value << 8 | p[width];
-    return value;
-}
-
-uint32_t ncd_load_u32(const uint8_t *p)
-{
-    return (uint32_t)ncd_load_size(p, 4);
+    return (uint32_t)value;
 }

@@ -12,32 +12,27 @@ typedef struct ncd_cursor {
 } ncd_cursor;
 
 /* The next byte. */
-uint32_t ncd_get_u8(ncd_cursor *c);
+uint8_t ncd_get_u8(ncd_cursor *c);
 
 /* Skips n bytes and gives their start, or null if they are not all there. */
 const uint8_t *ncd_get_bytes(ncd_cursor *c, size_t n);
 
-/* Skips a bit string of n fields of `width` bits, whose unused last bits must be zero, and gives its start. */
+/* Skips a bit string of n fields of `width` bits and gives its start. */
 const uint8_t *ncd_get_fields(ncd_cursor *c, uint32_t n, uint32_t width);
 
 /* An integer of four bytes. */
 uint32_t ncd_get_u32(ncd_cursor *c);
 
-/* A varint of at most eight bytes in its shortest form; any other is bad. */
-uint64_t ncd_get_varint(ncd_cursor *c);
-
-/* A varint that counts bytes in memory. Larger ones than a size_t holds come back as SIZE_MAX, which the test against
- * the bytes that there are then refuses. */
+/* A varint of at most eight bytes in its shortest form; any other is bad, and so is one that a size_t cannot hold. */
 size_t ncd_get_size(ncd_cursor *c);
 
-/* A varint whose legal values end below 2^32 - 1. Larger ones come back as UINT32_MAX, which the caller's test of the
- * range then refuses. */
+/* A varint whose legal values are below 2^32; any other is bad. */
 uint32_t ncd_get_varint32(ncd_cursor *c);
 
-/* The integer of `width` bytes, at most 8, at p; SIZE_MAX where it is greater. */
-size_t ncd_load_size(const uint8_t *p, uint32_t width);
-
 /* The integer of four bytes at p. */
-uint32_t ncd_load_u32(const uint8_t *p);
+static inline uint32_t ncd_load_u32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 
 #endif

@@ -7,7 +7,7 @@
 
 enum { TABLE_OWN = 1, TABLE_SHARED = 2, LEVELS_SHARED = 4, LEVELS_SCALES = 8 };
 
-static ncd_status read_table(const ncd_model *m, ncd_cursor *c, int shared, const uint8_t **table)
+static ncd_status read_table(const ncd_model *m, ncd_cursor *c, uint32_t shared, const uint8_t **table)
 {
     if (shared) {
         const uint32_t index = ncd_get_varint32(c);
@@ -17,44 +17,51 @@ static ncd_status read_table(const ncd_model *m, ncd_cursor *c, int shared, cons
     return ncd_table_read(c);
 }
 
-/* Reads the index, and checks that the data can hold `bits`. */
+/* Reads the index. `bits`: what all codes together take at least; 0: they are constant, with neither index nor data. */
 static ncd_status read_data(ncd_tensor *t, ncd_cursor *c, uint64_t bits)
 {
-    ncd_status status = NCD_OK;
+    ncd_status status;
     t->data = c->p;
-    if (bits == 0) /* constant: neither index nor data */
+    if (bits == 0)
         return c->p == c->end ? NCD_OK : NCD_ERR_CORRUPT;
     status = ncd_tiles_read_index(t, c);
+#if NCD_FULL_CHECK
     if (status == NCD_OK && (bits + 7) >> 3 > (uint64_t)(size_t)(c->end - c->p))
         status = NCD_ERR_CORRUPT;
+#endif
     return status;
 }
 
 static ncd_status bind_levels(const ncd_model *m, ncd_tensor *t, ncd_cursor *c, uint32_t mode)
 {
-    uint64_t codes = (uint64_t)t->rows * t->cols;
     ncd_status status;
+    uint64_t bits;
 
     t->step_bits = ncd_get_u32(c);
-    if (c->bad || t->dtype > NCD_F64 || t->step_bits == 0 || t->step_bits >= 0x7F800000u)
+    if (t->dtype > NCD_F64 || t->step_bits - 1u >= 0x7F7FFFFFu)
         return NCD_ERR_CORRUPT; /* the step is finite and positive */
     if (mode & LEVELS_SCALES) {
         const uint32_t width = ncd_get_u8(c);
         if (width >> 4)
             return NCD_ERR_UNSUPPORTED;
-        if (width < 1 || width > 8)
+        if (width - 1u > 7u)
             return NCD_ERR_CORRUPT;
         t->scale_width = (uint8_t)width;
         t->scales = ncd_get_fields(c, t->rows, width);
+        if (c->bad)
+            return NCD_ERR_CORRUPT;
     }
-    if (c->bad)
-        return NCD_ERR_CORRUPT;
-    status = read_table(m, c, (mode & LEVELS_SHARED) != 0, &t->tables[0]);
+    status = read_table(m, c, mode & LEVELS_SHARED, &t->tables[0]);
     if (status != NCD_OK)
         return status;
-    if (ncd_table_is_pairs(t->tables[0]))
-        codes = (codes + 1) >> 1;
-    return read_data(t, c, codes * ncd_table_min(t->tables[0]));
+    bits = ncd_table_min(t->tables[0]);
+#if NCD_FULL_CHECK
+    {
+        const uint64_t n = (uint64_t)t->rows * t->cols;
+        bits *= ncd_table_is_pairs(t->tables[0]) ? (n + 1) >> 1 : n;
+    }
+#endif
+    return read_data(t, c, bits);
 }
 
 #if NCD_ENABLE_LOSSLESS
@@ -94,15 +101,14 @@ ncd_status ncd_huffman_bind(const ncd_model *m, ncd_tensor *t)
     ncd_status status;
 
     c.p = t->payload;
-    c.end = t->payload + t->payload_size;
+    c.end = t->end;
     c.bad = 0;
     mode = ncd_get_u8(&c);
-    if (c.bad)
-        return NCD_ERR_CORRUPT;
-    t->mode = (uint8_t)(mode & 3u);
-    if (mode >> 4 || t->mode > (NCD_ENABLE_LOSSLESS ? NCD_MODE_LOSSLESS : NCD_MODE_LEVELS) ||
-        (t->mode == NCD_MODE_LOSSLESS && mode != NCD_MODE_LOSSLESS))
-        return NCD_ERR_UNSUPPORTED;
+    if (mode != NCD_MODE_LOSSLESS || !NCD_ENABLE_LOSSLESS) {
+        if (mode & ~(uint32_t)(LEVELS_SHARED | LEVELS_SCALES))
+            return NCD_ERR_UNSUPPORTED;
+        t->mode = NCD_MODE_LEVELS;
+    }
     status = ncd_tiles_cut(t, ncd_get_varint32(&c));
     if (status != NCD_OK)
         return status;
@@ -111,35 +117,6 @@ ncd_status ncd_huffman_bind(const ncd_model *m, ncd_tensor *t)
         return bind_lossless(m, t, &c);
 #endif
     return bind_levels(m, t, &c, mode);
-}
-
-/* ---- Workspace: one table after the other ---- */
-
-/* Whether table i of the tensor has a look-up. */
-static int has_lookup(const ncd_tensor *t, uint32_t i)
-{
-    return t->tables[i] && ncd_table_min(t->tables[i]) != 0;
-}
-
-enum { WORKSPACE_WORDS = NCD_HUFFMAN_WORKSPACE / 4 };
-
-size_t ncd_huffman_workspace(const ncd_tensor *t)
-{
-    uint32_t i, n = 0;
-    for (i = 0; i < NCD_TABLES; ++i)
-        n += has_lookup(t, i) ? 1u : 0u;
-    return (size_t)n * NCD_HUFFMAN_WORKSPACE;
-}
-
-void ncd_huffman_prepare(const ncd_tensor *t, uint32_t *workspace)
-{
-    uint32_t i;
-    for (i = 0; i < NCD_TABLES; ++i) {
-        if (has_lookup(t, i)) {
-            ncd_table_build(t->tables[i], workspace);
-            workspace += WORKSPACE_WORDS;
-        }
-    }
 }
 
 /* ---- The loop that decoding spends its time in ----
@@ -204,68 +181,6 @@ NCD_INLINE window load(const uint8_t *p)
     return w;
 }
 #endif
-
-/* Stores both symbols of an entry; where there is one only, what comes next overwrites the second. */
-NCD_INLINE void store(uint8_t *o, uint32_t entry, uint32_t shift)
-{
-#if NCD_REFILL == NCD_REFILL_64 || NCD_REFILL == NCD_REFILL_32
-    if (shift == 0) {
-        const uint16_t both = (uint16_t)entry;
-        NCD_COPY(o, &both, 2);
-        return;
-    }
-#endif
-    o[0] = (uint8_t)entry;
-    o[(size_t)1 << shift] = (uint8_t)(entry >> 8);
-}
-
-/* A run of codes and where its symbols go. */
-typedef struct run {
-    ncd_codes codes;
-    const uint32_t *lut;
-    const uint8_t *limit; /* end of the memory that may be read */
-    uint8_t *end;         /* of the output */
-} run;
-
-/* Decodes what the fast loop leaves near the end of the output or of the memory: one look-up at a time, then bit by
- * bit. Then checks the end of the codes. Gives the bytes that they took, or SIZE_MAX. */
-static NCD_NOINLINE size_t finish(const run *r, uint8_t *o, uint32_t pos, uint32_t shift)
-{
-    const uint8_t *const src = r->codes.src;
-    uint8_t *const last = r->end - ((size_t)1 << shift);
-    while (o != r->end) {
-        const uint8_t *const at = src + (pos >> 3);
-        uint32_t e = 0, length = 0;
-        /* An entry may hold two symbols, so it wants room for two; a look-up of at most 12 bits wants three bytes. */
-        if (o < last && r->limit - at >= 3) {
-            e = (at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16) >> (pos & 7u);
-            e = r->lut[e & ((1u << K) - 1)];
-            length = K;
-        }
-        if (e >> 16 == 0) {
-            e = ncd_table_walk(&r->codes, pos, length, e);
-            if (e == 0)
-                return SIZE_MAX;
-        }
-        *o = (uint8_t)e;
-        o += (size_t)1 << shift;
-        if (e >> 24 == 2 && o != r->end) {
-            *o = (uint8_t)(e >> 8);
-            o += (size_t)1 << shift;
-        }
-        pos += e >> 16 & 255u;
-    }
-    if (pos > r->codes.bits || ((pos & 7u) && src[pos >> 3] >> (pos & 7u)))
-        return SIZE_MAX;
-    return (pos + 7) >> 3;
-}
-
-#define TAKE()                           \
-    do {                                 \
-        store(o, e, shift);              \
-        o += (size_t)(e >> 24) << shift; \
-        NCD_KEEP(o);                     \
-    } while (0)
 
 #if NCD_REFILL == NCD_REFILL_16
 
@@ -356,12 +271,28 @@ static NCD_NOINLINE void turns_strided(turns *t, const uint32_t *lut, const uint
 
 #else
 
-#define LOOK_UP()                      \
-    do {                               \
-        e = lut[w & ((1u << K) - 1)];  \
-        TAKE();                        \
-        w >>= e >> 16 & 255u;          \
-        pos += e >> 16 & 255u;         \
+/* Stores both symbols of an entry; where there is one only, what comes next overwrites the second. */
+NCD_INLINE void store(uint8_t *o, uint32_t entry, uint32_t shift)
+{
+#if NCD_REFILL == NCD_REFILL_64 || NCD_REFILL == NCD_REFILL_32
+    if (shift == 0) {
+        const uint16_t both = (uint16_t)entry;
+        NCD_COPY(o, &both, 2);
+        return;
+    }
+#endif
+    o[0] = (uint8_t)entry;
+    o[(size_t)1 << shift] = (uint8_t)(entry >> 8);
+}
+
+#define LOOK_UP()                        \
+    do {                                 \
+        e = lut[w & ((1u << K) - 1)];    \
+        store(o, e, shift);              \
+        o += (size_t)(e >> 24) << shift; \
+        NCD_KEEP(o);                     \
+        w >>= e >> 16 & 255u;            \
+        pos += e >> 16 & 255u;           \
     } while (0)
 
 #endif
@@ -372,26 +303,23 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const 
                          const uint8_t *limit, uint8_t *o, uint32_t n, const uint32_t shift)
 {
     const uint32_t *const lut = workspace + 1;
-    uint32_t pos = 0, e;
-    run r;
+    uint8_t *const end = o + ((size_t)n << shift);
+    uint32_t pos = 0;
+    ncd_codes codes;
 
-    r.codes.table = table;
-    r.codes.src = src;
-    r.codes.bits = size < 1u << 20 ? (uint32_t)size * 8 : 1u << 23; /* 65,535 codes of 15 bits are fewer */
-    r.codes.rank = workspace[0] & 511u;
-    r.lut = lut;
-    r.limit = limit;
-    r.end = o + ((size_t)n << shift);
+    codes.table = table;
+    codes.src = src;
+    codes.bits = size < 1u << 20 ? (uint32_t)size * 8 : 1u << 23; /* 65,535 codes of 15 bits are fewer */
+    codes.rank = workspace[0] & 511u;
 
-    for (;;) {
+    do {
         /* Turns may start up to this place in the output: then there is room for what they store, and since a code has
          * at most 15 bits, s symbols on the input has moved by at most 2 * s bytes. */
-        const size_t room = (size_t)(r.end - o) >> shift, readable = (size_t)(limit - (src + (pos >> 3)));
-        const uint8_t *fence;
-        if (room < STORED || readable < READ)
-            break;
-        fence = o + ((room - STORED < (readable - READ) >> 1 ? room - STORED : (readable - READ) >> 1) << shift);
-        do {
+        const size_t room = (size_t)(end - o) >> shift, readable = (size_t)(limit - (src + (pos >> 3)));
+        uint32_t e = 0, length = 0;
+        if (room >= STORED && readable >= READ) {
+            const size_t by_input = (readable - READ) >> 1, by_output = room - STORED;
+            const uint8_t *const fence = o + ((by_output < by_input ? by_output : by_input) << shift);
 #if NCD_REFILL == NCD_REFILL_16
             turns t;
             t.next = src + (pos >> 3);
@@ -414,7 +342,7 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const 
             o = t.o;
             pos = (uint32_t)(t.next - src) * 8 - t.have;
             if (o > fence)
-                break;
+                continue;
             e = lut[t.w & ((1u << K) - 1)];
 #else
             do {
@@ -438,23 +366,33 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const 
 #endif
             } while (NCD_LIKELY(e >> 16) && o <= fence);
             if (NCD_LIKELY(e >> 16))
-                break;
+                continue;
 #endif
             /* A long code: its entry has moved nothing, so that the look-ups after it have met it again. */
-            e = ncd_table_walk(&r.codes, pos, K, e);
-            if (e == 0)
-                return SIZE_MAX;
-            TAKE();
-            pos += e >> 16 & 255u;
-        } while (o <= fence);
-    }
-    return finish(&r, o, pos, shift);
+            length = K;
+        }
+        /* Bit by bit, also where output or memory end. */
+        e = ncd_table_walk(&codes, pos, length, e);
+        if (e == 0)
+            return SIZE_MAX;
+        pos += e >> 16 & 255u;
+        *o = (uint8_t)e;
+        o += (size_t)1 << shift;
+        if (e >> 24 == 2 && o != end) {
+            *o = (uint8_t)(e >> 8);
+            o += (size_t)1 << shift;
+        }
+    } while (o != end);
+    if (pos > codes.bits || ((pos & 7u) && src[pos >> 3] >> (pos & 7u)))
+        return SIZE_MAX;
+    return (pos + 7) >> 3;
 }
 
 /* Whether the workspace was prepared for this table. */
 static int prepared(const uint8_t *table, const uint32_t *workspace)
 {
-    return (workspace[0] ^ ncd_table_tag(table)) >> 9 == 0;
+    return NCD_GIVEN(workspace) && NCD_GIVEN(((uintptr_t)workspace & 3u) == 0) &&
+           (workspace[0] ^ ncd_table_tag(table)) >> 9 == 0;
 }
 
 ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace)
@@ -474,7 +412,7 @@ ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, 
     if (!prepared(table, workspace))
         return NCD_ERR_WORKSPACE;
     status = ncd_tiles_extent(t, tile, &src, &size);
-    if (status == NCD_OK && decode(table, workspace, src, size, t->payload + t->payload_size, dst, n, 0) != size)
+    if (status == NCD_OK && decode(table, workspace, src, size, t->end, dst, n, 0) != size)
         status = NCD_ERR_CORRUPT;
     return status;
 }
@@ -546,7 +484,7 @@ static void spread(uint8_t *o, const uint8_t *src, uint32_t n, uint32_t shift)
 ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n,
                                 const uint32_t *workspace)
 {
-    const uint8_t *const limit = t->payload + t->payload_size;
+    const uint8_t *const limit = t->end;
     const uint32_t planes = t->elem_size, shift = planes == 8 ? 3 : planes >> 1;
     const uint8_t *src = limit;
     size_t size = 0, used;
@@ -585,7 +523,7 @@ ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst
             return NCD_ERR_CORRUPT;
         src += used;
         size -= used;
-        workspace += WORKSPACE_WORDS;
+        workspace += NCD_HUFFMAN_WORKSPACE / 4;
     }
     if (size != 0)
         return NCD_ERR_CORRUPT;

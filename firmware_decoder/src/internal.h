@@ -31,6 +31,9 @@
 #define NCD_KEEP(x) ((void)0)
 #endif
 
+/* Whether the caller gave p, which only a full check looks at. */
+#define NCD_GIVEN(p) (!NCD_FULL_CHECK || (p))
+
 /* What mode says in bits 0-1. */
 enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1 };
 
@@ -91,8 +94,6 @@ uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, u
 /* ---- huffman.c ---- */
 
 ncd_status ncd_huffman_bind(const ncd_model *m, ncd_tensor *t);
-size_t ncd_huffman_workspace(const ncd_tensor *t);
-void ncd_huffman_prepare(const ncd_tensor *t, uint32_t *workspace);
 ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace);
 ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n,
                                 const uint32_t *workspace);
@@ -100,14 +101,57 @@ ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst
 /* ---- raw.c ---- */
 
 ncd_status ncd_raw_bind(ncd_tensor *t);
-ncd_status ncd_raw_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst);
+void ncd_raw_bytes(const ncd_tensor *t, uint32_t row, uint32_t col, uint32_t n, uint8_t *dst);
 
 /* ---- model.c ---- */
 
-/* log2 of an element's size, by dtype number; the first is not used. */
-extern const uint8_t ncd_size_log2[17];
+enum { NCD_NAME_MAX = 65535, NCD_TENSORS_MAX = (1 << 24) - 1 };
+
+/* log2 of an element's size in bytes: two bits for each dtype number, 1 to 16, the last one's first. */
+static inline uint32_t ncd_size_log2(uint32_t dtype)
+{
+    return 0xE40E435Bu >> 2 * (dtype & 15u) & 3u;
+}
 
 /* Finds and checks shared code table `index`. */
 ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table);
+
+/* Goes to the place before the first record. */
+void ncd_record_rewind(const ncd_model *m, ncd_record *r);
+
+/* Reads the record after r. */
+ncd_status ncd_record_read(const ncd_model *m, ncd_record *r);
+
+/* Reads record `index`, which exists; or, with UINT32_MAX, goes to the place before the first. */
+ncd_status ncd_record_seek(const ncd_model *m, uint32_t index, ncd_record *r);
+
+/* ---- check.c ---- */
+
+#if NCD_FULL_CHECK
+
+enum { NCD_NAME_LEVELS = 16 };
+
+/* Names are front-coded, so whether they ascend hangs on one byte: the one of the name before that the first new byte
+ * replaces. It came with the last record whose prefix is not longer than the new one. This stack of the records that
+ * still have bytes in the name before finds it without putting a name together; names nest a few levels deep. Where
+ * they nest deeper, the directory is read again, in time quadratic in the number of tensors. Starts as zeros. */
+typedef struct ncd_names {
+    const uint8_t *suffix[NCD_NAME_LEVELS];
+    uint16_t prefix[NCD_NAME_LEVELS];
+    uint32_t depth;
+    uint32_t lost; /* the least prefix of a record that found no room, else 0 */
+    uint32_t size; /* of the last name */
+} ncd_names;
+
+/* Whether the name of r follows the one before, and its prefix is as long as it can be. */
+int ncd_check_name(const ncd_model *m, ncd_names *names, const ncd_record *r);
+
+/* Whether the name of the codec is one. */
+int ncd_check_codec_name(const ncd_record *r);
+
+/* That no tensor is tied to a tied one. */
+ncd_status ncd_check_ties(const ncd_model *m);
+
+#endif
 
 #endif

@@ -5,49 +5,51 @@
 
 enum { LISTED = 1, PAIRS = 2, HEAD = 2 };
 
+#if NCD_FULL_CHECK
+/* Whether no byte occurs twice. */
+static int distinct(const uint8_t *p, uint32_t n)
+{
+    uint32_t seen[8], i;
+    NCD_FILL(seen, 0, sizeof seen);
+    for (i = 0; i < n; ++i) {
+        const uint32_t bit = (uint32_t)1 << (p[i] & 31u);
+        if (seen[p[i] >> 5] & bit)
+            return 0;
+        seen[p[i] >> 5] |= bit;
+    }
+    return 1;
+}
+#endif
+
 ncd_status ncd_table_read(ncd_cursor *c)
 {
     const uint32_t lengths = ncd_get_u8(c), min = lengths & 15u, max = lengths >> 4;
-    uint32_t seen[8], flags, symbols = 0, left = 1u << 15, i;
+    uint32_t flags, symbols = 0, left = 1u << 15, i;
     const uint8_t *p;
 
-    /* Only the constant code has a length of 0. */
-    if (c->bad || min > max || (min == 0 && max != 0))
+    if (min > max)
         return NCD_ERR_CORRUPT;
     flags = ncd_get_u8(c);
-    if (c->bad)
-        return NCD_ERR_CORRUPT;
     if ((flags & ~(uint32_t)(LISTED | PAIRS)) || flags == PAIRS)
         return NCD_ERR_UNSUPPORTED;
-
-    if (max == 0) {
-        symbols = 1;
-    } else {
-        p = ncd_get_bytes(c, max - min + 1);
-        if (!p || p[0] == 0 || p[max - min] == 0)
-            return NCD_ERR_CORRUPT;
-        for (i = min; i <= max; ++i) {
-            const uint32_t count = p[i - min], room = count << (15 - i);
-            if (room > left)
-                return NCD_ERR_CORRUPT;
-            left -= room;
-            symbols += count;
-        }
-        if (left != 0 || symbols > 256)
-            return NCD_ERR_CORRUPT;
+    p = ncd_get_bytes(c, max - min + 1);
+    if (!p || p[0] == 0 || p[max - min] == 0)
+        return NCD_ERR_CORRUPT;
+    for (i = min; i <= max; ++i) {
+        const uint32_t count = *p++;
+        symbols += count;
+        left -= count << (15 - i); /* at most 255 * 2^16 in all, so that it cannot come back to 0 */
     }
+    if (left != 0 || symbols > 256)
+        return NCD_ERR_CORRUPT;
     if (flags & LISTED) {
         p = ncd_get_bytes(c, symbols);
         if (!p)
             return NCD_ERR_CORRUPT;
-        for (i = 0; i < 8; ++i)
-            seen[i] = 0;
-        for (i = 0; i < symbols; ++i) {
-            const uint32_t bit = (uint32_t)1 << (p[i] & 31u);
-            if (seen[p[i] >> 5] & bit)
-                return NCD_ERR_CORRUPT;
-            seen[p[i] >> 5] |= bit;
-        }
+#if NCD_FULL_CHECK
+        if (!distinct(p, symbols))
+            return NCD_ERR_CORRUPT;
+#endif
     }
     return NCD_OK;
 }
@@ -71,49 +73,51 @@ uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
     if (!(table[1] & LISTED))
         symbol = ((rank >> 1) ^ (0u - (rank & 1u))) & 255u;
     else
-        symbol = counts_of(table)[rank + (max ? max - min + 1 : 0)];
+        symbol = counts_of(table)[rank + max - min + 1];
     if (ncd_table_is_pairs(table))
         return nibble_level(symbol & 15u) | nibble_level(symbol >> 4) << 8 | bits << 16 | 2u << 24;
     return symbol * 0x101u | bits << 16 | 1u << 24;
 }
 
-/* The next code of a length whose top bit, sent last, is `top`: codes lie in the table with their first bit lowest, so
- * the carry runs down. Going on to longer codes changes nothing, as it appends zeros above. */
-static uint32_t next_code(uint32_t code, uint32_t top)
+/* The index after i of the look-up, in the order of the codes: their first bit is the lowest, so the carry runs down.
+ * Comes back to 0. */
+static uint32_t next_index(uint32_t i)
 {
-    while (code & top) {
-        code ^= top;
+    uint32_t top = 1u << (NCD_HUFFMAN_LOOKUP_BITS - 1);
+    while (i & top) {
+        i ^= top;
         top >>= 1;
     }
-    return code | top;
+    return i | top;
 }
 
 void ncd_table_build(const uint8_t *table, uint32_t *workspace)
 {
     enum { K = NCD_HUFFMAN_LOOKUP_BITS, SIZE = 1 << K };
     uint32_t *const lut = workspace + 1;
-    const uint8_t *const counts = counts_of(table);
-    const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
-    uint32_t code = 0, rank = 0, length, i;
+    const uint8_t *counts = counts_of(table);
+    const uint32_t max = table[0] >> 4;
+    uint32_t length = ncd_table_min(table), rank = 0, d = 0, i = 0;
 
-    for (length = min; length <= max && length <= K; ++length) {
+    for (; length <= max && length <= K; ++length) {
         uint32_t n;
-        for (n = counts[length - min]; n > 0; --n) {
+        for (n = *counts++; n > 0; --n) {
             const uint32_t entry = ncd_table_entry(table, rank++, length);
-            for (i = code; i < SIZE; i += 1u << length)
+            uint32_t k;
+            for (k = SIZE >> length; k > 0; --k) {
                 lut[i] = entry;
-            code = next_code(code, 1u << (length - 1));
+                i = next_index(i);
+            }
         }
     }
     workspace[0] = ncd_table_tag(table) | rank;
 
-    /* The prefixes that are left belong to longer codes; the code is complete, so they end where the table does. */
+    /* What is left begins longer codes; the code is complete, so they end where the look-up does. */
     if (max > K) {
-        uint32_t d = 0;
         do {
-            lut[code] = d++;
-            code = next_code(code, 1u << (K - 1));
-        } while (code != 0);
+            lut[i] = d++;
+            i = next_index(i);
+        } while (i != 0);
     }
 
     /* Two codes in one look-up where the second, too, lies in the K bits. The second one's entry, at a lower index,

@@ -3,22 +3,22 @@
 
 ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
 {
-    if (!m || !r || !t || !payload || r->codec == NCD_CODEC_TIED || r->dtype < NCD_F32 || r->dtype > NCD_COMPLEX64)
+    if (!NCD_GIVEN(m) || !NCD_GIVEN(r) || !NCD_GIVEN(t) || !NCD_GIVEN(payload))
         return NCD_ERR_ARG;
     if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
     t->payload = payload;
-    t->payload_size = r->payload_size;
+    t->end = payload + r->payload_size;
     t->payload_crc = r->payload_crc;
     t->rows = r->rows;
     t->cols = r->cols;
     t->codec = r->codec;
     t->dtype = r->dtype;
-    t->elem_size = (uint8_t)(1u << ncd_size_log2[r->dtype]);
+    t->elem_size = (uint8_t)(1u << ncd_size_log2(r->dtype));
     t->mode = NCD_MODE_LOSSLESS;
     if (t->rows == 0 || t->cols == 0)
-        return t->payload_size == 0 ? NCD_OK : NCD_ERR_CORRUPT;
+        return r->payload_size == 0 ? NCD_OK : NCD_ERR_CORRUPT;
 #if NCD_ENABLE_HUFFMAN
     if (r->codec == NCD_CODEC_HUFFMAN)
         return ncd_huffman_bind(m, t);
@@ -28,85 +28,94 @@ ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_
 
 ncd_status ncd_tensor_check(const ncd_tensor *t)
 {
-    if (!t)
+    if (!NCD_GIVEN(t))
         return NCD_ERR_ARG;
-    return ncd_crc32(0, t->payload, t->payload_size) == t->payload_crc ? NCD_OK : NCD_ERR_CHECKSUM;
+    return ncd_crc32(0, t->payload, (size_t)(t->end - t->payload)) == t->payload_crc ? NCD_OK : NCD_ERR_CHECKSUM;
 }
+
+/* ---- Workspace: a look-up for each code table that is not constant, one after the other ---- */
+
+#if NCD_ENABLE_HUFFMAN
+static int has_lookup(const uint8_t *table)
+{
+    return table && ncd_table_min(table) != 0;
+}
+#endif
 
 size_t ncd_tensor_workspace(const ncd_tensor *t)
 {
+    size_t size = 0;
 #if NCD_ENABLE_HUFFMAN
-    if (t && t->codec == NCD_CODEC_HUFFMAN)
-        return ncd_huffman_workspace(t);
+    uint32_t i;
+    for (i = 0; NCD_GIVEN(t) && i < NCD_TABLES; ++i)
+        if (has_lookup(t->tables[i]))
+            size += NCD_HUFFMAN_WORKSPACE;
 #endif
     (void)t;
-    return 0;
-}
-
-/* A workspace that is needed must be there and aligned. */
-static int usable(const ncd_tensor *t, const void *workspace)
-{
-    return (workspace && ((uintptr_t)workspace & 3u) == 0) || ncd_tensor_workspace(t) == 0;
+    return size;
 }
 
 ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 {
-    if (!t)
+    uint32_t *lookup = (uint32_t *)workspace;
+    uint32_t i;
+    if (!NCD_GIVEN(t))
         return NCD_ERR_ARG;
-    if (size < ncd_tensor_workspace(t) || !usable(t, workspace))
-        return NCD_ERR_WORKSPACE;
 #if NCD_ENABLE_HUFFMAN
-    if (t->codec == NCD_CODEC_HUFFMAN)
-        ncd_huffman_prepare(t, (uint32_t *)workspace);
+    for (i = 0; i < NCD_TABLES; ++i) {
+        if (!has_lookup(t->tables[i]))
+            continue;
+        if (size < NCD_HUFFMAN_WORKSPACE || !lookup || ((uintptr_t)lookup & 3u))
+            return NCD_ERR_WORKSPACE;
+        ncd_table_build(t->tables[i], lookup);
+        lookup += NCD_HUFFMAN_WORKSPACE / 4;
+        size -= NCD_HUFFMAN_WORKSPACE;
+    }
+#else
+    (void)lookup;
+    (void)i;
+    (void)size;
 #endif
     return NCD_OK;
 }
 
-/* What every decoder of tiles checks first. Gives the number of weights in the tile, which is positive, or a status. */
-static NCD_NOINLINE int32_t check_tile(const ncd_tensor *t, uint32_t tile, size_t capacity, uint32_t size,
-                                       const void *workspace)
+/* ---- Tiles ---- */
+
+static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
+                                           const void *workspace)
 {
-    uint32_t row, col, rows, cols;
+    uint32_t row, col, rows, cols, n;
     const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     if (status != NCD_OK)
         return status;
-    if (capacity < rows * cols * size)
+    n = rows * cols;
+    if (capacity < (t->mode == NCD_MODE_LEVELS ? n : n * t->elem_size))
         return NCD_ERR_CAPACITY;
-    if (!usable(t, workspace))
-        return NCD_ERR_WORKSPACE;
-    return (int32_t)(rows * cols);
+#if NCD_ENABLE_HUFFMAN
+    if (t->codec == NCD_CODEC_HUFFMAN) {
+#if NCD_ENABLE_LOSSLESS
+        if (t->mode != NCD_MODE_LEVELS)
+            return ncd_huffman_lossless(t, tile, dst, n, (const uint32_t *)workspace);
+#endif
+        return ncd_huffman_levels(t, tile, dst, n, (const uint32_t *)workspace);
+    }
+#endif
+    (void)workspace;
+    ncd_raw_bytes(t, row, col, n, dst);
+    return NCD_OK;
 }
 
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace)
 {
-#if NCD_ENABLE_HUFFMAN
-    int32_t n;
-    if (!t || !dst)
+    if (!NCD_GIVEN(t) || !NCD_GIVEN(dst) || (t->mode != NCD_MODE_LEVELS && t->dtype != NCD_I8))
         return NCD_ERR_ARG;
-    if (t->mode == NCD_MODE_LEVELS) {
-        n = check_tile(t, tile, capacity, 1, workspace);
-        if (n < 0)
-            return (ncd_status)n;
-        return ncd_huffman_levels(t, tile, (uint8_t *)dst, (uint32_t)n, (const uint32_t *)workspace);
-    }
-#endif
-    if (!t || t->dtype != NCD_I8)
-        return NCD_ERR_ARG;
-    return ncd_decode_tile_bytes(t, tile, (uint8_t *)dst, capacity, workspace);
+    return decode_tile(t, tile, (uint8_t *)dst, capacity, workspace);
 }
 
 ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
                                  const void *workspace)
 {
-    int32_t n;
-    if (!t || !dst || t->mode == NCD_MODE_LEVELS)
+    if (!NCD_GIVEN(t) || !NCD_GIVEN(dst) || t->mode == NCD_MODE_LEVELS)
         return NCD_ERR_ARG;
-    n = check_tile(t, tile, capacity, t->elem_size, workspace);
-    if (n < 0)
-        return (ncd_status)n;
-#if NCD_ENABLE_HUFFMAN && NCD_ENABLE_LOSSLESS
-    if (t->codec == NCD_CODEC_HUFFMAN)
-        return ncd_huffman_lossless(t, tile, dst, (uint32_t)n, (const uint32_t *)workspace);
-#endif
-    return ncd_raw_bytes(t, tile, dst);
+    return decode_tile(t, tile, dst, capacity, workspace);
 }

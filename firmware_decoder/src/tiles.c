@@ -14,69 +14,83 @@ static uint32_t ceil_div(uint32_t a, uint32_t b)
 
 ncd_status ncd_tiles_cut(ncd_tensor *t, uint32_t T)
 {
-    if (T == 0 || T > 65535)
+    uint32_t per_row, rows = 1;
+    uint64_t tiles;
+    if (T - 1u >= 65535u)
         return NCD_ERR_CORRUPT;
-    if (t->cols <= T) {
-        uint32_t rows = T / t->cols;
+    per_row = ceil_div(t->cols, T);
+    if (per_row == 1) {
+        rows = T / t->cols;
         if (rows > t->rows)
             rows = t->rows;
-        t->tile_rows = (uint16_t)rows;
-        t->tile_cols = (uint16_t)t->cols;
-        t->tiles = ceil_div(t->rows, rows);
-    } else {
-        const uint64_t tiles = (uint64_t)t->rows * ceil_div(t->cols, T);
-        if (tiles > UINT32_MAX)
-            return NCD_ERR_CORRUPT;
-        t->tile_rows = 1;
-        t->tile_cols = (uint16_t)T;
-        t->tiles = (uint32_t)tiles;
+        T = t->cols;
     }
-    t->tile_size = (uint16_t)(t->tile_rows * t->tile_cols);
+    tiles = (uint64_t)ceil_div(t->rows, rows) * per_row;
+    if (tiles >> 32)
+        return NCD_ERR_CORRUPT;
+    t->tile_rows = (uint16_t)rows;
+    t->tile_cols = (uint16_t)T;
+    t->tile_size = (uint16_t)(rows * T);
+    t->tiles = (uint32_t)tiles;
     return NCD_OK;
 }
 
 ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uint32_t *col, uint32_t *rows,
                           uint32_t *cols)
 {
-    if (!t || tile >= t->tiles)
+    uint32_t per_row, r, c;
+    if (!NCD_GIVEN(t) || tile >= t->tiles)
         return NCD_ERR_ARG;
-    if (t->tile_cols == t->cols) {
-        const uint32_t first = tile * t->tile_rows, left = t->rows - first;
-        *row = first;
-        *col = 0;
-        *rows = left < t->tile_rows ? left : t->tile_rows;
-        *cols = t->cols;
-    } else {
-        const uint32_t in_row = ceil_div(t->cols, t->tile_cols), r = tile / in_row;
-        const uint32_t first = (tile - r * in_row) * t->tile_cols, left = t->cols - first;
-        *row = r;
-        *col = first;
-        *rows = 1;
-        *cols = left < t->tile_cols ? left : t->tile_cols;
-    }
+    per_row = ceil_div(t->cols, t->tile_cols);
+    r = tile / per_row;
+    c = (tile - r * per_row) * t->tile_cols;
+    r *= t->tile_rows;
+    *row = r;
+    *col = c;
+    r = t->rows - r;
+    c = t->cols - c;
+    *rows = r < t->tile_rows ? r : t->tile_rows;
+    *cols = c < t->tile_cols ? c : t->tile_cols;
     return NCD_OK;
 }
 
-/* Bytes that the offsets take: below 2^30. */
+/* Bytes that an offset takes. */
+static uint32_t offset_size(const ncd_tensor *t)
+{
+#if SIZE_MAX > UINT32_MAX
+    return (size_t)(t->end - t->payload) > UINT32_MAX ? 8 : 4;
+#else
+    (void)t;
+    return 4;
+#endif
+}
+
+/* Bytes that all offsets take: below 2^30, or 2^31. */
 static size_t offsets_size(const ncd_tensor *t)
 {
-    return (size_t)((t->tiles - 1) >> GROUP_LOG2) * t->checkpoint_width;
+    return (size_t)((t->tiles - 1) >> GROUP_LOG2) * offset_size(t);
+}
+
+/* Offset of a group other than the first. */
+static size_t offset_of(const ncd_tensor *t, uint32_t group)
+{
+    const uint8_t *const p = t->index + (size_t)(group - 1) * offset_size(t);
+#if SIZE_MAX > UINT32_MAX
+    if (offset_size(t) == 8)
+        return (size_t)ncd_load_u32(p + 4) << 32 | ncd_load_u32(p);
+#endif
+    return ncd_load_u32(p);
 }
 
 ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c)
 {
     if (t->tiles > 1) {
         t->size_min = ncd_get_varint32(c);
-        t->size_width = (uint8_t)ncd_get_u8(c);
-        if (c->bad)
-            return NCD_ERR_CORRUPT;
+        t->size_width = ncd_get_u8(c);
         if (t->size_width >> 5)
             return NCD_ERR_UNSUPPORTED;
-        if (t->tiles > GROUP)
-            t->checkpoint_width = (uint8_t)(ncd_get_u8(c) - 1);
-        if (t->size_min > TILE_MAX_SIZE || t->size_width > 24 || t->checkpoint_width > 7)
+        if (t->size_min > TILE_MAX_SIZE || t->size_width > 24)
             return NCD_ERR_CORRUPT;
-        ++t->checkpoint_width;
         t->index = c->p;
         ncd_get_bytes(c, offsets_size(t));
         ncd_get_fields(c, t->tiles, t->size_width);
@@ -87,44 +101,47 @@ ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c)
 
 ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **src, size_t *size)
 {
-    const size_t data_size = (size_t)(t->payload + t->payload_size - t->data);
-    const uint32_t group = tile >> GROUP_LOG2, in_group = tile & (GROUP - 1u), width = t->size_width;
-    const uint8_t *p = t->index;
-    size_t start = 0, next = data_size;
-    uint32_t before = in_group * t->size_min, field = 0, have = 0, window = 0, i;
+    size_t left = (size_t)(t->end - t->data), start = 0, end;
+    const uint32_t group = tile >> GROUP_LOG2, width = t->size_width;
+    uint32_t in_group = tile & (GROUP - 1u), have = 0, window = 0, field = 0;
+    const uint8_t *p;
 
     *src = t->data;
-    *size = data_size;
-    if (!p)
+    *size = left;
+    if (!t->index)
         return NCD_OK;
 
-    /* Offset `group` lies before its entry, as there is none for the first group. */
-    p += (size_t)group * t->checkpoint_width;
     if (group > 0)
-        start = ncd_load_size(p - t->checkpoint_width, t->checkpoint_width);
-    if (in_group == GROUP - 1u && tile + 1 < t->tiles)
-        next = ncd_load_size(p, t->checkpoint_width);
+        start = offset_of(t, group);
+    if (start > left)
+        return NCD_ERR_CORRUPT;
+    *src += start;
+    left -= start;
 
     /* The 32 fields of a group fill 4 * width bytes exactly, so each group starts at a byte. */
     p = t->index + offsets_size(t) + (size_t)group * 4u * width;
-    for (i = 0; i <= in_group; ++i) {
-        before += field;
+    start = 0;
+    for (;;) {
         for (; have < width; have += 8)
             window |= (uint32_t)*p++ << have;
-        field = window & ((1u << width) - 1u);
+        field = t->size_min + (window & ((1u << width) - 1u));
         window >>= width;
         have -= width;
+        if (in_group-- == 0)
+            break;
+        start += field; /* below 2^30: see TILE_MAX_SIZE */
     }
-    /* Sums of sizes are below 2^30: see TILE_MAX_SIZE. */
-    field += t->size_min;
-    if (start > data_size || before + field > data_size - start)
-        return NCD_ERR_CORRUPT;
-    start += before;
+    end = start + field;
     *src += start;
     *size = field;
-
-    /* Where the sum meets an offset or the end of the data, they must agree. */
-    if ((in_group == GROUP - 1u || tile + 1 == t->tiles) && start + field != next)
+    if (end > left)
         return NCD_ERR_CORRUPT;
+#if NCD_FULL_CHECK
+    /* Where the sum meets an offset or the end of the data, they must agree. */
+    if (tile + 1 == t->tiles)
+        return end == left ? NCD_OK : NCD_ERR_CORRUPT;
+    if ((tile & (GROUP - 1u)) == GROUP - 1u && *src + field != t->data + offset_of(t, group + 1))
+        return NCD_ERR_CORRUPT;
+#endif
     return NCD_OK;
 }

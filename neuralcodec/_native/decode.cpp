@@ -243,9 +243,9 @@ std::shared_ptr<const ModelData> open_model(const uint8_t *bytes, size_t availab
     status = ncd_model_open_header(&m, data->bytes.data(), data->bytes.size(), size);
     if (status) refuse_header(status, data->bytes.data(), data->bytes.size(), size);
 
-    Cursor c{data->bytes.data() + m.shared_records, data->bytes.data() + m.header_size};
-    size_t at = m.header_size;
-    for (uint32_t i = 0; i < m.n_shared; ++i) {
+    Cursor c{m.blob + 16, m.end};
+    size_t at = static_cast<size_t>(m.end - m.blob);
+    for (uint64_t n = c.varint(); n > 0; --n) {
         SharedBytes s{};
         s.kind = c.u8();
         s.size = static_cast<size_t>(c.varint());
@@ -260,12 +260,12 @@ std::shared_ptr<const ModelData> open_model(const uint8_t *bytes, size_t availab
 
     ncd_record r{};
     std::string name;
-    size_t total = 0, place = m.tensor_records;
+    size_t total = 0, place = static_cast<size_t>(m.records - m.blob);
     for (uint32_t i = 0; i < m.n_tensors; ++i) {
         status = ncd_record_next(&m, &r);
         if (status) refuse_header(status, data->bytes.data(), data->bytes.size(), size);
         Record record{r, place, {}, {}, r.dtype, {}, {}};
-        place = r.next;
+        place = static_cast<size_t>(r.next - m.blob);
         if (m.has_names) {
             if (r.name_prefix > name.size()) throw Refused{NCD_ERR_CORRUPT, "a name's prefix is too long", {}, record.offset};
             name.resize(r.name_prefix);
@@ -284,7 +284,7 @@ std::shared_ptr<const ModelData> open_model(const uint8_t *bytes, size_t availab
         if (r.codec == NCD_CODEC_TIED) {
             record.tied_to = r.tied_to;
         } else {
-            Cursor dims{r.dims, data->bytes.data() + m.header_size};
+            Cursor dims{r.dims, m.end};
             for (unsigned d = 0; d < r.ndim; ++d) record.shape.push_back(dims.varint());
             if (r.codec == NCD_CODEC_NAMED)
                 record.codec_name.emplace(reinterpret_cast<const char *>(r.codec_name), r.codec_name_size);
@@ -438,11 +438,8 @@ private:
             if (kind == 2 && bad(c.varint())) return true;
             if (kind != 1) continue;
             const uint8_t range = c.u8(), flags = c.u8();
-            size_t symbols = 1;
-            if (range >> 4) {
-                symbols = 0;
-                for (int l = range & 15; l <= range >> 4; ++l) symbols += c.u8();
-            }
+            size_t symbols = 0;
+            for (int l = range & 15; l <= range >> 4; ++l) symbols += c.u8();
             if (flags & 1) c.skip(symbols);
         }
         return false;
@@ -627,7 +624,7 @@ void bind_decode(nb::module_ &m) {
     nb::class_<Model>(m, "Model")
         .def(nb::init<In1<uint8_t>, std::optional<size_t>>(), nb::arg("header"), nb::arg("size") = nb::none())
         .def_prop_ro("size", [](const Model &s) { return s.data->model.size; })
-        .def_prop_ro("header_size", [](const Model &s) { return s.data->model.header_size; })
+        .def_prop_ro("header_size", [](const Model &s) { return s.data->model.end - s.data->model.blob; })
         .def_prop_ro("payloads", [](const Model &s) { return s.data->model.payloads; })
         .def_prop_ro("has_names", [](const Model &s) { return s.data->model.has_names != 0; })
         .def_prop_ro("records", [](const Model &s) { return s.data->records; })

@@ -101,23 +101,22 @@ nb::bytes tile_index(In1<uint32_t> sizes) {
     if (n > 1) {
         const uint32_t *size = sizes.data();
         uint32_t least = size[0], most = size[0];
-        uint64_t last = 0, total = 0;  // last: offset of the last tile 32*k
+        uint64_t total = 0;
         for (size_t i = 0; i < n; ++i) {
             least = size[i] < least ? size[i] : least;
             most = size[i] > most ? size[i] : most;
-            if (i % 32 == 0) last = total;
             total += size[i];
         }
-        unsigned width = 0, bytes = 1;
+        unsigned width = 0;
         while (width < 32 && (most - least) >> width) ++width;
         if (width > 24) throw std::invalid_argument("tiles differ too much in size");
-        while (bytes < 8 && last >> (8 * bytes)) ++bytes;
         uint32_t v = least;
         for (; v > 127; v >>= 7) out.push_back(static_cast<uint8_t>((v & 127) | 128));
         out.push_back(static_cast<uint8_t>(v));
         out.push_back(static_cast<uint8_t>(width));
         if (n > 32) {
-            out.push_back(static_cast<uint8_t>(bytes));
+            const uint64_t narrow = (n - 1) / 32 * 4 + (uint64_t{n} * width + 7) / 8 + total;
+            const unsigned bytes = narrow >> 32 ? 8 : 4;
             uint64_t offset = 0;
             for (size_t i = 0; i < n; ++i) {
                 if (i && i % 32 == 0)

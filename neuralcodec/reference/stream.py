@@ -115,10 +115,10 @@ def read_stream(data: bytes, *, origin: int = 0) -> Stream:
 
 def _read_fixed_part(data: bytes, origin: int) -> tuple[int, int]:
     """The flags and H, after the checks of step 1."""
-    if data[:4] != MAGIC[: len(data)]:
-        raise CorruptError("not a model stream: the magic is wrong", offset=origin)
     if len(data) < FIXED_PART:
         raise TruncatedError(f"{len(data)} bytes are less than the fixed part", offset=origin + len(data))
+    if data[:4] != MAGIC:
+        raise CorruptError("not a model stream: the magic is wrong", offset=origin)
     version, flags, reserved = data[4], data[5], int.from_bytes(data[6:8], "little")
     if version != VERSION:
         raise UnsupportedError(f"version {version}", offset=origin + 4)

@@ -31,8 +31,7 @@ def read_table(reader: Reader) -> Table:
     """Reads a code table."""
     lengths = reader.u8("Lmin and Lmax")
     shortest, longest = lengths & 15, lengths >> 4
-    constant = shortest == longest == 0
-    if not constant and not 1 <= shortest <= longest:
+    if shortest > longest:
         raise reader.corrupt(f"code lengths from {shortest} to {longest}")
     flags = reader.u8("flags of a code table")
     listed, pairs = bool(flags & 1), bool(flags & 2)
@@ -41,11 +40,7 @@ def read_table(reader: Reader) -> Table:
     if pairs and not listed:
         raise reader.unsupported("pairs that are not listed")
 
-    if constant:
-        codes = [(0, 0)]
-    else:
-        counts = list(reader.take(longest - shortest + 1, "numbers of codes"))
-        codes = _codes(reader, shortest, counts)
+    codes = _codes(reader, shortest, list(reader.take(longest - shortest + 1, "numbers of codes")))
     ranked = list(reader.take(len(codes), "symbols")) if listed else [by_rank(r) for r in range(len(codes))]
     if len(set(ranked)) != len(ranked):
         raise reader.corrupt("a symbol is listed twice")

@@ -100,9 +100,7 @@ def read_index_and_data(reader: Reader, count: int) -> list[Reader]:
         raise reader.corrupt(f"W is {width}")
     checkpoints = []
     if count > CHECKPOINT:
-        bytes_of_one = reader.u8("V")
-        if not 1 <= bytes_of_one <= 8:
-            raise reader.corrupt(f"V is {bytes_of_one}")
+        bytes_of_one = 8 if reader.left >= 2**32 else 4
         number = ceil_div(count, CHECKPOINT) - 1
         table = reader.take(number * bytes_of_one, "offsets of tiles")
         checkpoints = [

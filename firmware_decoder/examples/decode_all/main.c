@@ -135,8 +135,9 @@ static void check_payload(void)
     uint32_t from, to;
     ncd_status status;
 
-    for (done = 0; done < tensor.payload_size; done += size) {
-        size = tensor.payload_size - done < 8192u ? tensor.payload_size - done : 8192u;
+    const size_t whole = (size_t)(tensor.end - tensor.payload);
+    for (done = 0; done < whole; done += size) {
+        size = whole - done < 8192u ? whole - done : 8192u;
         from = port_counter();
         crc = ncd_crc32(crc, tensor.payload + done, size);
         to = port_counter();
