@@ -19,6 +19,9 @@ Invalid ones:
                 in order, open it and decode its tiles in order; the first error
 ``may_accept``  present where the document lets a decoder skip the check: "any"; "firmware"; or "lean", firmware that
                 leaves the rules of the directory to its checksum, and may give another error
+
+Both: ``wide`` is true where the stream holds an integer of 2^32 or more, and would give something else than CORRUPT: a
+decoder whose sizes have 32 bits may give CORRUPT.
 """
 
 from __future__ import annotations
@@ -156,7 +159,13 @@ def words(dtype: str, *values: int) -> bytes:
 
 
 def valid(
-    name: str, description: str, model: Model, foreign: dict[str, str] | None = None, *, file: bool = False
+    name: str,
+    description: str,
+    model: Model,
+    foreign: dict[str, str] | None = None,
+    *,
+    file: bool = False,
+    wide: bool = False,
 ) -> Vector:
     """A valid vector: a stream, or a file that holds one."""
     data = safetensors(model.data(), foreign) if file else model.data()
@@ -170,6 +179,7 @@ def valid(
         "tensors": len(model.tensors),
         "crc32": f"{crc32(b''.join(outputs)):08x}",
         "elements": hashes,
+        **({"wide": True} if wide else {}),
     }
     return Vector(f"valid/{name}.{'safetensors' if file else 'ncd'}", data, entry)
 
@@ -222,10 +232,14 @@ def valid_streams() -> Iterator[Vector]:
     yield valid("shapes", "0 to 64 dimensions; raw, levels, lossless", Model(some))
     empties = [
         Tensor(f"e{i}{codec}", shape, Payload(b""), dtype, codec=codec)
-        for i, (shape, dtype) in enumerate([((0,), "f32"), ((0, 3), "i64"), ((3, 0), "bool"), ((2, 2**33, 0), "f16")])
+        for i, (shape, dtype) in enumerate(
+            [((0,), "f32"), ((0, 3), "i64"), ((3, 0), "bool"), ((2, 2**16, 2**17, 0), "f16")]
+        )
         for codec in (1, 2)
     ]
-    yield valid("empty", "tensors without elements; one has a dimension of 2^33 beside that of 0", Model(empties))
+    yield valid("empty", "tensors without elements; the columns of one are 2^33 times 0", Model(empties))
+    huge = Tensor("w", (2, 2**33, 0), Payload(b""), "f16", codec=1)
+    yield valid("empty_huge", "a dimension of 2^33 beside that of 0", Model([huge]), wide=True)
 
     names = ["", "a", "aa", "ab", "b.weight", "b.weight.2", "c", "schicht.größe", "schicht.grüße", "層.1", "層.2", "😀"]
     tensors = [Tensor(name, (), raw(bytes([i])), "u8", codec=1) for i, name in enumerate(names)]
@@ -587,6 +601,9 @@ LEAN = {
 }
 """Rules of the directory that firmware need not check, as no access hangs on them."""
 
+WIDE = {"size_huge", "size_2_32", "shared_size_2_32", "size_wrap"}
+"""TRUNCATED by an integer of 2^32 or more."""
+
 
 def invalid(name: str, description: str, error: str, data: bytes | Model, may_accept: str = "") -> Vector:
     """An invalid vector."""
@@ -595,6 +612,8 @@ def invalid(name: str, description: str, error: str, data: bytes | Model, may_ac
         may_accept = "lean"
     if may_accept:
         entry["may_accept"] = may_accept
+    if name in WIDE:
+        entry["wide"] = True
     suffix = "safetensors" if name.startswith("file_") else "ncd"
     return Vector(f"invalid/{name}.{suffix}", data if isinstance(data, bytes) else data.data(), entry)
 
