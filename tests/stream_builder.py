@@ -26,7 +26,7 @@ SIZES = {
     "i64": 8, "bool": 1, "f8_e4m3fn": 1, "f8_e5m2": 1, "u16": 2, "u32": 4, "u64": 8, "complex64": 8,
 }  # fmt: skip
 FLOATS = ("f32", "f16", "bf16", "f64")
-CHECKPOINT = 32
+CHECKPOINT = 16
 
 
 # Section 1: bits and bytes
@@ -251,7 +251,7 @@ class Index:
         least: least size, a varint.
         width: W, the width that fields are written in; ``width_byte`` is the byte that says so.
         fields: the fields.
-        checkpoints: offsets of the tiles 32, 64, …
+        checkpoints: offsets of the tiles 16, 32, …
         padding: what the unused bits of the fields' last byte are or'ed with.
     """
 

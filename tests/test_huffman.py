@@ -391,7 +391,7 @@ def test_one_tensor_shares_nothing():
 GOLDEN = {
     "f32 bits=8": "59537f4ba409baa2",
     "f32 bits=4": "f66ea745802c6ef0",
-    "f32 bits=2 tensor": "cab7576548126931",
+    "f32 bits=2 tensor": "87a6cf100bebc1e5",
     "bf16 bits=5 row": "35662d8dac5862c2",
     "f16 step": "c527d6fc8394ede3",
     "f64 step, far row": "b0963cf6afbf1466",

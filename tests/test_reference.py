@@ -161,9 +161,9 @@ def test_index_by_hand():
 
 
 def test_index_with_an_offset_by_hand():
-    # 33 tiles of one byte, W = 0, tile 32 at offset 32.
-    data = tiles.read_index_and_data(primitives.Reader(bytes([1, 0, 32, 0, 0, 0]) + bytes(range(33))), 33)
-    assert [tile.data[0] for tile in data] == list(range(33))
+    # 17 tiles of one byte, W = 0, tile 16 at offset 16.
+    data = tiles.read_index_and_data(primitives.Reader(bytes([1, 0, 16, 0, 0, 0]) + bytes(range(17))), 17)
+    assert [tile.data[0] for tile in data] == list(range(17))
 
 
 # Section 5

@@ -97,6 +97,7 @@ typedef struct ncd_tensor {
     uint32_t payload_crc;
     const uint8_t *payload, *end;
     /* private to the codec */
+    uint32_t per_row;                     /* tiles that a row is cut in, or 1 */
     const uint8_t *index;                 /* tile index, from the offsets on; null where one tile has all data */
     const uint8_t *data;                  /* up to the end of the payload */
     uint32_t size_min;                    /* least size of a tile */

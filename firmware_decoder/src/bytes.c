@@ -3,9 +3,8 @@
 const uint8_t *ncd_get_bytes(ncd_cursor *c, size_t n)
 {
     const uint8_t *p = c->p;
-    if (n > (size_t)(c->end - p)) {
-        c->bad = 1;
-        c->end = p; /* nothing more comes out of it */
+    if (!p || n > (size_t)(c->end - p)) {
+        c->p = c->end = NULL; /* nothing more comes out of it */
         return NULL;
     }
     c->p = p + n;

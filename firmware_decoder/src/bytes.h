@@ -1,4 +1,4 @@
-/* Checked reads of a byte string. A cursor that was once asked for more than it holds stays `bad` and gives zeros, so a
+/* Checked reads of a byte string. A cursor that was once asked for more than it holds stays bad and gives zeros, so a
  * parser may read a group of fields and test once. */
 #ifndef NCD_BYTES_H
 #define NCD_BYTES_H
@@ -7,9 +7,13 @@
 #include <stdint.h>
 
 typedef struct ncd_cursor {
-    const uint8_t *p, *end;
-    uint8_t bad;
+    const uint8_t *p, *end; /* both null: it is bad */
 } ncd_cursor;
+
+static inline int ncd_is_bad(const ncd_cursor *c)
+{
+    return !c->p;
+}
 
 /* The next byte. */
 uint8_t ncd_get_u8(ncd_cursor *c);

@@ -11,7 +11,7 @@ static ncd_status read_table(const ncd_model *m, ncd_cursor *c, uint32_t shared,
 {
     if (shared) {
         const uint32_t index = ncd_get_varint32(c);
-        return c->bad ? NCD_ERR_CORRUPT : ncd_model_table(m, index, table);
+        return ncd_is_bad(c) ? NCD_ERR_CORRUPT : ncd_model_table(m, index, table);
     }
     *table = c->p;
     return ncd_table_read(c);
@@ -48,7 +48,7 @@ static ncd_status bind_levels(const ncd_model *m, ncd_tensor *t, ncd_cursor *c, 
             return NCD_ERR_CORRUPT;
         t->scale_width = (uint8_t)width;
         t->scales = ncd_get_fields(c, t->rows, width);
-        if (c->bad)
+        if (ncd_is_bad(c))
             return NCD_ERR_CORRUPT;
     }
     status = read_table(m, c, mode & LEVELS_SHARED, &t->tables[0]);
@@ -76,7 +76,7 @@ static ncd_status bind_lossless(const ncd_model *m, ncd_tensor *t, ncd_cursor *c
     for (p = 0; p < t->elem_size; ++p) {
         const uint32_t kind = ncd_get_u8(c);
         uint32_t length = 8;
-        if (c->bad)
+        if (ncd_is_bad(c))
             return NCD_ERR_CORRUPT;
         if (kind > TABLE_SHARED)
             return NCD_ERR_UNSUPPORTED;
@@ -102,7 +102,6 @@ ncd_status ncd_huffman_bind(const ncd_model *m, ncd_tensor *t)
 
     c.p = t->payload;
     c.end = t->end;
-    c.bad = 0;
     mode = ncd_get_u8(&c);
     if (mode != NCD_MODE_LOSSLESS || !NCD_ENABLE_LOSSLESS) {
         if (mode & ~(uint32_t)(LEVELS_SHARED | LEVELS_SCALES))

@@ -37,6 +37,14 @@
 /* What mode says in bits 0-1. */
 enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1 };
 
+/* ---- tensor.c ---- */
+
+/* Takes over what a record says. */
+ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tensor *t);
+
+/* Reads the header of the payload of a tensor that has been set. */
+ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t);
+
 /* ---- tiles.c ---- */
 
 /* Cuts the matrix of t in tiles of T weights. CORRUPT: T is 0 or too big, or there are too many tiles. */

@@ -26,7 +26,6 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
 {
     s->next.p = m->blob + FIXED_SIZE;
     s->next.end = m->end;
-    s->next.bad = 0;
     s->offset = (size_t)(m->end - m->blob);
     s->left = ncd_get_varint32(&s->next);
 #if NCD_FULL_CHECK
@@ -35,10 +34,10 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
 #endif
     for (; s->left > 0; --s->left) {
         if (ncd_get_u8(&s->next) != SHARED_TABLE)
-            return s->next.bad ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
+            return ncd_is_bad(&s->next) ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
         s->size = ncd_get_size(&s->next);
         s->crc = ncd_get_u32(&s->next);
-        if (s->next.bad)
+        if (ncd_is_bad(&s->next))
             return NCD_ERR_CORRUPT;
         if (index-- == 0)
             break;
@@ -50,23 +49,20 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
 ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table)
 {
     ncd_shared s;
-    ncd_cursor c;
     ncd_status status = walk_shared(m, index, &s);
     if (status != NCD_OK)
         return status;
     if (s.left == 0)
         return NCD_ERR_CORRUPT;
     /* Opening the model has shown that all shared objects are in memory. */
-    c.p = m->blob + s.offset;
-    c.end = c.p + s.size;
-    c.bad = 0;
+    s.next.p = *table = m->blob + s.offset;
+    s.next.end = s.next.p + s.size;
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    if (ncd_crc32(0, c.p, s.size) != s.crc)
+    if (ncd_crc32(0, s.next.p, s.size) != s.crc)
         return NCD_ERR_CHECKSUM;
 #endif
-    *table = c.p;
-    status = ncd_table_read(&c);
-    return status == NCD_OK && c.p != c.end ? NCD_ERR_CORRUPT : status;
+    status = ncd_table_read(&s.next);
+    return status == NCD_OK && s.next.p != s.next.end ? NCD_ERR_CORRUPT : status;
 }
 
 /* ---- Records of tensors ---- */
@@ -120,7 +116,6 @@ ncd_status ncd_record_read(const ncd_model *m, ncd_record *r)
 
     c.p = r->next;
     c.end = m->end;
-    c.bad = 0;
     NCD_FILL(r, 0, sizeof *r);
     r->index = r->tied_to = index;
     r->payload_offset = offset;
@@ -130,7 +125,7 @@ ncd_status ncd_record_read(const ncd_model *m, ncd_record *r)
         r->name_suffix_size = ncd_get_varint32(&c);
         r->name_suffix = ncd_get_bytes(&c, r->name_suffix_size);
 #if NCD_FULL_CHECK
-        if (c.bad || r->name_prefix > NCD_NAME_MAX || r->name_suffix_size > NCD_NAME_MAX - r->name_prefix)
+        if (ncd_is_bad(&c) || r->name_prefix > NCD_NAME_MAX || r->name_suffix_size > NCD_NAME_MAX - r->name_prefix)
             return NCD_ERR_CORRUPT;
 #endif
     }
@@ -144,7 +139,7 @@ ncd_status ncd_record_read(const ncd_model *m, ncd_record *r)
     } else {
         r->dtype = ncd_get_u8(&c);
         if (r->dtype < NCD_F32 || r->dtype > NCD_COMPLEX64)
-            return c.bad ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
+            return ncd_is_bad(&c) ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
         r->ndim = ncd_get_u8(&c);
         if (r->ndim > 64 || read_shape(&c, r) != NCD_OK)
             return NCD_ERR_CORRUPT;
@@ -160,7 +155,7 @@ ncd_status ncd_record_read(const ncd_model *m, ncd_record *r)
         r->payload_crc = ncd_get_u32(&c);
     }
     r->next = c.p;
-    return c.bad ? NCD_ERR_CORRUPT : NCD_OK;
+    return ncd_is_bad(&c) ? NCD_ERR_CORRUPT : NCD_OK;
 }
 
 ncd_status ncd_record_next(const ncd_model *m, ncd_record *r)
@@ -229,7 +224,7 @@ static ncd_status check_directory(ncd_model *m)
     if (status != NCD_OK)
         return status;
     m->n_tensors = ncd_get_varint32(&s.next);
-    if (s.next.bad || m->n_tensors > NCD_TENSORS_MAX)
+    if (ncd_is_bad(&s.next) || m->n_tensors > NCD_TENSORS_MAX)
         return NCD_ERR_CORRUPT;
     m->records = s.next.p;
     m->payloads = s.offset;
@@ -295,13 +290,11 @@ ncd_status ncd_model_open(ncd_model *m, const void *blob, size_t size)
 }
 #endif
 
-ncd_status ncd_tensor_open(const ncd_model *m, uint32_t index, ncd_tensor *t)
+/* A function of its own, so that the record is gone when the payload is read. */
+static NCD_NOINLINE ncd_status find_payload(const ncd_model *m, uint32_t index, ncd_tensor *t)
 {
     ncd_record r;
-    ncd_status status;
-    if (!NCD_GIVEN(m) || !NCD_GIVEN(t) || index >= m->n_tensors)
-        return NCD_ERR_ARG;
-    status = ncd_record_seek(m, index, &r);
+    ncd_status status = ncd_record_seek(m, index, &r);
     if (status == NCD_OK && r.codec == NCD_CODEC_TIED)
         status = ncd_record_seek(m, r.tied_to, &r);
     if (status != NCD_OK)
@@ -310,7 +303,16 @@ ncd_status ncd_tensor_open(const ncd_model *m, uint32_t index, ncd_tensor *t)
     if (r.payload_offset > m->available || r.payload_size > m->available - r.payload_offset)
         return NCD_ERR_ARG;
 #endif
-    return ncd_tensor_bind(m, &r, m->blob + r.payload_offset, t);
+    return ncd_tensor_set(&r, m->blob + r.payload_offset, t);
+}
+
+ncd_status ncd_tensor_open(const ncd_model *m, uint32_t index, ncd_tensor *t)
+{
+    ncd_status status;
+    if (!NCD_GIVEN(m) || !NCD_GIVEN(t) || index >= m->n_tensors)
+        return NCD_ERR_ARG;
+    status = find_payload(m, index, t);
+    return status == NCD_OK ? ncd_tensor_read(m, t) : status;
 }
 
 ncd_status ncd_tensor_find(const ncd_model *m, const char *name, uint32_t *index)

@@ -138,22 +138,21 @@ uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, u
 {
     const uint8_t *const table = codes->table;
     const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
-    const uint32_t start = pos;
     uint32_t rank = length ? codes->rank : 0;
     pos += length;
     while (length < max) {
-        uint32_t count = 0;
         if (pos >= codes->bits)
-            return 0;
+            break;
         d = d << 1 | ((uint32_t)codes->src[pos >> 3] >> (pos & 7u) & 1u);
         ++pos;
         ++length;
-        if (length >= min)
-            count = counts_of(table)[length - min];
-        if (d < count)
-            return ncd_table_entry(table, rank + d, pos - start);
-        d -= count;
-        rank += count;
+        if (length >= min) {
+            const uint32_t count = counts_of(table)[length - min];
+            if (d < count)
+                return ncd_table_entry(table, rank + d, length);
+            d -= count;
+            rank += count;
+        }
     }
     return 0;
 }

@@ -1,10 +1,8 @@
 /* Tensors: from a record to tiles of levels or bytes. */
 #include "internal.h"
 
-ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
+ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
 {
-    if (!NCD_GIVEN(m) || !NCD_GIVEN(r) || !NCD_GIVEN(t) || !NCD_GIVEN(payload))
-        return NCD_ERR_ARG;
     if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
@@ -17,13 +15,28 @@ ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_
     t->dtype = r->dtype;
     t->elem_size = (uint8_t)(1u << ncd_size_log2(r->dtype));
     t->mode = NCD_MODE_LOSSLESS;
+    return NCD_OK;
+}
+
+ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
+{
     if (t->rows == 0 || t->cols == 0)
-        return r->payload_size == 0 ? NCD_OK : NCD_ERR_CORRUPT;
+        return t->payload == t->end ? NCD_OK : NCD_ERR_CORRUPT;
+    (void)m;
 #if NCD_ENABLE_HUFFMAN
-    if (r->codec == NCD_CODEC_HUFFMAN)
+    if (t->codec == NCD_CODEC_HUFFMAN)
         return ncd_huffman_bind(m, t);
 #endif
     return ncd_raw_bind(t);
+}
+
+ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
+{
+    ncd_status status;
+    if (!NCD_GIVEN(m) || !NCD_GIVEN(r) || !NCD_GIVEN(t) || !NCD_GIVEN(payload))
+        return NCD_ERR_ARG;
+    status = ncd_tensor_set(r, payload, t);
+    return status == NCD_OK ? ncd_tensor_read(m, t) : status;
 }
 
 ncd_status ncd_tensor_check(const ncd_tensor *t)

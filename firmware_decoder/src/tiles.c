@@ -1,8 +1,8 @@
 /* Tiles: how a matrix is cut, and where the bytes of a tile lie (docs/format.md section 4). */
 #include "internal.h"
 
-/* Offsets of every 32nd tile stand in the index, so a tile is found by adding 31 sizes at most. */
-enum { GROUP_LOG2 = 5, GROUP = 1 << GROUP_LOG2 };
+/* Offsets of every 16th tile stand in the index, so a tile is found by adding 15 sizes at most. */
+enum { GROUP_LOG2 = 4, GROUP = 1 << GROUP_LOG2 };
 
 /* 65,535 elements of 8 planes and 15 bits are less; a greater least size is wrong for any tile. */
 enum { TILE_MAX_SIZE = 1 << 20 };
@@ -32,18 +32,20 @@ ncd_status ncd_tiles_cut(ncd_tensor *t, uint32_t T)
     t->tile_cols = (uint16_t)T;
     t->tile_size = (uint16_t)(rows * T);
     t->tiles = (uint32_t)tiles;
+    t->per_row = per_row;
     return NCD_OK;
 }
 
 ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uint32_t *col, uint32_t *rows,
                           uint32_t *cols)
 {
-    uint32_t per_row, r, c;
+    uint32_t r = tile, c = 0;
     if (!NCD_GIVEN(t) || tile >= t->tiles)
         return NCD_ERR_ARG;
-    per_row = ceil_div(t->cols, t->tile_cols);
-    r = tile / per_row;
-    c = (tile - r * per_row) * t->tile_cols;
+    if (t->per_row != 1) { /* divisions are slow on small cores */
+        r = tile / t->per_row;
+        c = (tile - r * t->per_row) * t->tile_cols;
+    }
     r *= t->tile_rows;
     *row = r;
     *col = c;
@@ -96,7 +98,7 @@ ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c)
         ncd_get_fields(c, t->tiles, t->size_width);
     }
     t->data = c->p;
-    return c->bad ? NCD_ERR_CORRUPT : NCD_OK;
+    return ncd_is_bad(c) ? NCD_ERR_CORRUPT : NCD_OK;
 }
 
 ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **src, size_t *size)
@@ -118,19 +120,20 @@ ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **
     *src += start;
     left -= start;
 
-    /* The 32 fields of a group fill 4 * width bytes exactly, so each group starts at a byte. */
-    p = t->index + offsets_size(t) + (size_t)group * 4u * width;
-    start = 0;
+    /* The 16 fields of a group fill 2 * width bytes exactly, so each group starts at a byte. */
+    p = t->index + offsets_size(t) + (size_t)group * 2u * width;
+    start = in_group * t->size_min; /* sums are below 2^29: see TILE_MAX_SIZE */
     for (;;) {
         for (; have < width; have += 8)
             window |= (uint32_t)*p++ << have;
-        field = t->size_min + (window & ((1u << width) - 1u));
+        field = window & ((1u << width) - 1u);
         window >>= width;
         have -= width;
         if (in_group-- == 0)
             break;
-        start += field; /* below 2^30: see TILE_MAX_SIZE */
+        start += field;
     }
+    field += t->size_min;
     end = start + field;
     *src += start;
     *size = field;

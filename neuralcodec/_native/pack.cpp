@@ -114,12 +114,12 @@ nb::bytes tile_index(In1<uint32_t> sizes) {
         for (; v > 127; v >>= 7) out.push_back(static_cast<uint8_t>((v & 127) | 128));
         out.push_back(static_cast<uint8_t>(v));
         out.push_back(static_cast<uint8_t>(width));
-        if (n > 32) {
-            const uint64_t narrow = (n - 1) / 32 * 4 + (uint64_t{n} * width + 7) / 8 + total;
+        if (n > 16) {
+            const uint64_t narrow = (n - 1) / 16 * 4 + (uint64_t{n} * width + 7) / 8 + total;
             const unsigned bytes = narrow >> 32 ? 8 : 4;
             uint64_t offset = 0;
             for (size_t i = 0; i < n; ++i) {
-                if (i && i % 32 == 0)
+                if (i && i % 16 == 0)
                     for (unsigned b = 0; b < bytes; ++b) out.push_back(static_cast<uint8_t>(offset >> (8 * b)));
                 offset += size[i];
             }

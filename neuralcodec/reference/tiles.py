@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from neuralcodec.reference.primitives import Reader, ceil_div
 
-CHECKPOINT = 32
+CHECKPOINT = 16
 """The index gives the offset of each tile whose number is a multiple of this."""
 
 

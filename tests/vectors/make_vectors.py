@@ -452,11 +452,12 @@ def valid_indices() -> Iterator[Vector]:
     yield tiled("tiles_columns", "tiles of 4 columns, the last of a row of 2", (3, 10), 4)
     yield tiled("tiles_of_one", "T = 1", (2, 5), 1)
     yield tiled("tiles_2", "two tiles", (2, 30), 30)
-    yield tiled("tiles_32", "32 tiles: no offsets in the index", (32, 4), 5)
-    yield tiled("tiles_33", "33 tiles: one offset", (33,), 1)
-    yield tiled("tiles_64", "64 tiles: one offset", (64, 3), 3)
-    yield tiled("tiles_65", "65 tiles: two offsets", (65, 3), 3)
-    yield tiled("tiles_100", "100 tiles of columns, offsets of two bytes", (10, 100), 10, LONG)
+    yield tiled("tiles_padded", "eight tiles of rows", (32, 4), 19)
+    yield tiled("tiles_16", "16 tiles: no offset", (16,), 1)
+    yield tiled("tiles_17", "17 tiles: one offset", (17,), 1)
+    yield tiled("tiles_32", "32 tiles: one offset", (32, 3), 3)
+    yield tiled("tiles_33", "33 tiles: two offsets", (33, 3), 3)
+    yield tiled("tiles_100", "100 tiles of columns, six offsets", (10, 100), 10, LONG)
     yield tiled("tiles_equal", "W = 0: all tiles have one byte", (9, 4), 4, FLAT)
     yield tiled("tiles_equal_40", "W = 0 and 40 tiles", (40, 4), 4, FLAT)
     long = [-8] * 300 + [0] * 2
@@ -1109,12 +1110,12 @@ def invalid_indices() -> Iterator[Vector]:
         "checkpoint",
         "an offset one too great",
         CORRUPT,
-        Index(checkpoints=[1 + sum(len(SMALL.encode_levels(values[5 * i : 5 * i + 5])) for i in range(32))]),
-        40,
+        Index(checkpoints=[1 + sum(len(SMALL.encode_levels(values[5 * i : 5 * i + 5])) for i in range(16))]),
+        20,
         may_accept="firmware",
     )
-    yield index("checkpoint_huge", "an offset of 2^32 − 1", CORRUPT, Index(checkpoints=[2**32 - 1]), 40)
-    same = levels((70, 4), [0, 1, -1, 0] * 70, FLAT, tile=4, index=Index(checkpoints=[31, 64]))
+    yield index("checkpoint_huge", "an offset of 2^32 − 1", CORRUPT, Index(checkpoints=[2**32 - 1]), 20)
+    same = levels((70, 4), [0, 1, -1, 0] * 70, FLAT, tile=4, index=Index(checkpoints=[15, 32, 48, 64]))
     yield invalid(
         "index_checkpoint_same",
         "an offset one too small where all tiles have the same data",
