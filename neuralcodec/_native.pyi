@@ -248,6 +248,10 @@ class Reader:
     def tile_cols(self) -> int:
         """Columns of a full tile."""
     @property
+    def tables(self) -> int:
+        """Look-up tables that the tensor's workspace holds."""
+
+    @property
     def tile_size(self) -> int:
         """Elements of a full tile."""
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from neuralcodec.container import replace_file
 from neuralcodec.errors import PlanError
 from neuralcodec.model import CompressedModel
+from neuralcodec.stream.reader import Demand
 from neuralcodec.stream.writer import Entry
 
 BYTES_A_LINE = 20
@@ -27,8 +28,7 @@ def export_c(
             bytes as they are.
         name: prefix of the C symbols; default from the file's name.
         names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the
-            index
-            macros of the header, which costs no flash.
+            index macros of the header, which costs no flash.
 
     Returns:
         The files that were written.
@@ -49,19 +49,27 @@ def export_c(
     source, header = path.with_suffix(".c"), path.with_suffix(".h")
     size = cm.to_bytes(names).__len__()
     with replace_file(header) as file:
-        file.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size))
+        file.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
     with replace_file(source) as file:
         file.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
     return source, header
 
 
-def _header_lines(entries: Iterable[Entry], symbol: str, size: int) -> Iterator[str]:
+def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Demand) -> Iterator[str]:
     guard = f"{symbol.upper()}_H"
     yield f"/* {symbol}: a neuralcodec model stream for ncd_model_open() of ncd.h. Generated; do not edit. */\n"
     yield f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
-    yield f"#define {symbol.upper()}_SIZE {size}u\n\n"
-    yield "/* Indices for ncd_tensor_open(). */\n"
-    taken: set[str] = set()
+    facts = {
+        "SIZE": (size, "bytes of the stream"),
+        "TILE": (demand.weights, "weights in the largest tile that ncd_decode_tile_i8() gives"),
+        "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
+        "TABLES": (demand.tables, "times NCD_HUFFMAN_WORKSPACE: bytes that ncd_tensor_prepare() takes at most"),
+    }
+    taken = {guard}
+    for fact, (value, meaning) in facts.items():
+        taken.add(f"{symbol.upper()}_{fact}")
+        yield f"#define {symbol.upper()}_{fact} {value}u /* {meaning} */\n"
+    yield "\n/* Indices for ncd_tensor_open(). */\n"
     for index, entry in enumerate(entries):
         macro = f"{symbol}_{_identifier(entry.spec.name)}".upper()
         while macro in taken:  # "a.b" and "a_b" give the same identifier

@@ -9,7 +9,7 @@ import torch
 
 from neuralcodec.container import file_size
 from neuralcodec.errors import NeuralCodecError
-from neuralcodec.stream.reader import StreamReader
+from neuralcodec.stream.reader import Demand, StreamReader
 from neuralcodec.stream.writer import VERSION, Entry
 from neuralcodec.tensor import Tensor
 
@@ -107,6 +107,15 @@ class CompressedModel:
     def tiles(self, name: str) -> int:
         """Number of tiles of a tensor."""
         return self._reader.tiles(self._stored(name))
+
+    def demand(self) -> Demand:
+        """What a microcontroller must have ready to decode any one tensor."""
+        each = [self._reader.demand(entry) for entry in self.entries if entry.tied_to is None]
+        return Demand(
+            weights=max((d.weights for d in each), default=0),
+            bytes=max((d.bytes for d in each), default=0),
+            tables=max((d.tables for d in each), default=0),
+        )
 
     def decode_tile(self, name: str, i: int) -> torch.Tensor:
         """Decodes one tile.

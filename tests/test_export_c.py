@@ -28,6 +28,8 @@ def test_pair_compiles_and_holds_the_stream(cm, tmp_path):
     assert neuralcodec.export_c(cm, tmp_path / "my-model.c") == (tmp_path / "my-model.c", tmp_path / "my-model.h")
     (tmp_path / "main.c").write_text(
         '#include <stdio.h>\n#include "my-model.h"\n'
+        "typedef char tile_of_levels[MY_MODEL_TILE == 400 ? 1 : -1];"
+        "typedef char tile_of_others[MY_MODEL_TILE_BYTES == 12 && MY_MODEL_TABLES == 1 ? 1 : -1];"
         "int main(void) { fwrite(my_model, 1, MY_MODEL_SIZE, stdout);"
         " return MY_MODEL_EVIL + 10 * MY_MODEL_A_B + 100 * MY_MODEL_A_B_2; }\n"
     )

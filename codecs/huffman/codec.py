@@ -15,7 +15,7 @@ from neuralcodec.codec import SharedObject, Shares
 from neuralcodec.codecs.huffman import lossless as exact
 from neuralcodec.codecs.huffman import sharing
 from neuralcodec.codecs.huffman.levels import Levels, fit, fit_above
-from neuralcodec.codecs.huffman.tiles import MOST, tile_count, tile_length
+from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length
 from neuralcodec.errors import SourceError
 from neuralcodec.tensor import Tensor, TensorSpec
 
@@ -44,8 +44,8 @@ class Huffman:
             with ``bits`` a scale a row if there are at least two rows of at least 64 weights (then a scale costs less
             than 0.1 bit a weight), or of at least 9 in depthwise convolutions; with ``step`` it is as "row", which
             is one for all as long as no weight lies beyond 127 steps.
-        tile: most weights in a tile, 1 to 65,535; None for 1,024 in tensors of up to a million weights and 4,096 in
-            larger ones. A decoder on a microcontroller needs room for one tile.
+        tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights (1,024 in
+            lossless ones) and 4,096 in larger ones. A decoder on a microcontroller needs room for one tile.
         pairs: let a code stand for two levels where that is smaller: by about 2 % at 3 bits a weight, more below. Such
             codes are longer; at 3 bits and more a microcontroller may take twice as many instructions for them.
 
@@ -147,7 +147,7 @@ class Huffman:
             if not levels.levels.any():
                 return None
             return sharing.Survey((sharing.Slot(levels.counts(), levels.pair_counts()),), fixed=0)
-        tiles = tile_count(spec.rows, spec.cols, tile_length(spec.rows, spec.cols, self.tile))
+        tiles = tile_count(spec.rows, spec.cols, tile_length(spec.rows, spec.cols, self.tile, BYTES_TILE))
         stored = 8 * spec.size - 12 * tiles  # codes end in unfinished bytes, once a tile; see own_table
         slots = tuple(sharing.Slot(counts, stored=stored) for counts in exact.count(exact.split(tensor)))
         # Mode, T, the kinds of the planes, and about a byte a tile for the index.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codecs.huffman.tables import Counts, Table, best
-from neuralcodec.codecs.huffman.tiles import MOST, tile_count, tile_length, varint
+from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length, varint
 from neuralcodec.tensor import Tensor
 
 STORED, CODED, SHARED = 0, 1, 2
@@ -36,7 +36,7 @@ def encode(tensor: Tensor, at_most: int | None, shared: Sequence[tuple[int, Tabl
     """
     rows, cols = tensor.spec.rows, tensor.spec.cols
     planes = split(tensor)
-    tile = tile_length(rows, cols, at_most)
+    tile = tile_length(rows, cols, at_most, BYTES_TILE)
     tiles = tile_count(rows, cols, tile)
     tables: list[Table | None] = []
     heads: list[bytes] = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-SMALL_TILE = 1024
+LEVELS_TILE = 2048
+BYTES_TILE = 1024
 LARGE_TILE = 4096
 MANY_WEIGHTS = 1_000_000
 MOST = 65_535
 
 
-def tile_length(rows: int, cols: int, at_most: int | None) -> int:
+def tile_length(rows: int, cols: int, at_most: int | None, small: int = LEVELS_TILE) -> int:
     """The tile length T of a tensor: no more than ``at_most``, and such that tiles differ little in size.
 
     Tiles of equal size make a short index: 1,025 columns become 513 and 512, not 1,024 and 1.
@@ -16,10 +17,11 @@ def tile_length(rows: int, cols: int, at_most: int | None) -> int:
     Args:
         rows: rows of the matrix, at least 1.
         cols: columns of the matrix, at least 1.
-        at_most: weights in a tile; None for 1,024 in tensors of up to a million weights and 4,096 in larger ones.
+        at_most: weights in a tile; None for ``small`` in tensors of up to a million weights and 4,096 in larger ones.
+        small: see there.
     """
     if at_most is None:
-        at_most = SMALL_TILE if rows * cols <= MANY_WEIGHTS else LARGE_TILE
+        at_most = small if rows * cols <= MANY_WEIGHTS else LARGE_TILE
     if cols > at_most:
         return _evenly(cols, at_most)
     return _evenly(rows, at_most // cols) * cols

@@ -5,7 +5,7 @@
  * Every read of the stream and every write of an output is bounds-checked: a hostile stream gives an error, never
  * an access outside the buffers. Decoding to levels and bytes uses integers only.
  *
- *     ncd_model m;  ncd_tensor t;  static uint32_t ws[NCD_HUFFMAN_WORKSPACE / 4];  static int8_t w[1024];
+ *     ncd_model m;  ncd_tensor t;  static uint32_t ws[NCD_HUFFMAN_WORKSPACE / 4];  static int8_t w[2048];
  *     ncd_model_open(&m, blob, sizeof blob);
  *     ncd_tensor_find(&m, "fc.weight", &index);
  *     ncd_tensor_open(&m, index, &t);

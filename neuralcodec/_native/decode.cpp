@@ -614,6 +614,7 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("tiles", [](const Reader &r) { return r.tensor().tiles; })
         .def_prop_ro("tile_rows", [](const Reader &r) { return r.tensor().tile_rows; })
         .def_prop_ro("tile_cols", [](const Reader &r) { return r.tensor().tile_cols; })
+        .def_prop_ro("tables", [](const Reader &r) { return ncd_tensor_workspace(&r.tensor()) / NCD_HUFFMAN_WORKSPACE; })
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
         .def_prop_ro("has_levels", &Reader::levels_inside)
         .def("place", &Reader::place, nb::arg("tile"))

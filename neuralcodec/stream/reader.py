@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +27,21 @@ from neuralcodec.stream.writer import Entry, Stream, header
 from neuralcodec.tensor import Tensor, TensorSpec
 
 COPY_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Memory that the C decoder needs.
+
+    Attributes:
+        weights: in the largest tile of levels.
+        bytes: in the largest tile of element bytes.
+        tables: look-up tables at a time.
+    """
+
+    weights: int
+    bytes: int
+    tables: int
 
 
 class StreamReader:
@@ -93,6 +109,16 @@ class StreamReader:
             return 1 if entry.spec.size else 0
         with _placed(self._at, entry):
             return self._open(entry).tiles
+
+    def demand(self, entry: Entry) -> Demand:
+        """What a microcontroller must have ready to decode the tensor; nothing for a third party's codec."""
+        if entry.number == NAMED:
+            return Demand(0, 0, 0)
+        with _placed(self._at, entry):
+            opened = self._open(entry)
+            if opened.has_levels:
+                return Demand(opened.tile_size, 0, opened.tables)
+            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables)
 
     def decode_tile(self, entry: Entry, i: int) -> torch.Tensor:
         """Decodes one tile to a matrix."""
