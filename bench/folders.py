@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def cache(*parts: str) -> Path:
-    """A folder of the cache, made if it is not there: under $NEURALCODEC_BENCH, else ``.cache/bench`` of the checkout."""
+    """A folder of the cache, made if it is not there: in $NEURALCODEC_BENCH, else ``.cache/bench`` of the checkout."""
     folder = Path(os.environ.get("NEURALCODEC_BENCH") or ROOT / ".cache" / "bench").joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,0 +1,208 @@
+"""The command line of the benchmark."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench import environment, fetch, firmware, records, run
+from bench.folders import ROOT, cache
+from bench.method import Method, Setting, methods
+from bench.network import Network, networks
+from bench.records import Record, Skip
+from bench.report import markdown, page, plots, tables
+from bench.report.results import MethodFacts, NetworkFacts, Results
+
+app = typer.Typer(
+    help="Compares codecs on trained networks: whole-file bytes, fidelity, task metric, speed, memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Names = Annotated[list[str] | None, typer.Option(help="Only this one; may be given again.")]
+Full = Annotated[bool, typer.Option("--full", help="All networks and the long sweeps, not the quick ones.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """Shows networks and methods, and what is missing here to run them."""
+    table = Table("network", "", "metric", "expected", "part of", "missing here", title="networks")
+    for network in networks().values():
+        expected = f"{network.expected:.2f} ± {network.margin:.2f} {network.unit}" if network.evaluate else ""
+        part = "bench" if network.quick else "bench-full"
+        table.add_row(network.name, network.title, network.metric, expected, part, network.missing() or "")
+    out.print(table)
+    table = Table("method", "", "kind", "settings", "environment", title="methods")
+    for method in methods().values():
+        own = method.requirements[0] if method.requirements else "the benchmark's"
+        table.add_row(method.name, method.title, method.kind, f"{len(method.quick)} / {len(method.full)}", own)
+    out.print(table)
+
+
+@app.command("run")
+def run_(
+    network: Names = None,
+    method: Names = None,
+    full: Full = False,
+    rounds: Annotated[int, typer.Option(min=0, help="Repetitions of the timings; 0 leaves them out.")] = 3,
+) -> None:
+    """Measures; what has been measured before is not measured again. Then `python -m bench report`."""
+    chosen = _chosen(networks(), network, "network") if network else {n.name: n for n in networks().values()}
+    if not network and not full:
+        chosen = {name: n for name, n in chosen.items() if n.quick}
+    using = _chosen(methods(), method, "method") if method else methods()
+    results = _measure(list(chosen.values()), list(using.values()), full, rounds)
+    path = cache() / "results.json"
+    _save(results, path)
+    failed = len(results.failures())
+    err.print(
+        f"{len(results.records) - failed} records, {failed} failures, {len(results.skips)} skips in {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def report(
+    to: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")] = ROOT / "build" / "bench",
+    readme: Annotated[bool, typer.Option("--readme", help="Also writes the README's tables and picture.")] = False,
+) -> None:
+    """Writes tables, plots and an HTML page of the last run."""
+    source = cache() / "results.json"
+    if not source.exists():
+        err.print("there are no results yet: python -m bench run")
+        raise typer.Exit(1)
+    results, made = _load(source)
+    to.mkdir(parents=True, exist_ok=True)
+    listed = tables.all_tables(results)
+    drawn = plots.figures(results)
+    for name, figure in drawn.items():
+        plots.save(figure, to / f"rate-{name}.png")
+    html = page.page(results, listed, {name: plots.svg(figure) for name, figure in drawn.items()}, made)
+    (to / "index.html").write_text(html, encoding="utf-8")
+    (to / "tables.md").write_text("\n".join(map(markdown.markdown, listed)), encoding="utf-8")
+    (to / "results.json").write_bytes(source.read_bytes())
+    if readme:
+        _write_readme(results, drawn)
+    err.print(f"{len(listed)} tables, {len(drawn)} plots: {to / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Runs the command line; foreseeable errors are one line."""
+    try:
+        app()
+    except (run.BaselineError, fetch.FetchError) as error:
+        err.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _chosen(known: dict[str, Network] | dict[str, Method], names: list[str], what: str) -> dict:  # type: ignore[type-arg]
+    for name in names:
+        if name not in known:
+            err.print(f"no {what} {name!r}; there are {', '.join(known)}", highlight=False, soft_wrap=True)
+            raise typer.Exit(2)
+    return {name: known[name] for name in known if name in names}
+
+
+def _measure(chosen: list[Network], using: list[Method], full: bool, rounds: int) -> Results:
+    found: list[Record] = []
+    skips: list[Skip] = []
+    usable = []
+    for method in using:
+        reason = environment.missing(method)
+        if reason is None:
+            usable.append(method)
+        else:
+            skips.append(Skip("", method.name, reason))
+    if (reason := firmware.missing()) is not None:
+        skips.append(Skip("", "emulated microcontrollers", reason))
+    settings: dict[str, tuple[Setting, ...]] = {m.name: m.full if full else m.quick for m in usable}
+    each = sum(map(len, settings.values())) + 2
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("", total=each * len(chosen))
+        for network in chosen:
+            if (reason := network.missing()) is not None:
+                skips.append(Skip(network.name, "", reason))
+                progress.advance(task, each)
+                continue
+            progress.update(task, description=f"{network.name}: original")
+            loaded = run.load(network)
+            found.append(run.baseline(loaded))
+            progress.advance(task)
+            of_network: list[Record] = []
+            for method in usable:
+                for setting in settings[method.name]:
+                    progress.update(task, description=f"{network.name}: {method.name}")
+                    of_network.append(run.coded(loaded, method, setting))
+                    progress.advance(task)
+            timed = [(m, r) for m in usable if (r := run.to_time(m, of_network)) is not None]
+            tell = lambda text: progress.update(task, description=text)  # noqa: E731
+            if rounds:
+                of_network += run.timings(loaded, timed, rounds, tell)
+            for method, record in timed:
+                tell(f"{network.name}: emulated microcontrollers")
+                if firmware.missing() is None and (cost := run.on_firmware(loaded, method, record.setting)) is not None:
+                    of_network.append(cost)
+            found += of_network
+            progress.advance(task)
+    return Results(
+        [NetworkFacts(n.name, n.title, n.metric, n.unit, n.higher_is_better, n.origin) for n in chosen],
+        [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull) for m in using],
+        found,
+        skips,
+    )
+
+
+def _save(results: Results, path: Path) -> None:
+    made = {
+        "fetch, train, measure": "make bench" if len(sys.argv) <= 2 else f"python -m bench {' '.join(sys.argv[1:])}",
+        "write this page": "python -m bench report",
+        "machine": run.machine(),
+        "sources": records.source_hash()[:16],
+        **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
+    }
+    text = json.dumps({"made": made, **asdict(results)}, indent=1, sort_keys=True)
+    part = path.with_suffix(".part")
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _load(path: Path) -> tuple[Results, dict[str, str]]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    results = Results(
+        [NetworkFacts(**each) for each in data["networks"]],
+        [MethodFacts(**each) for each in data["methods"]],
+        [Record(**each) for each in data["records"]],
+        [Skip(**each) for each in data["skips"]],
+    )
+    return results, data["made"]
+
+
+def _write_readme(results: Results, drawn: dict) -> None:  # type: ignore[type-arg]
+    chosen = [tables.no_loss(results), tables.rate_differences(results), tables.lossless(results)]
+    text = "\n".join(markdown.markdown(table, heading="###") for table in chosen if table.rows)
+    picture = ROOT / "docs" / "benchmark"
+    picture.mkdir(exist_ok=True)
+    shown = next((name for name in ("silero-vad", "crepe-tiny", "lenet5") if name in drawn), None)
+    if shown is not None:
+        paths = plots.save(drawn[shown], picture / "rate.png")
+        text = f"![rate and accuracy]({paths[0].relative_to(ROOT).as_posix()})\n\n{text}"
+    if not markdown.put(text, ROOT / "README.md"):
+        err.print("README.md lacks the lines between which the tables go")
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

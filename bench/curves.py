@@ -1,0 +1,82 @@
+"""Rate-distortion curves: hulls, and the average rate difference of two curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+LEAST_POINTS = 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a curve.
+
+    Attributes:
+        rate: bits a weight.
+        quality: SNR in dB, or a task metric, more being better.
+    """
+
+    rate: float
+    quality: float
+
+
+NEAR = 1.01
+
+
+def hull(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in rate and quality at once and that lie on the upper convex hull, by rate.
+
+    Points that need at most 1 % more than the hull stay: without them a curve between few corners of a hull would be
+    drawn and integrated along chords that nothing reaches.
+    """
+    candidates = rising(points)
+    corners: list[Point] = []
+    for point in candidates:
+        while len(corners) > 1 and _slope(corners[-2], corners[-1]) <= _slope(corners[-2], point):
+            corners.pop()
+        corners.append(point)
+    if not corners:
+        return []
+    rates = np.interp([p.quality for p in candidates], [p.quality for p in corners], [p.rate for p in corners])
+    return [point for point, rate in zip(candidates, rates, strict=True) if point.rate <= NEAR * rate]
+
+
+def rising(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in rate and quality at once, by rate."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.rate, -p.quality)):
+        if not kept or point.quality > kept[-1].quality:
+            kept.append(point)
+    return kept
+
+
+def rate_difference(anchor: Sequence[Point], other: Sequence[Point]) -> float | None:
+    """Average rate of ``other`` over that of ``anchor`` at equal quality, minus one: −0.1 is 10 % fewer bits.
+
+    The mean of log(rate) over the qualities that both reach, as Bjøntegaard proposed (ITU-T SG16 VCEG-M33, 2001), with
+    piecewise cubic interpolation instead of one cubic polynomial, which oscillates (as in JCTVC-L1100).
+
+    Returns:
+        The difference; None where the curves have too few points or no quality in common.
+    """
+    curves = [rising(anchor), rising(other)]
+    if min(map(len, curves)) < LEAST_POINTS:
+        return None
+    low = max(curve[0].quality for curve in curves)
+    high = min(curve[-1].quality for curve in curves)
+    if not low < high:
+        return None
+    means = []
+    for curve in curves:
+        log_rate = PchipInterpolator([p.quality for p in curve], np.log([p.rate for p in curve]))
+        means.append(float(log_rate.integrate(low, high)) / (high - low))
+    return math.exp(means[1] - means[0]) - 1
+
+
+def _slope(a: Point, b: Point) -> float:
+    return (b.quality - a.quality) / (b.rate - a.rate) if b.rate > a.rate else math.inf

@@ -1,0 +1,84 @@
+"""What the C decoder takes on emulated microcontrollers for a network that neuralcodec encoded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.folders import ROOT
+from bench.method import Method, Setting
+from bench.network import State
+
+sys.path.append(str(ROOT / "firmware_decoder" / "ports"))
+
+import emulator
+
+CORES = {"m4": "Cortex-M4", "m0": "Cortex-M0"}
+"""QEMU has no M0+; the M0 runs the same instructions."""
+
+FLASH_BYTES = 1 << 20
+"""Of a stream: larger ones are left out, as no such microcontroller holds them."""
+
+
+class FirmwareError(Exception):
+    """An image could not be built or run, or the network does not fit."""
+
+
+def missing() -> str | None:
+    """Why nothing can be measured here, or None."""
+    for board in CORES:
+        reason = emulator.available(board)
+        if reason is not None:
+            return reason
+    return None
+
+
+def can_decode(method: Method) -> bool:
+    """Whether the method's streams are the C decoder's."""
+    return method.name == "huffman"
+
+
+@cache
+def version() -> str:
+    """Of the compiler."""
+    done = subprocess.run(["arm-none-eabi-gcc", "-dumpversion"], capture_output=True, text=True, check=False)
+    return f"gcc {done.stdout.strip()} -O2, QEMU"
+
+
+def measure(state: State, setting: Setting) -> dict[str, Any]:
+    """Instructions a weight (retired, not cycles), stack, table and code, by core.
+
+    Raises:
+        FirmwareError: it cannot be.
+    """
+    import neuralcodec  # noqa: PLC0415 (slow to import)
+    from bench.methods import huffman  # noqa: PLC0415
+
+    reason = missing()
+    if reason is not None:
+        raise FirmwareError(reason)
+    blob = neuralcodec.encode(dict(state), **huffman.options(setting)).to_bytes(names=False)
+    if len(blob) > FLASH_BYTES:
+        raise FirmwareError(f"the stream of {len(blob):,} bytes does not fit a microcontroller's flash")
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        (path := Path(name) / "model.bin").write_bytes(blob)
+        for board, core in CORES.items():
+            try:
+                result = emulator.run(board, emulator.build(board, path, Path(name) / board), timeout=300)
+            except emulator.EmulatorError as error:
+                raise FirmwareError(str(error)) from error
+            if result.exit_code:
+                raise FirmwareError(f"{core}: {result.output[-300:]}")
+            found[core] = {
+                "instructions_per_weight": result.number("huffman.levels.per_weight_x100") / 100,
+                "prepare_instructions": result.number("prepare.per_tensor_x100") / 100,
+                "stack_bytes": result.number("stack_bytes"),
+                "table_bytes": result.number("table_bytes"),
+                "code_bytes": result.number("decoder_code_bytes"),
+            }
+    return found

@@ -1,0 +1,41 @@
+"""Tables as Markdown, and their place in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.report.tables import Table
+
+BEGIN, END = "<!-- benchmark: python -m bench report writes between these lines -->", "<!-- /benchmark -->"
+
+
+def markdown(table: Table, *, heading: str = "##") -> str:
+    """A table with its title and note."""
+    lines = [f"{heading} {table.title}", ""] if heading else []
+    lines += ["| " + " | ".join(map(_cell, table.headings)) + " |"]
+    lines += [
+        "| --- | " + " | ".join("--:" if _is_number(table, i) else "---" for i in range(1, len(table.headings))) + " |"
+    ]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
+    return "\n".join([*lines, "", table.note, ""])
+
+
+def put(text: str, readme: Path) -> bool:
+    """Writes between the marks of a file; False if it has none."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        return False
+    part = readme.with_suffix(".part")
+    part.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    part.replace(readme)
+    return True
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _is_number(table: Table, column: int) -> bool:
+    cells = [row[column].strip("*") for row in table.rows]
+    return all(not c or c[0].isdigit() or c[0] in "+-–−" for c in cells)

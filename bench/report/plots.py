@@ -1,0 +1,123 @@
+"""Rate-distortion and rate-accuracy plots: PNG and SVG files, and SVG text for the page."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.curves import rising
+from bench.report.results import NetworkFacts, Results, metric_curve, snr_curve
+from bench.report.tables import lossy
+
+mpl.rcParams["svg.hashsalt"] = "neuralcodec"  # else every run gives other ids
+mpl.rcParams["svg.fonttype"] = "none"  # text stays text
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+"""Okabe and Ito's, which most colour-blind readers can tell apart."""
+
+MARKERS = "osD^vP*X"
+MOST_BITS = 9.0
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """A figure for each network that has a curve, by network name."""
+    made = {}
+    for network in results.networks:
+        if any(snr_curve(results, network.name, m) for m in lossy(results)):
+            made[network.name] = figure(results, network)
+    return made
+
+
+def figure(results: Results, network: NetworkFacts) -> Figure:
+    """SNR over rate, and beside it the metric over rate where there is one."""
+    with_metric = bool(network.metric)
+    drawn = Figure(figsize=(11 if with_metric else 5.8, 4.2), layout="constrained")
+    axes = drawn.subplots(1, 2 if with_metric else 1, squeeze=False)[0]
+    _snr(axes[0], results, network)
+    if with_metric:
+        _metric(axes[1], results, network)
+    drawn.suptitle(network.title)
+    handles, labels = axes[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9)
+    return drawn
+
+
+def svg(drawn: Figure) -> str:
+    """The figure as an <svg> element."""
+    text = io.StringIO()
+    drawn.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def save(drawn: Figure, path: Path) -> list[Path]:
+    """Writes PNG and SVG."""
+    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    drawn.savefig(paths[0], dpi=150)
+    paths[1].write_text('<?xml version="1.0" encoding="utf-8"?>\n' + svg(drawn), encoding="utf-8")
+    return paths
+
+
+def _snr(axes: Axes, results: Results, network: NetworkFacts) -> None:
+    top = 0.0
+    for i, method in enumerate(lossy(results)):
+        points = rising(snr_curve(results, network.name, method))
+        if not points:
+            continue
+        shown = [p for p in points if p.rate <= MOST_BITS]
+        axes.plot(
+            [p.rate for p in shown],
+            [p.quality for p in shown],
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=4,
+            linewidth=1.3,
+            label=method.title,
+        )
+        top = max([top, *(p.quality for p in shown)])
+    base = results.baseline(network.name)
+    if base is not None and base.values.get("bound"):
+        bound = [(rate, snr) for snr, rate in base.values["bound"] if snr <= top + 2]
+        axes.plot(*zip(*bound, strict=True), color="#555555", linestyle=":", linewidth=1.3, label="Gaussian bound")
+    axes.set_xlim(0, MOST_BITS)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("bits a weight, whole file")
+    axes.set_ylabel("SNR of the weights, dB")
+    axes.grid(alpha=0.3)
+
+
+def _metric(axes: Axes, results: Results, network: NetworkFacts) -> None:
+    sign = 1 if network.higher_is_better else -1
+    base = results.baseline(network.name)
+    if base is not None and base.values.get("score") is not None:
+        value, error = base.values["score"], base.values["stderr"]
+        axes.axhspan(value - error, value + error, color="#bbbbbb", alpha=0.5, linewidth=0)
+        axes.axhline(value, color="#777777", linewidth=1)
+    for i, method in enumerate(lossy(results)):
+        points = sorted(metric_curve(results, network, method), key=lambda p: p.rate)
+        shown = [p for p in points if p.rate <= MOST_BITS]
+        axes.plot(
+            [p.rate for p in shown],
+            [sign * p.quality for p in shown],
+            color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=4,
+            linewidth=1.3,
+        )
+    axes.set_xlim(0, MOST_BITS)
+    axes.set_xlabel("bits a weight, whole file")
+    axes.set_ylabel(f"{network.metric}, {network.unit}" + ("" if network.higher_is_better else " (less is better)"))
+    axes.grid(alpha=0.3)
+    if base is not None and base.values.get("score") is not None:
+        axes.annotate(
+            "original ± standard error",
+            (MOST_BITS, base.values["score"]),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color="#555555",
+        )

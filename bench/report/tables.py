@@ -1,0 +1,247 @@
+"""The tables of the report, as plain cells; markdown.py and page.py write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.curves import rate_difference
+from bench.report.results import (
+    MethodFacts,
+    NetworkFacts,
+    Results,
+    metric_curve,
+    smallest_as_good,
+    snr_curve,
+    spread,
+    text_of,
+)
+
+ANCHOR = "nncodec"
+"""Rate differences are against this method."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings, with what a reader must know to read them."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str
+
+
+def all_tables(results: Results) -> list[Table]:
+    """Those tables that have rows."""
+    made = [
+        no_loss(results),
+        rate_differences(results),
+        lossless(results),
+        speed(results),
+        microcontrollers(results),
+        *(points(results, network) for network in results.networks),
+        not_measured(results),
+    ]
+    return [table for table in made if table.rows]
+
+
+def no_loss(results: Results) -> Table:
+    """Smallest file without measurable loss, by network and method."""
+    lossy = [
+        m for m in results.methods if m.kind == "lossy" and any(results.coded(n.name, m.name) for n in _all(results))
+    ]
+    rows = []
+    for network in results.networks:
+        base = results.baseline(network.name)
+        if base is None or base.values.get("score") is None:
+            continue
+        cells = [network.title, f"{base.values['score']:.2f} ± {base.values['stderr']:.2f} {network.unit}"]
+        found = [smallest_as_good(results, network, m.name) for m in lossy]
+        least = min((r.values["bytes"] for r in found if r is not None), default=None)
+        for record in found:
+            if record is None:
+                cells.append("–")
+                continue
+            text = f"{record.values['ratio']:.1f}× ({record.values['bits_per_weight']:.2f})"
+            cells.append(f"**{text}**" if record.values["bytes"] == least else text)
+        rows.append(cells)
+    return Table(
+        "Smallest file without measurable loss",
+        ["network", "original", *(m.title for m in lossy)],
+        rows,
+        "Compression ratio against float32 and, in brackets, bits a weight, whole files; bold: the smallest. The "
+        "metric is at most one standard error worse than the original's, here and at every larger setting of the same "
+        "sweep. –: no setting of the sweep is so good.",
+    )
+
+
+def rate_differences(results: Results) -> Table:
+    """Average rate difference to the anchor."""
+    anchor = next((m for m in results.methods if m.name == ANCHOR), None)
+    others = [m for m in results.methods if m.kind == "lossy" and m.name != ANCHOR]
+    rows = []
+    for network in results.networks if anchor is not None else ():
+        assert anchor is not None
+        cells = [network.title]
+        for method in others:
+            snr = rate_difference(snr_curve(results, network.name, anchor), snr_curve(results, network.name, method))
+            metric = rate_difference(metric_curve(results, network, anchor), metric_curve(results, network, method))
+            cells.append(f"{_percent(snr)} / {_percent(metric)}")
+        if any(c != "– / –" for c in cells[1:]):
+            rows.append(cells)
+    return Table(
+        f"Average rate difference to {anchor.title if anchor else ANCHOR}, at equal SNR / at equal metric",
+        ["network", *(m.title for m in others)],
+        rows,
+        "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
+        "VCEG-M33, with piecewise cubic interpolation). –: no common range. Differences at equal metric are as noisy "
+        "as the metric.",
+    )
+
+
+def lossless(results: Results) -> Table:
+    """Lossless ratios."""
+    methods = [m for m in results.methods if m.kind == "lossless"]
+    rows = []
+    for network in results.networks:
+        records = [results.coded(network.name, m.name) for m in methods]
+        if not any(records):
+            continue
+        best = max(r[0].values["ratio"] for r in records if r)
+        cells = [network.title]
+        for found in records:
+            text = f"{found[0].values['ratio']:.4f}×" if found else "–"
+            cells.append(f"**{text}**" if found and found[0].values["ratio"] == best else text)
+        rows.append(cells)
+    return Table(
+        "Lossless, float32",
+        ["network", *(m.title for m in methods)],
+        rows,
+        "Whole files against the bytes of the tensors. All decoded files were compared with the original.",
+    )
+
+
+def speed(results: Results) -> Table:
+    """Speed and memory on the host."""
+    rows = []
+    for network in results.networks:
+        for method in results.methods:
+            record = results.of_kind("timing", network.name, method.name)
+            if record is None:
+                continue
+            weights = record.values["weights"]
+            cells = [network.title, method.title, f"{record.values['bits_per_weight']:.2f}"]
+            for name in ("encode_s", "decode_s"):
+                median, least, most = spread(record.values[name])
+                cells.append(f"{_rate(weights, median)} ({_rate(weights, most)} – {_rate(weights, least)})")
+            coded = next((r for r in results.coded(network.name, method.name) if r.setting == record.setting), None)
+            peak = coded.values.get("peak_bytes") if coded is not None else None
+            cells.append(f"{peak / 1e6:.0f}" if peak is not None else "–")
+            rows.append(cells)
+    return Table(
+        "Speed and memory on the host, one thread",
+        ["network", "method", "bits/weight", "encode, M weights/s", "decode, M weights/s", "peak memory, MB"],
+        rows,
+        "Medians of repetitions that were interleaved between the methods, with slowest and fastest in brackets. Peak "
+        "memory is of the process, above what it held before.",
+    )
+
+
+def microcontrollers(results: Results) -> Table:
+    """Cost on emulated cores."""
+    rows = []
+    for network in results.networks:
+        for method in results.methods:
+            record = results.of_kind("firmware", network.name, method.name)
+            for core, found in (record.values if record is not None else {}).items():
+                rows.append(
+                    [
+                        network.title,
+                        method.title,
+                        core,
+                        f"{found['instructions_per_weight']:.2f}",
+                        f"{found['prepare_instructions']:,.0f}",
+                        f"{found['code_bytes']:,}",
+                        f"{found['stack_bytes']:,}",
+                        f"{found['table_bytes']:,}",
+                    ]
+                )
+    return Table(
+        "On emulated microcontrollers",
+        ["network", "method", "core", "instructions/weight", "to prepare a tensor", "code B", "stack B", "table B"],
+        rows,
+        "At the setting nearest to 4 bits a weight, all bounds checks counted; instructions retired in QEMU, gcc -O2, "
+        "not cycles. The Cortex-M0 stands for the M0+, which runs the same instructions. Code is of the whole decoder "
+        "at -O2 with lossless mode and floats.",
+    )
+
+
+def points(results: Results, network: NetworkFacts) -> Table:
+    """Every measured setting of a network."""
+    rows = []
+    for method in results.methods:
+        for record in results.coded(network.name, method.name):
+            v = record.values
+            score = f"{v['score']:.2f} ± {v['stderr']:.2f}" if v.get("score") is not None else ""
+            snr = f"{v['snr_db']:.2f}" if v["snr_db"] is not None else "exact"
+            rows.append(
+                [
+                    method.title,
+                    text_of(record.setting),
+                    f"{v['bytes']:,}",
+                    f"{v['bits_per_weight']:.3f}",
+                    f"{v['ratio']:.2f}×",
+                    f"{v['relative_size']:.1f}",
+                    snr,
+                    f"{v['relative_error']:.2e}",
+                    f"{v['max_error']:.2e}",
+                    score,
+                ]
+            )
+    base = results.baseline(network.name)
+    note = network.origin
+    if base is not None and base.values.get("score") is not None:
+        note += f" Original: {base.values['score']:.2f} ± {base.values['stderr']:.2f} {network.unit}."
+    metric = f"{network.metric}, {network.unit}" if network.metric else ""
+    return Table(
+        network.title,
+        [
+            "method",
+            "setting",
+            "bytes",
+            "bits/weight",
+            "ratio",
+            "size %",
+            "SNR dB",
+            "relative error",
+            "max error",
+            metric,
+        ],
+        rows,
+        note,
+    )
+
+
+def not_measured(results: Results) -> Table:
+    """Skips and failures, each with its reason."""
+    rows = [[s.network or "all", s.method or "all", s.reason] for s in results.skips]
+    rows += [[r.network, f"{r.method} {text_of(r.setting)}", r.error] for r in results.failures()]
+    return Table("Not measured", ["network", "method", "reason"], rows, f"{len(rows)} in all.")
+
+
+def _all(results: Results) -> Sequence[NetworkFacts]:
+    return results.networks
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f} %"
+
+
+def _rate(weights: int, seconds: float) -> str:
+    return f"{weights / seconds / 1e6:.1f}" if seconds and math.isfinite(seconds) else "–"
+
+
+def lossy(results: Results) -> list[MethodFacts]:
+    """The lossy methods."""
+    return [m for m in results.methods if m.kind == "lossy"]

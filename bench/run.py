@@ -1,0 +1,200 @@
+"""Measures networks with methods. Every measurement is a cached record.
+
+Values of records, by kind:
+
+baseline  ``weights``, ``bytes`` (floats at 32 bits), ``score``, ``stderr``, ``samples``, ``further``; and ``bound``:
+          pairs of SNR in dB and the Gaussian lower bound in bits a weight
+coded     ``bytes`` of the whole file, ``bits_per_weight`` (all bytes over all float weights), ``ratio`` (×),
+          ``relative_size`` (%), ``snr_db`` (null where exact), ``relative_error``, ``max_error``, ``peak_bytes``, and
+          ``score``, ``stderr``, ``samples``, ``further``
+timing    ``encode_s``, ``decode_s``: seconds of each repetition, one thread; ``weights``, ``bits_per_weight``
+firmware  by core: instructions a weight, bytes of stack, table and code
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from bench import bound, fidelity, firmware, records, runner
+from bench.method import Method, Setting
+from bench.network import Network, State
+from bench.records import Record
+
+BOUND_DB = tuple(range(4, 62, 2))
+TIMED_BITS = 4.0
+"""A lossy method is timed at its setting that comes nearest to this many bits a weight."""
+
+
+class BaselineError(Exception):
+    """Original weights do not score what they should: nothing measured with them could be trusted."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network with its weights."""
+
+    network: Network
+    state: State
+    hash: str
+
+
+Progress = Callable[[str], None]
+"""Told what is being done; called once for each step of :func:`steps`."""
+
+
+def load(network: Network) -> Loaded:
+    """The network's weights, floats as float32, as every method gets them."""
+    state = {name: t.float() if t.is_floating_point() else t for name, t in network.load().items()}
+    return Loaded(network, state, records.content_hash(state))
+
+
+def baseline(loaded: Loaded) -> Record:
+    """Scores the original weights.
+
+    Raises:
+        BaselineError: the score is off by more than the network's margin.
+    """
+    network, state = loaded.network, loaded.state
+    name = records.key("baseline", network, loaded.hash, None, {}, list(BOUND_DB))
+    record = records.read(name)
+    if record is None:
+        values: dict[str, object] = {
+            "weights": fidelity.weights(state),
+            "bytes": fidelity.original_bytes(state),
+            "bound": list(map(list, zip(BOUND_DB, bound.gaussian_bound(state, BOUND_DB).tolist(), strict=True))),
+            **_score(network, state),
+        }
+        record = Record("baseline", network.name, "", {}, values, "", _made("original weights"))
+        records.write(name, record)
+    score = record.values.get("score")
+    if score is not None and not abs(score - network.expected) <= network.margin:
+        raise BaselineError(
+            f"{network.name}: the original weights score {score:.2f} {network.unit}, expected "
+            f"{network.expected:.2f} ± {network.margin:.2f}. Nothing is measured with a network in this state."
+        )
+    return record
+
+
+def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
+    """Encodes, decodes and scores with one setting. A method that fails gives a record with an error."""
+    network, state = loaded.network, loaded.state
+    name = records.key("coded", network, loaded.hash, method, setting)
+    record = records.read(name)
+    if record is not None:
+        return record
+    try:
+        outcome = runner.measure(method, setting, state)
+    except runner.MeasureError as error:
+        record = Record("coded", network.name, method.name, setting, {}, str(error), _made(""))
+        records.write(name, record)
+        return record
+    error = fidelity.compare(state, outcome.decoded)
+    original = fidelity.original_bytes(state)
+    values = {
+        "bytes": outcome.bytes,
+        "bits_per_weight": 8 * outcome.bytes / fidelity.weights(state),
+        "ratio": original / outcome.bytes,
+        "relative_size": 100 * outcome.bytes / original,
+        "snr_db": error.snr_db if math.isfinite(error.snr_db) else None,
+        "relative_error": error.relative_error,
+        "max_error": error.max_error,
+        "peak_bytes": outcome.peak_bytes,
+        **_score(network, {n: outcome.decoded[n].to(t.dtype).reshape(t.shape) for n, t in state.items()}),
+    }
+    record = Record("coded", network.name, method.name, setting, values, "", _made(outcome.version))
+    records.write(name, record)
+    return record
+
+
+def timings(
+    loaded: Loaded, choices: Sequence[tuple[Method, Record]], rounds: int, progress: Progress
+) -> Iterator[Record]:
+    """Times methods, each at the setting of a record: round after round, so that a slow moment hits all alike."""
+    seconds: dict[str, tuple[list[float], list[float]]] = {m.name: ([], []) for m, _ in choices}
+    names = {
+        m.name: records.key("timing", loaded.network, loaded.hash, m, r.setting, rounds, [platform.processor()])
+        for m, r in choices
+    }
+    todo = [(m, r) for m, r in choices if records.read(names[m.name]) is None]
+    failed: dict[str, str] = {}
+    for _ in range(rounds if todo else 0):
+        for method, record in todo:
+            progress(f"{loaded.network.name}: timing {method.name}")
+            try:
+                outcome = runner.measure(method, record.setting, loaded.state)
+            except runner.MeasureError as error:
+                failed[method.name] = str(error)
+                continue
+            seconds[method.name][0].extend(outcome.encode_s)
+            seconds[method.name][1].extend(outcome.decode_s)
+    for method, record in choices:
+        kept = records.read(names[method.name])
+        if kept is None:
+            values = {
+                "encode_s": seconds[method.name][0],
+                "decode_s": seconds[method.name][1],
+                "weights": fidelity.weights(loaded.state),
+                "bits_per_weight": record.values["bits_per_weight"],
+            }
+            error = failed.get(method.name, "")
+            kept = Record("timing", loaded.network.name, method.name, record.setting, values, error, record.made)
+            records.write(names[method.name], kept)
+        yield kept
+
+
+def on_firmware(loaded: Loaded, method: Method, setting: Setting) -> Record | None:
+    """What the C decoder takes on emulated cores; None where it cannot be: see :func:`firmware.missing`."""
+    if not firmware.can_decode(method):
+        return None
+    name = records.key("firmware", loaded.network, loaded.hash, method, setting)
+    record = records.read(name)
+    if record is None:
+        try:
+            values, error = firmware.measure(loaded.state, setting), ""
+        except firmware.FirmwareError as reason:
+            values, error = {}, str(reason)
+        record = Record("firmware", loaded.network.name, method.name, setting, values, error, _made(firmware.version()))
+        records.write(name, record)
+    return record
+
+
+def to_time(method: Method, of: Sequence[Record]) -> Record | None:
+    """The record at whose setting a method is timed."""
+    good = [r for r in of if r.method == method.name and not r.error]
+    if method.kind == "lossless":
+        return good[0] if good else None
+    return min(good, key=lambda r: abs(r.values["bits_per_weight"] - TIMED_BITS), default=None)
+
+
+def _score(network: Network, state: State) -> dict[str, object]:
+    if network.evaluate is None:
+        return {}
+    torch.set_num_threads(2)
+    score = network.evaluate(state)
+    return {
+        "score": score.value,
+        "stderr": score.stderr,
+        "samples": score.samples,
+        "further": dict(score.further),
+    }
+
+
+def _made(version: str) -> Mapping[str, str]:
+    return {"version": version, "python": platform.python_version(), "machine": machine()}
+
+
+def machine() -> str:
+    """The processor, as the system names it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

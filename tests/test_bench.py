@@ -1,0 +1,270 @@
+"""The benchmark's arithmetic against cases worked by hand, its records, and its page in a browser."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("scipy", reason="the benchmark needs scipy")
+pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
+
+from bench import bound, curves, fidelity, records
+from bench.curves import Point
+from bench.network import Network, Score
+from bench.records import Record, Skip
+from bench.report import markdown, page, plots, tables
+from bench.report.results import MethodFacts, NetworkFacts, Results, smallest_as_good, spread
+
+# Fidelity
+
+
+def test_fidelity_by_hand():
+    original = {"w": torch.full((16, 16), 3.0), "b": torch.tensor([1.0, -2.0]), "n": torch.tensor(7)}
+    decoded = {"w": torch.full((16, 16), 3.3), "b": torch.tensor([1.0, -1.0]), "n": torch.tensor(7)}
+    found = fidelity.compare(original, decoded)
+    assert found.snr_db == pytest.approx(20, abs=1e-5)  # (3 / 0.3)^2 = 100
+    assert found.relative_error == pytest.approx(0.1, abs=1e-6)
+    assert found.max_error == 1  # of the bias, which the SNR leaves out
+    assert fidelity.compare(original, original).snr_db == math.inf
+    assert fidelity.weights(original) == 258
+    assert fidelity.original_bytes(original) == 4 * 258 + 8
+
+
+# The Gaussian bound
+
+
+def test_one_tensor_costs_a_bit_for_6_db():
+    state = {"w": torch.randn(64, 64, generator=torch.Generator().manual_seed(0))}
+    assert bound.gaussian_bound(state, [0.0, 20 * math.log10(2), 40 * math.log10(2)]) == pytest.approx([0, 1, 2])
+
+
+def test_a_weak_tensor_is_not_sent():
+    # Powers 1 and 1/16, equal sizes; water level 1/16 gives an error of 1/16 in both: 2 bits for the strong one alone.
+    state = {"strong": torch.ones(16, 16), "weak": torch.full((16, 16), 0.25)}
+    snr = 10 * math.log10((1 + 1 / 16) / (2 / 16))
+    assert bound.gaussian_bound(state, [snr]) == pytest.approx([1.0])
+
+
+# Curves
+
+
+def curve(scale, quality=lambda rate: 6.02 * rate, rates=(1, 1.7, 2, 3.1, 4, 5)):
+    return [Point(rate * scale, quality(rate)) for rate in rates]
+
+
+def test_rate_difference_of_a_curve_that_needs_a_tenth_more():
+    assert curves.rate_difference(curve(1), curve(1.1)) == pytest.approx(0.1, abs=1e-12)
+    assert curves.rate_difference(curve(1.1), curve(1)) == pytest.approx(1 / 1.1 - 1, abs=1e-12)
+    assert curves.rate_difference(curve(1), curve(1)) == 0
+
+
+def test_rate_difference_against_an_integral_in_closed_form():
+    # Rates e^q and e^(q/2) at qualities 0 to 2: the mean of q/2 - q is -1/2. Their logarithms are straight lines.
+    anchor = [Point(math.exp(q), q) for q in (0, 0.5, 1.2, 2)]
+    other = [Point(math.exp(q / 2), q) for q in (0, 1, 1.5, 2)]
+    assert curves.rate_difference(anchor, other) == pytest.approx(math.exp(-0.5) - 1, abs=1e-12)
+
+
+def test_rate_difference_takes_the_common_range_only():
+    anchor = [Point(math.exp(q), q) for q in (0, 1, 2, 3)]
+    other = [Point(2 * math.exp(q), q) for q in (2, 3, 4)]
+    assert curves.rate_difference(anchor, other) == pytest.approx(1)
+    assert curves.rate_difference(anchor, [Point(1, 5), Point(2, 6)]) is None
+    assert curves.rate_difference(anchor, [Point(1, 1)]) is None
+
+
+def test_hulls():
+    points = [Point(1, 1), Point(2, 5), Point(3, 5.5), Point(3, 5), Point(4, 8), Point(5, 7)]
+    assert curves.rising(points) == [Point(1, 1), Point(2, 5), Point(3, 5.5), Point(4, 8)]
+    assert curves.hull(points) == [Point(1, 1), Point(2, 5), Point(4, 8)]
+    straight = [Point(1, 1), Point(2, 2), Point(3, 3)]
+    assert curves.hull(straight) == straight
+    assert curves.hull([]) == curves.rising([]) == []
+
+
+# Records
+
+
+NETWORK = Network("net", "Net", "accuracy", "%", True, 90, 1, "made up", dict, lambda _: Score(90, 1, 100))
+
+
+def test_a_key_depends_on_all_that_matters():
+    state = {"w": torch.tensor([1.0, 2.0])}
+    known = {
+        records.key("coded", NETWORK, records.content_hash(state), None, {"bits": 4}),
+        records.key("coded", NETWORK, records.content_hash(state), None, {"bits": 5}),
+        records.key("timing", NETWORK, records.content_hash(state), None, {"bits": 4}),
+        records.key("coded", NETWORK, records.content_hash({"w": torch.tensor([1.0, 3.0])}), None, {"bits": 4}),
+        records.key("coded", NETWORK, records.content_hash({"v": state["w"]}), None, {"bits": 4}),
+        records.key("coded", NETWORK, records.content_hash({"w": state["w"].reshape(2, 1)}), None, {"bits": 4}),
+    }
+    assert len(known) == 6
+
+
+def test_records_are_kept_and_a_broken_one_is_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEURALCODEC_BENCH", str(tmp_path))
+    record = Record("coded", "net", "m", {"bits": 4}, {"bytes": 5}, "", {"version": "1"})
+    assert records.read("k") is None
+    records.write("k", record)
+    assert records.read("k") == record
+    (tmp_path / "records" / "k.json").write_text('{"kind": "coded"')
+    assert records.read("k") is None
+
+
+# The report
+
+
+def coded(method, bits, score, snr, network="net"):
+    nbytes = round(1000 * bits / 8)
+    values = {
+        "bytes": nbytes,
+        "bits_per_weight": bits,
+        "ratio": 4000 / nbytes,
+        "relative_size": nbytes / 40,
+        "snr_db": snr,
+        "relative_error": 0.1,
+        "max_error": 0.2,
+        "score": score,
+        "stderr": 1.0,
+        "peak_bytes": 10**6,
+    }
+    return Record("coded", network, method, {"bits": bits}, values, "", {"version": "1"})
+
+
+def results():
+    base = {"weights": 1000, "bytes": 4000, "bound": [[6.02, 1.0], [12.04, 2.0]], "score": 90.0, "stderr": 1.0}
+    timing = {"encode_s": [0.2, 0.1, 0.4], "decode_s": [0.01, 0.02], "weights": 10**6, "bits_per_weight": 4.0}
+    return Results(
+        [NetworkFacts("net", "Net <on> data", "accuracy", "%", True, "From nowhere & back.")],
+        [
+            MethodFacts("huffman", "Huffman", "lossy", "as documented", False),
+            MethodFacts("nncodec", "NNCodec", "lossy", "as documented", True),
+            MethodFacts("zstd", "zstd", "lossless", "level 19", False),
+        ],
+        [
+            Record("baseline", "net", "", {}, base, "", {"version": ""}),
+            *(coded("huffman", b, s, 6 * b) for b, s in ((1, 50), (2, 89.5), (3, 80), (4, 90.5), (6, 89.2))),
+            *(coded("nncodec", b, s, 6.5 * b) for b, s in ((1, 55), (2, 88), (4, 89.9), (6, 90))),
+            coded("zstd", 28, 90, None),
+            Record("timing", "net", "huffman", {"bits": 4}, timing, "", {"version": "1"}),
+            Record("coded", "net", "nncodec", {"qp": 1}, {}, "it fell over", {"version": ""}),
+        ],
+        [Skip("other", "", "its data are not here")],
+    )
+
+
+def test_no_lucky_shot_counts_as_no_loss():
+    found = smallest_as_good(results(), results().networks[0], "huffman")
+    assert found is not None
+    assert found.setting == {"bits": 4}  # 2 bits score well, but 3 bits do not
+
+
+def test_tables_hold_what_was_measured():
+    made = {table.title: table for table in tables.all_tables(results())}
+    assert made["Smallest file without measurable loss"].rows == [
+        ["Net <on> data", "90.00 ± 1.00 %", "**8.0× (4.00)**", "**8.0× (4.00)**"]
+    ]
+    (row,) = made["Average rate difference to NNCodec, at equal SNR / at equal metric"].rows
+    assert row[1].startswith("+8.3 %")  # 6.5 / 6 of the rate at each SNR
+    (row,) = made["Speed and memory on the host, one thread"].rows
+    assert row[3:] == ["5.0 (2.5 – 10.0)", "66.7 (50.0 – 100.0)", "1"]
+    assert made["Not measured"].rows == [
+        ["other", "all", "its data are not here"],
+        ["net", "nncodec qp=1", "it fell over"],
+    ]
+    assert len(made["Net <on> data"].rows) == 10
+
+
+def test_spread():
+    assert spread([3, 1, 2]) == (2, 1, 3)
+    assert spread([4, 1]) == (2.5, 1, 4)
+    assert all(map(math.isnan, spread([])))
+
+
+def test_markdown_goes_between_the_marks(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{markdown.BEGIN}\nold\n{markdown.END}\nafter\n")
+    table = tables.Table("T", ["a", "b"], [["x|y", "1.5"], ["z", "**2×**"]], "A note.")
+    assert markdown.put(markdown.markdown(table), readme)
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| a | b |\n| --- | --: |\n| x\\|y | 1.5 |\n| z | **2×** |\n\nA note.\n" in text
+    (tmp_path / "other.md").write_text("no marks")
+    assert not markdown.put("text", tmp_path / "other.md")
+
+
+def html():
+    made = results()
+    drawn = {name: plots.svg(figure) for name, figure in plots.figures(made).items()}
+    return page.page(made, tables.all_tables(made), drawn, {"write this page": "python -m bench report"})
+
+
+def test_page_is_self_contained():
+    text = html()
+    assert "<svg" in text
+    assert "Net &lt;on&gt; data" in text
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#|data:)""", text)
+    assert "@import" not in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+PROBE = """<script>
+window.addEventListener("load", () => {
+  const box = (e) => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };
+  const report = {
+    plots: [...document.querySelectorAll("figure > svg")].map(box),
+    lines: document.querySelectorAll("figure > svg path").length,
+    tables: document.querySelectorAll("table").length,
+    loaded: performance.getEntriesByType("resource").map((e) => e.name),
+    errors: window.failures,
+  };
+  document.body.dataset.report = JSON.stringify(report);
+});
+</script>"""
+ERRORS = "<script>window.failures = []; window.onerror = (m) => { window.failures.push(String(m)); };</script>"
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Debian's package chromium")
+def test_page_in_a_browser(tmp_path):
+    text = html().replace("<head>", "<head>" + ERRORS).replace("</body>", PROBE + "</body>")
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    command = [
+        *(
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+        ),
+        *(
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path}/profile",
+        ),
+        *("--proxy-server=127.0.0.1:9", "--virtual-time-budget=2000", "--dump-dom", f"file://{tmp_path}/page.html"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'data-report="([^"]+)"', done.stdout)
+    assert found, done.stderr[-2000:]
+    report = json.loads(found.group(1).replace("&quot;", '"'))
+    assert report["errors"] == []
+    assert report["loaded"] == []
+    assert len(report["plots"]) == 1
+    assert all(width > 300 and height > 150 for width, height in report["plots"])
+    assert report["lines"] > 20
+    assert report["tables"] >= 6
+    assert "CONSOLE" not in done.stderr
+
+
+def test_water_level_of_equal_tensors_is_the_error():
+    assert bound._water_level(np.array([0.5, 0.5]), np.array([1.0, 1.0]), 0.25) == pytest.approx(0.25)
