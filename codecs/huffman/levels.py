@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codecs.huffman.tables import Counts, Table, candidates
-from neuralcodec.codecs.huffman.tiles import tile_count, varint
+from neuralcodec.codecs.huffman.tiles import tile_count
+from neuralcodec.varint import varint
 
 MOST = 127
 """Largest level either side: -128 is left out, so that levels are symmetric and fit int8 kernels."""

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codecs.huffman.tables import Counts, Table, best
-from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length, varint
+from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length
 from neuralcodec.tensor import Tensor
+from neuralcodec.varint import varint
 
 STORED, CODED, SHARED = 0, 1, 2
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from neuralcodec.codec import SharedObject, Shares
 from neuralcodec.codecs.huffman.tables import ABSENT, Counts, Table, best
-from neuralcodec.codecs.huffman.tiles import varint
+from neuralcodec.varint import varint
 
 CODE_TABLE = 1
 """Kind of a shared object."""

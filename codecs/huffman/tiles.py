@@ -37,13 +37,3 @@ def tile_count(rows: int, cols: int, tile: int) -> int:
 def _evenly(n: int, at_most: int) -> int:
     pieces = -(-n // at_most)
     return -(-n // pieces)
-
-
-def varint(value: int) -> bytes:
-    """Unsigned LEB128 in its shortest form."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

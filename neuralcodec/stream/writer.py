@@ -11,6 +11,7 @@ from neuralcodec.codec import NAMED, SharedObject
 from neuralcodec.measure import Errors
 from neuralcodec.stream.store import PayloadStore, Place
 from neuralcodec.tensor import TensorSpec
+from neuralcodec.varint import varint
 
 MAGIC = b"NCDM"
 VERSION = 1
@@ -107,16 +108,6 @@ def chunks(stream: Stream, names: bool = True) -> Iterator[bytes]:
     for entry in stream.in_order():
         if entry.tied_to is None:
             yield stream.store.read(entry.place)
-
-
-def varint(value: int) -> bytes:
-    """Unsigned LEB128 in its shortest form."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _common(a: bytes, b: bytes) -> int:
