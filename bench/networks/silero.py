@@ -35,7 +35,7 @@ STREAM_FRAMES = 320
 NOISE_DB = {"white": 7.0, "pink": 7.0}
 """Of the noise over speech, by its colour."""
 LOUD_DB, SILENT_DB = -30.0, -50.0
-"""Under a prompt's loudest frame: what is louder is speech, what is quieter is not, and what is between is not counted."""
+"""Under the loudest frame of a prompt: louder ones are speech, quieter ones are not, those between are not counted."""
 SHORTEST = 20
 """Frames of a prompt; shorter ones are tones and syllables."""
 NOT_SPEECH = ("tt-monkeys",)
