@@ -32,6 +32,14 @@ def pair_histogram(levels: npt.NDArray[np.int8], tile: int) -> npt.NDArray[np.in
         tile: tile length T.
     """
 
+def zeros_histogram(levels: npt.NDArray[np.int8], tile: int) -> npt.NDArray[np.int64]:
+    """How often each symbol occurs in tiles of T = ``tile`` where two levels 0 are the symbol −128, shape [256].
+
+    Args:
+        levels: shape [rows, cols], −127 to 127.
+        tile: tile length T.
+    """
+
 # quantize.cpp
 
 def row_scale(step: float, code: int) -> float:
@@ -103,6 +111,7 @@ def pack_levels(
     symbols: npt.NDArray[np.uint8],
     lengths: npt.NDArray[np.uint8],
     pairs: bool = False,
+    zeros: bool = False,
 ) -> tuple[bytes, npt.NDArray[np.uint32]]:
     """Codes of all tiles, one after the other, and the bytes of each tile.
 
@@ -112,6 +121,7 @@ def pack_levels(
         symbols: bytes in order of rank.
         lengths: of their codes; must make a complete prefix code.
         pairs: a symbol is two levels.
+        zeros: the symbol −128 is two levels 0.
 
     Raises:
         ValueError: a level without a code, or no complete code.

@@ -140,6 +140,7 @@ class Table:
         symbols: bytes in the order of the codes; None: not listed.
         shortest: Lmin.
         pairs: symbols are pairs of levels.
+        zeros: −128 is two levels 0.
         lengths_byte, flags_byte: to write wrong ones.
     """
 
@@ -147,6 +148,7 @@ class Table:
     symbols: list[int] | None = None
     shortest: int = 0
     pairs: bool = False
+    zeros: bool = False
     lengths_byte: int | None = None
     flags_byte: int | None = None
 
@@ -190,7 +192,11 @@ class Table:
         """The bytes of the table."""
         longest = self.shortest + max(len(self.counts), 1) - 1
         lengths = self.shortest | longest << 4 if self.lengths_byte is None else self.lengths_byte
-        flags = (self.symbols is not None) | self.pairs << 1 if self.flags_byte is None else self.flags_byte
+        flags = (
+            (self.symbols is not None) | self.pairs << 1 | self.zeros << 2
+            if self.flags_byte is None
+            else self.flags_byte
+        )
         return bytes([lengths, flags, *self.counts, *(self.symbols or [])])
 
     def encode(self, symbols: Sequence[int]) -> bytes:
@@ -200,10 +206,25 @@ class Table:
 
     def encode_levels(self, levels: Sequence[int]) -> bytes:
         """The codes of levels, one by one or in pairs."""
+        if self.zeros:
+            return self.encode(two_zeros(levels))
         if not self.pairs:
             return self.encode([level & 255 for level in levels])
         padded = [*levels, 0]
         return self.encode([padded[i] & 15 | (padded[i + 1] & 15) << 4 for i in range(0, len(levels), 2)])
+
+
+def two_zeros(levels: Sequence[int]) -> list[int]:
+    """The symbols of levels, of which two 0 in a row become −128."""
+    out: list[int] = []
+    left = list(levels)
+    while left:
+        if left[:2] == [0, 0]:
+            out.append(0x80)
+            left = left[2:]
+        else:
+            out.append(left.pop(0) & 255)
+    return out
 
 
 def split_lengths(choices: Sequence[int], longest: int = 15) -> list[int]:

@@ -15,6 +15,7 @@ import neuralcodec
 from neuralcodec import _native, reference
 from neuralcodec.codec import Codec, SharedObject, Sharing, Stepped
 from neuralcodec.codecs.huffman import Huffman
+from neuralcodec.codecs.huffman.levels import Levels
 from neuralcodec.codecs.huffman.tables import ZIGZAG, best, candidates, listed
 from neuralcodec.codecs.huffman.tiles import tile_count, tile_length
 from neuralcodec.codecs.raw import Raw
@@ -489,3 +490,38 @@ def test_pairs_can_be_left_out():
     with_pairs, without = (neuralcodec.encode(w, bits=3, pairs=pairs) for pairs in (True, False))
     assert with_pairs.nbytes < without.nbytes
     assert torch.equal(with_pairs.decode("w"), without.decode("w"))
+
+
+def test_zeros_serve_where_zeros_come_in_runs():
+    rng = np.random.default_rng(0)
+    levels = rng.integers(-40, 41, (64, 512)).astype(np.int8)
+    levels[rng.random(64) < 0.6] = 0
+    weights = torch.from_numpy(levels.astype(np.float32))
+    payload = Huffman(step=1.0).encode(tensor(weights))
+    flags = payload[1 + 2 + 4 + 1]
+    assert flags == 0b101  # listed, zeros
+    assert torch.equal(Huffman().decode(payload, tensor(weights).spec, []).torch(), weights)
+    counts = np.bincount(levels.reshape(-1).view(np.uint8), minlength=256)
+    entropy = -(counts[counts > 0] * np.log2(counts[counts > 0] / levels.size)).sum()
+    assert len(payload) * 8 < 0.96 * entropy  # which no code for single levels reaches
+
+
+@given(
+    levels=st.lists(st.integers(-3, 3).map(lambda level: 0 if abs(level) < 3 else level), min_size=1, max_size=300),
+    tile=st.integers(1, 50),
+)
+def test_zeros_round_trip(levels, tile):
+    matrix = np.array(levels, np.int8)[None]
+    counts = _native.zeros_histogram(matrix, tile)
+    table = listed(counts, zeros=True)
+    quantized = Levels(matrix, 0.5, None, tile)
+    spec = TensorSpec("w", BY_TORCH[torch.float32], matrix.shape)
+    decoded = Huffman().decode(quantized.payload(table), spec, [])
+    assert decoded.torch().tolist() == (matrix * 0.5).tolist()
+
+
+def test_the_level_that_zeros_need_is_refused():
+    with pytest.raises(ValueError, match="zeros: -127 to 127 expected"):
+        _native.pack_levels(
+            np.array([[-128]], np.int8), 1, np.array([128, 0], np.uint8), np.array([1, 1], np.uint8), zeros=True
+        )

@@ -146,7 +146,9 @@ class Huffman:
                 return None
             if not levels.levels.any():
                 return None
-            return sharing.Survey((sharing.Slot(levels.counts(), levels.pair_counts()),), fixed=0)
+            return sharing.Survey(
+                (sharing.Slot(levels.counts(), levels.pair_counts(), levels.zeros_counts()),), fixed=0
+            )
         tiles = tile_count(spec.rows, spec.cols, tile_length(spec.rows, spec.cols, self.tile, BYTES_TILE))
         stored = 8 * spec.size - 12 * tiles  # codes end in unfinished bytes, once a tile; see own_table
         slots = tuple(sharing.Slot(counts, stored=stored) for counts in exact.count(exact.split(tensor)))

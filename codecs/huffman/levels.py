@@ -19,6 +19,9 @@ MOST = 127
 PAIR_RANGE = (-8, 7)
 """Levels that a table of pairs can express."""
 
+FEW_ZEROS = 0.2
+"""With a smaller share of zeros, two in a row are too rare to deserve a code."""
+
 Codes = npt.NDArray[np.uint8]
 """Scale code of each row, shape [rows]."""
 
@@ -51,6 +54,13 @@ class Levels:
             return None
         return _native.pair_histogram(self.levels, self.tile)
 
+    def zeros_counts(self) -> Counts | None:
+        """How often each symbol occurs where two levels 0 are one; None where there are too few to gain by it."""
+        counts = self.counts()
+        if counts[0] < FEW_ZEROS * self.levels.size:
+            return None
+        return _native.zeros_histogram(self.levels, self.tile)
+
     def tiles(self) -> int:
         """Number of tiles."""
         rows, cols = self.levels.shape
@@ -65,7 +75,7 @@ class Levels:
             parts += [bytes([width]), _native.pack_bits(self.codes.astype(np.uint32), width)]
         parts.append(table.serialize() if shared is None else varint(shared))
         if not table.constant:
-            data, sizes = _native.pack_levels(self.levels, self.tile, *table.arrays(), table.pairs)
+            data, sizes = _native.pack_levels(self.levels, self.tile, *table.arrays(), table.pairs, table.zeros)
             parts += [_native.tile_index(sizes), data]
         return b"".join(parts)
 
@@ -75,13 +85,16 @@ class Levels:
         pairs = self.pair_counts()
         if pairs is not None:
             found += candidates(pairs, pairs=True)
+        zeros = self.zeros_counts()
+        if zeros is not None:
+            found += candidates(zeros, zeros=True)
         # A cost leaves out the index and what fills up the last byte of a tile, 0 to 7 bits each. Where that can
         # decide, the bytes are counted.
         margin = 8 * self.tiles() + 64
         least = min(cost for cost, _ in found)
         close: list[Table] = []
-        for pair_table in (False, True):
-            of_kind = [(cost, table) for cost, table in found if table.pairs == pair_table and cost <= least + margin]
+        for kind in ((False, False), (True, False), (False, True)):
+            of_kind = [(c, table) for c, table in found if (table.pairs, table.zeros) == kind and c <= least + margin]
             close += [table for _, table in sorted(of_kind, key=lambda item: item[0])[:2]]
         return min((self.payload(table) for table in close), key=len)
 

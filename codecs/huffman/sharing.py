@@ -36,11 +36,13 @@ class Slot:
     Attributes:
         single: counts of the bytes.
         pairs: counts of pairs of levels, if these are possible.
+        zeros: counts with two levels 0 as one symbol, if that may pay; such tables are not shared.
         stored: bits without any table, for planes.
     """
 
     single: Counts
     pairs: Counts | None = None
+    zeros: Counts | None = None
     stored: int = NEVER
 
 
@@ -144,7 +146,11 @@ def share(surveys: Mapping[str, Survey], first: int) -> Shares:
 
 def _own_bits(slot: Slot) -> int:
     """Bits of a slot with a table of its own, or stored."""
-    found = [best(slot.single), best(slot.pairs, pairs=True) if slot.pairs is not None else None]
+    found = [
+        best(slot.single),
+        best(slot.pairs, pairs=True) if slot.pairs is not None else None,
+        best(slot.zeros, zeros=True) if slot.zeros is not None else None,
+    ]
     return min(slot.stored, *(bits for bits, _ in filter(None, found)), NEVER)
 
 

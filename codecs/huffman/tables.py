@@ -37,12 +37,14 @@ class Table:
         lengths: lengths of their codes in bits, ascending; a single symbol has a code of 0 bits.
         listed: whether the table must list its symbols; else they are the first of :data:`ZIGZAG`.
         pairs: a symbol stands for two levels.
+        zeros: the byte −128 stands for two levels 0.
     """
 
     symbols: bytes
     lengths: bytes
     listed: bool
-    pairs: bool
+    pairs: bool = False
+    zeros: bool = False
 
     @property
     def constant(self) -> bool:
@@ -66,7 +68,7 @@ class Table:
 
     def serialize(self) -> bytes:
         """The table as it stands in a stream."""
-        flags = self.listed | self.pairs << 1
+        flags = self.listed | self.pairs << 1 | self.zeros << 2
         least, most = self.lengths[0], self.lengths[-1]
         counts = bytes(_byte(self.lengths.count(length)) for length in range(least, most + 1))
         return bytes((least | most << 4, flags)) + counts + (self.symbols if self.listed else b"")
@@ -83,13 +85,13 @@ def _byte(count: int) -> int:
     return count
 
 
-def listed(counts: Counts, limit: int = LONGEST, *, pairs: bool = False) -> Table:
+def listed(counts: Counts, limit: int = LONGEST, *, pairs: bool = False, zeros: bool = False) -> Table:
     """The best table that lists its symbols, for ``counts`` of which at least one is not 0."""
     lengths = _native.code_lengths(counts, limit)
     used = np.flatnonzero(counts)
     order = np.lexsort((used, lengths[used]))
     symbols = used[order].astype(np.uint8)
-    return Table(symbols.tobytes(), lengths[symbols].tobytes(), listed=True, pairs=pairs)
+    return Table(symbols.tobytes(), lengths[symbols].tobytes(), listed=True, pairs=pairs, zeros=zeros)
 
 
 def zigzag(counts: Counts, limit: int = LONGEST) -> Table:
@@ -97,20 +99,22 @@ def zigzag(counts: Counts, limit: int = LONGEST) -> Table:
     ranked = counts[ZIGZAG]
     ranks = int(np.flatnonzero(ranked)[-1]) + 1
     lengths = _native.monotone_code_lengths(np.ascontiguousarray(ranked[:ranks]), limit)
-    return Table(ZIGZAG[:ranks].tobytes(), lengths.tobytes(), listed=False, pairs=False)
+    return Table(ZIGZAG[:ranks].tobytes(), lengths.tobytes(), listed=False)
 
 
-def candidates(counts: Counts, *, pairs: bool = False) -> list[tuple[int, Table]]:
+def candidates(counts: Counts, *, pairs: bool = False, zeros: bool = False) -> list[tuple[int, Table]]:
     """Tables worth a try for symbols that occur ``counts`` times, each with the bits of table and codes; best first."""
-    tables = [listed(counts, pairs=pairs)]
-    if not pairs:
+    tables = [listed(counts, pairs=pairs, zeros=zeros)]
+    if not pairs and not zeros:
         tables.append(zigzag(counts))
     if int(counts.sum()) < FEW_SYMBOLS:
         # Each length that the code does without saves the table a byte.
         for table in list(tables):
             fewest = max((len(table.symbols) - 1).bit_length(), 1)
             for limit in range(fewest, table.lengths[-1]):
-                tables.append(zigzag(counts, limit) if not table.listed else listed(counts, limit, pairs=pairs))
+                tables.append(
+                    zigzag(counts, limit) if not table.listed else listed(counts, limit, pairs=pairs, zeros=zeros)
+                )
     costs = [(8 * table.size() + table.bits(counts), i) for i, table in enumerate(tables) if _fits(table)]
     return [(cost, tables[i]) for cost, i in sorted(costs)]
 
@@ -119,7 +123,7 @@ def _fits(table: Table) -> bool:
     return len(set(table.lengths)) > 1 or len(table.lengths) < 256
 
 
-def best(counts: Counts, *, pairs: bool = False) -> tuple[int, Table] | None:
+def best(counts: Counts, *, pairs: bool = False, zeros: bool = False) -> tuple[int, Table] | None:
     """The first of :func:`candidates`; None in the one case where there is none, 256 codes of equal length."""
-    found = candidates(counts, pairs=pairs)
+    found = candidates(counts, pairs=pairs, zeros=zeros)
     return found[0] if found else None

@@ -58,7 +58,7 @@ static ncd_status bind_levels(const ncd_model *m, ncd_tensor *t, ncd_cursor *c, 
 #if NCD_FULL_CHECK
     {
         const uint64_t n = (uint64_t)t->rows * t->cols;
-        bits *= ncd_table_is_pairs(t->tables[0]) ? (n + 1) >> 1 : n;
+        bits *= ncd_table_is_double(t->tables[0]) ? (n + 1) >> 1 : n;
     }
 #endif
     return read_data(t, c, bits);
@@ -84,7 +84,7 @@ static ncd_status bind_lossless(const ncd_model *m, ncd_tensor *t, ncd_cursor *c
             const ncd_status status = read_table(m, c, kind == TABLE_SHARED, &t->tables[p]);
             if (status != NCD_OK)
                 return status;
-            if (ncd_table_is_pairs(t->tables[p]))
+            if (ncd_table_is_double(t->tables[p]))
                 return NCD_ERR_CORRUPT;
             length = ncd_table_min(t->tables[p]);
         }

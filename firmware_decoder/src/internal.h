@@ -67,9 +67,10 @@ static inline uint32_t ncd_table_min(const uint8_t *table)
     return table[0] & 15u;
 }
 
-static inline int ncd_table_is_pairs(const uint8_t *table)
+/* Whether a code may stand for two levels: pairs, or zeros. */
+static inline int ncd_table_is_double(const uint8_t *table)
 {
-    return (table[1] & 2u) != 0;
+    return (table[1] & 6u) != 0;
 }
 
 /* An entry: byte 0 first symbol, byte 1 second symbol (the first again where there is one), byte 2 bits of the code or

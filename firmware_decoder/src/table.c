@@ -3,7 +3,12 @@
 
 #if NCD_ENABLE_HUFFMAN
 
-enum { LISTED = 1, PAIRS = 2, HEAD = 2 };
+enum { LISTED = 1, PAIRS = 2, ZEROS = 4, HEAD = 2 };
+
+/* A bit for each value of the flags that there may be: 0, LISTED, and that with PAIRS or ZEROS. */
+#define FLAGS (1u << 0 | 1u << LISTED | 1u << (LISTED | PAIRS) | 1u << (LISTED | ZEROS))
+
+#define TWO_ZEROS 0x80u
 
 #if NCD_FULL_CHECK
 /* Whether no byte occurs twice. */
@@ -30,7 +35,7 @@ ncd_status ncd_table_read(ncd_cursor *c)
     if (min > max)
         return NCD_ERR_CORRUPT;
     flags = ncd_get_u8(c);
-    if ((flags & ~(uint32_t)(LISTED | PAIRS)) || flags == PAIRS)
+    if (flags > 31u || !(FLAGS >> flags & 1u))
         return NCD_ERR_UNSUPPORTED;
     p = ncd_get_bytes(c, max - min + 1);
     if (!p || p[0] == 0 || p[max - min] == 0)
@@ -74,7 +79,9 @@ uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
         symbol = ((rank >> 1) ^ (0u - (rank & 1u))) & 255u;
     else
         symbol = counts_of(table)[rank + max - min + 1];
-    if (ncd_table_is_pairs(table))
+    if ((table[1] & ZEROS) && symbol == TWO_ZEROS)
+        return bits << 16 | 2u << 24;
+    if (table[1] & PAIRS)
         return nibble_level(symbol & 15u) | nibble_level(symbol >> 4) << 8 | bits << 16 | 2u << 24;
     return symbol * 0x101u | bits << 16 | 1u << 24;
 }
@@ -122,14 +129,12 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
 
     /* Two codes in one look-up where the second, too, lies in the K bits. The second one's entry, at a lower index,
      * has not been widened yet. */
-    if (!ncd_table_is_pairs(table)) {
-        for (i = SIZE; i-- > 0;) {
-            const uint32_t first = lut[i], bits = first >> 16 & 255u;
-            if (bits != 0) {
-                const uint32_t second = lut[i >> bits], both = bits + (second >> 16 & 255u);
-                if (second >> 16 && both <= K)
-                    lut[i] = (first & 255u) | (second & 255u) << 8 | both << 16 | 2u << 24;
-            }
+    for (i = SIZE; i-- > 0;) {
+        const uint32_t first = lut[i], bits = first >> 16 & 255u;
+        if (first >> 24 == 1) {
+            const uint32_t second = lut[i >> bits], both = bits + (second >> 16 & 255u);
+            if (second >> 24 == 1 && both <= K)
+                lut[i] = (first & 255u) | (second & 255u) << 8 | both << 16 | 2u << 24;
         }
     }
 }

@@ -42,8 +42,10 @@ Out1<uint32_t> as_array(const std::vector<uint32_t> &sizes) {
     return out.array();
 }
 
-nb::tuple pack_levels(In2<int8_t> levels, size_t tile, In1<uint8_t> symbols, In1<uint8_t> lengths, bool pairs) {
+nb::tuple pack_levels(In2<int8_t> levels, size_t tile, In1<uint8_t> symbols, In1<uint8_t> lengths, bool pairs,
+                      bool zeros) {
     if (symbols.size() != lengths.size()) throw std::invalid_argument("as many lengths as symbols expected");
+    if (pairs && zeros) throw std::invalid_argument("pairs or zeros, not both, expected");
     CodeTable table(symbols, lengths);
     const size_t rows = levels.shape(0), cols = levels.shape(1);
     const int8_t *data = levels.data();
@@ -52,6 +54,7 @@ nb::tuple pack_levels(In2<int8_t> levels, size_t tile, In1<uint8_t> symbols, In1
     {
         nb::gil_scoped_release release;
         bool wide = false;
+        std::vector<uint8_t> parsed;
         for_each_tile(rows, cols, tile, [&](size_t at, size_t n) {
             const int8_t *p = data + at;
             uint8_t *to = out.reserve(CodeTable::capacity(n + 1));
@@ -62,13 +65,18 @@ nb::tuple pack_levels(In2<int8_t> levels, size_t tile, In1<uint8_t> symbols, In1
                     n / 2, to,
                     [p](size_t i) { return static_cast<size_t>((p[2 * i] & 15) | (p[2 * i + 1] & 15) << 4); },
                     n % 2 ? p[n - 1] & 15 : -1);
+            } else if (zeros) {
+                for (size_t i = 0; i < n; ++i) wide |= p[i] == -128;
+                parse_zeros(p, n, [&](uint8_t symbol) { parsed.push_back(symbol); });
+                size = table.pack(parsed.size(), to, [&](size_t i) { return static_cast<size_t>(parsed[i]); });
+                parsed.clear();
             } else {
                 size = table.pack(n, to, [p](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(p[i])); });
             }
             out.advance(size);
             sizes.push_back(static_cast<uint32_t>(size));
         });
-        if (wide) throw std::invalid_argument("pairs: levels of -8 to 7 expected");
+        if (wide) throw std::invalid_argument(pairs ? "pairs: levels of -8 to 7 expected" : "zeros: -127 to 127 expected");
         if (table.absent()) throw std::invalid_argument("a level has no code");
     }
     return nb::make_tuple(out.bytes(), as_array(sizes));
@@ -133,7 +141,7 @@ nb::bytes tile_index(In1<uint32_t> sizes) {
 
 void bind_pack(nb::module_ &m) {
     m.def("pack_levels", &pack_levels, nb::arg("levels"), nb::arg("tile"), nb::arg("symbols"), nb::arg("lengths"),
-          nb::arg("pairs") = false);
+          nb::arg("pairs") = false, nb::arg("zeros") = false);
     m.def("pack_bits", &pack_bits, nb::arg("values"), nb::arg("width"));
     m.def("tile_index", &tile_index, nb::arg("sizes"));
 }

@@ -69,4 +69,20 @@ private:
     bool constant_;
 };
 
+// Two levels 0 as one symbol, where a table has zeros.
+constexpr uint8_t two_zeros = 0x80;
+
+// The symbols of n levels with zeros: each two levels 0 that follow each other are one.
+template <typename Put>
+void parse_zeros(const int8_t *p, size_t n, Put &&put) {
+    for (size_t i = 0; i < n; ++i) {
+        if (p[i] == 0 && i + 1 < n && p[i + 1] == 0) {
+            put(two_zeros);
+            ++i;
+        } else {
+            put(static_cast<uint8_t>(p[i]));
+        }
+    }
+}
+
 }  // namespace neuralcodec

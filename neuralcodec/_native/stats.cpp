@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "common.hpp"
+#include "pack.hpp"
 
 namespace neuralcodec {
 
@@ -154,12 +154,26 @@ Out1<int64_t> pair_histogram(In2<int8_t> levels, size_t tile) {
     return out.array();
 }
 
+Out1<int64_t> zeros_histogram(In2<int8_t> levels, size_t tile) {
+    Buffer<int64_t> out(256);
+    {
+        nb::gil_scoped_release release;
+        std::array<int64_t, 256> counts{};
+        const int8_t *data = levels.data();
+        for_each_tile(levels.shape(0), levels.shape(1), tile,
+                      [&](size_t at, size_t n) { parse_zeros(data + at, n, [&](uint8_t s) { ++counts[s]; }); });
+        for (size_t s = 0; s < 256; ++s) out.get()[s] = counts[s];
+    }
+    return out.array();
+}
+
 }  // namespace
 
 void bind_stats(nb::module_ &m) {
     m.def("scan", &scan, nb::arg("weights"));
     m.def("error_stats", &error_stats, nb::arg("original"), nb::arg("decoded"));
     m.def("histogram", &histogram, nb::arg("data"));
+    m.def("zeros_histogram", &zeros_histogram, nb::arg("levels"), nb::arg("tile"));
     m.def("pair_histogram", &pair_histogram, nb::arg("levels"), nb::arg("tile"));
 }
 

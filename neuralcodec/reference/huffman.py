@@ -122,7 +122,7 @@ def _open_levels(tensor: Tensor, payload: Reader, mode: int) -> Levels:
             raise payload.corrupt(f"{payload.left} bytes follow the table of a constant code")
         return Levels(tensor.dtype, tiles, step, scale_codes, table, None)
     data = read_index_and_data(payload, tiles.count)
-    symbols = ceil_div(tensor.elements, 2 if table.pairs else 1)
+    symbols = ceil_div(tensor.elements, 2 if table.pairs or table.zeros else 1)
     if 8 * sum(tile.left for tile in data) < symbols * table.shortest:
         raise payload.corrupt(f"the data are too small for {symbols} codes")
     return Levels(tensor.dtype, tiles, step, scale_codes, table, data)
@@ -195,8 +195,8 @@ def _read_plane(tensor: Tensor, payload: Reader) -> Table | None:
     if kind not in (CODED, CODED_SHARED):
         raise payload.unsupported(f"a plane of kind {kind}")
     table = read_table(payload) if kind == CODED else _read_shared_table(tensor, payload)
-    if table.pairs:
-        raise payload.corrupt("a plane with a table of pairs")
+    if table.pairs or table.zeros:
+        raise payload.corrupt("a plane with a table of pairs or with zeros")
     return table
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from neuralcodec.reference.primitives import Reader, bit
 
+TWO_ZEROS = 0x80
+
 
 @dataclass(frozen=True)
 class Table:
@@ -15,11 +17,13 @@ class Table:
         symbols: the symbol of each code; a code is its length and its value.
         shortest: Lmin.
         pairs: whether a symbol is two levels.
+        zeros: whether the symbol :data:`TWO_ZEROS` is two levels 0.
     """
 
     symbols: dict[tuple[int, int], int]
     shortest: int
     pairs: bool
+    zeros: bool
 
     @property
     def constant(self) -> bool:
@@ -34,17 +38,19 @@ def read_table(reader: Reader) -> Table:
     if shortest > longest:
         raise reader.corrupt(f"code lengths from {shortest} to {longest}")
     flags = reader.u8("flags of a code table")
-    listed, pairs = bool(flags & 1), bool(flags & 2)
-    if flags >> 2:
+    listed, pairs, zeros = bool(flags & 1), bool(flags & 2), bool(flags & 4)
+    if flags >> 3:
         raise reader.unsupported("reserved flags of a code table")
-    if pairs and not listed:
-        raise reader.unsupported("pairs that are not listed")
+    if (pairs or zeros) and not listed:
+        raise reader.unsupported("pairs or zeros that are not listed")
+    if pairs and zeros:
+        raise reader.unsupported("pairs and zeros")
 
     codes = _codes(reader, shortest, list(reader.take(longest - shortest + 1, "numbers of codes")))
     ranked = list(reader.take(len(codes), "symbols")) if listed else [by_rank(r) for r in range(len(codes))]
     if len(set(ranked)) != len(ranked):
         raise reader.corrupt("a symbol is listed twice")
-    return Table(dict(zip(codes, ranked, strict=True)), shortest, pairs)
+    return Table(dict(zip(codes, ranked, strict=True)), shortest, pairs, zeros)
 
 
 def _codes(reader: Reader, shortest: int, counts: list[int]) -> list[tuple[int, int]]:
@@ -71,12 +77,16 @@ def by_rank(rank: int) -> int:
 
 
 def read_symbols(data: Reader, table: Table, count: int) -> list[int]:
-    """Decodes ``count`` symbols from the next byte on, and the zero bits up to the end of the last one's byte."""
+    """Decodes ``count`` symbols from the next byte on, and the zero bits up to the end of the last one's byte.
+
+    With zeros, :data:`TWO_ZEROS` counts as two symbols 0, of which the last may be one too many.
+    """
     if table.constant:
-        return [table.symbols[0, 0]] * count
+        symbol = table.symbols[0, 0]
+        return [0 if table.zeros and symbol == TWO_ZEROS else symbol] * count
     position, end = 8 * data.position, 8 * len(data.data)
-    symbols = []
-    for _ in range(count):
+    symbols: list[int] = []
+    while len(symbols) < count:
         length = value = 0
         while (length, value) not in table.symbols:
             if position == end:
@@ -84,13 +94,14 @@ def read_symbols(data: Reader, table: Table, count: int) -> list[int]:
             value = 2 * value + bit(data.data, position)
             length += 1
             position += 1
-        symbols.append(table.symbols[length, value])
+        symbol = table.symbols[length, value]
+        symbols += [0, 0] if table.zeros and symbol == TWO_ZEROS else [symbol]
     while position % 8:
         if bit(data.data, position):
             raise data.corrupt("bits after the last code of a tile are not zero")
         position += 1
     data.position = position // 8
-    return symbols
+    return symbols[:count]
 
 
 def signed(byte: int, bits: int = 8) -> int:

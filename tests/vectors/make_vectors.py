@@ -395,6 +395,20 @@ def valid_levels() -> Iterator[Vector]:
     for width in range(1, 9):
         scales = [0, 2**width - 1, *(dice(2**width) for _ in range(3))]
         yield simple(f"scales_{width}", f"row scales of {width} bits", SMALL, (5, 4), scales=scales, scale_width=width)
+    zeros = Table([1, 0, 3, 2], [0x80, 0, 1, 0xFF, 5, 0xFB], 1, zeros=True)
+    sparse = [0, 0, 0, 0, 0, 1, 0, 0, -1, 0, 5, 0, 0, 0, -5, 0, 0, 1, 0, 0, 0]
+    yield valid("zeros", "zeros: two levels 0 as one code", Model([one(levels((3, 7), sparse, zeros, tile=7), (3, 7))]))
+    payload = levels((5,), [0] * 5, zeros)
+    payload.data = payload.data[:-1] + zeros.encode([0x80, 0x80, 0x80])
+    yield valid("zeros_odd", "zeros where one level is left: the second is dropped", Model([one(payload, (5,))]))
+    yield valid(
+        "zeros_constant",
+        "a constant code of two levels 0",
+        Model([one(levels((9,), [0] * 9, Table([1], [0x80], zeros=True)), (9,))]),
+    )
+    long_zeros = Table([1] * 9 + [2], [0x80, 0, 1, 0xFF, 2, 0xFE, 3, 0xFD, 4, 0xFC, 7], 1, zeros=True)
+    many = [7 if i % 29 == 0 else 0 if i % 3 else (i * 5) % 9 - 4 for i in range(500)]
+    yield valid("zeros_long", "zeros, codes of up to ten bits", Model([one(levels((500,), many, long_zeros), (500,))]))
     yield simple("scales_constant_rows", "row scales, tiles by columns", SMALL, (3, 9), tile=4, scales=[1, 9, 30])
     yield valid(
         "scales_one_row",
@@ -1005,10 +1019,13 @@ def invalid_tables() -> Iterator[Vector]:
         head = levels((6,), [0] * 6, Table.constant()).data[:-3]
         return invalid(f"table_{name}", description, error, Model([one(Payload(head + data + tail), (6,))]))
 
-    for b in range(2, 8):
+    for b in range(3, 8):
         yield table(f"flag_{b}", f"reserved bit {b} of a table's flags", UNSUPPORTED, replace(SMALL, flags_byte=1 << b))
     yield table("pairs_not_listed", "pairs that are not listed", UNSUPPORTED, replace(SMALL, flags_byte=2))
     yield table("pairs_not_listed_constant", "a constant pair that is not listed", UNSUPPORTED, b"\0\2\1", b"")
+    yield table("zeros_not_listed", "zeros that are not listed", UNSUPPORTED, replace(SMALL, flags_byte=4))
+    both = replace(SMALL, symbols=[0, 1, 2, 3], flags_byte=7)
+    yield table("pairs_and_zeros", "pairs and zeros", UNSUPPORTED, both)
     yield table("Lmin_0", "Lmin = 0 and Lmax = 3", CORRUPT, b"\x30\0\1\1\1\2")
     yield table("Lmax_0", "Lmin = 3 and Lmax = 0", CORRUPT, b"\x03\0")
     yield table("Lmin_greater", "Lmin = 3 and Lmax = 2", CORRUPT, b"\x23\0\2\2")
@@ -1196,6 +1213,9 @@ def invalid_lossless() -> Iterator[Vector]:
             lossless((4,), "u16", elements, [planes[0], Plane(kind=1 << b)]),
         )
     pair_table = Table.of({1: 1, 0: 1}, pairs=True)
+    zeros_table = Table([2], [0, 0x80], 1, zeros=True)
+    with_zeros = lossless((4,), "u16", b"\1\0" * 4, [Plane(zeros_table), STORED])
+    yield bad("zeros", "a plane with a table with zeros", CORRUPT, with_zeros)
     yield bad(
         "pairs", "a plane with a table of pairs", CORRUPT, lossless((4,), "u16", elements, [Plane(pair_table), STORED])
     )
