@@ -86,3 +86,9 @@ def error_rate(errors: Sequence[int], symbols: Sequence[int]) -> Rate:
     rate = float(e.sum() / s.sum())
     n = len(e)
     return Rate(rate, float(((e - rate * s) ** 2).sum() * n / (n - 1)) ** 0.5 / float(s.sum()))
+
+
+def jackknife(values: Sequence[float]) -> float:
+    """Standard error of a statistic from its values with one sample left out each (Efron, Stein 1981)."""
+    v = np.asarray(values, np.float64)
+    return float(np.sqrt(((v - v.mean()) ** 2).sum() * (len(v) - 1) / len(v)))
