@@ -21,6 +21,7 @@ from neuralcodec.errors import (
 from neuralcodec.export_c import export_c
 from neuralcodec.model import CompressedModel
 from neuralcodec.plan.target import Target
+from neuralcodec.profiling import Profile, profile
 from neuralcodec.registry import codec_names, describe_codecs, register
 from neuralcodec.report import Report
 from neuralcodec.stream.writer import VERSION as STREAM_VERSION
@@ -35,6 +36,7 @@ __all__ = [
     "CorruptError",
     "NeuralCodecError",
     "PlanError",
+    "Profile",
     "RegistryError",
     "Report",
     "SourceError",
@@ -49,6 +51,7 @@ __all__ = [
     "encode",
     "export_c",
     "load",
+    "profile",
     "register",
     "save",
     "verify",

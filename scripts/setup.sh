@@ -141,7 +141,7 @@ setup() {
     if ! ready .venv/sources.stamp "$sources_hash"; then
         say "setup: building the extension"
         # Editable, so that an edit of Python code needs nothing; without isolation, so that a build takes seconds.
-        pip_install .venv --no-build-isolation -e '.[test,lint]'
+        pip_install .venv --no-build-isolation -e '.[test,lint,profile]'
         echo "$sources_hash" >.venv/sources.stamp
     fi
 }

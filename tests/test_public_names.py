@@ -6,9 +6,8 @@ import neuralcodec
 def test_public_names():
     assert neuralcodec.__all__ == [
         "STREAM_VERSION", "BitstreamError", "ChecksumError", "Codec", "CompressedModel", "CorruptError",
-        "NeuralCodecError",
-        "PlanError", "RegistryError", "Report", "SourceError", "Target", "TruncatedError", "UnsupportedError",
-        "Verification", "codec_names", "decode", "decode_to_file", "describe_codecs", "encode", "export_c", "load",
-        "register", "save", "verify",
+        "NeuralCodecError", "PlanError", "Profile", "RegistryError", "Report", "SourceError", "Target",
+        "TruncatedError", "UnsupportedError", "Verification", "codec_names", "decode", "decode_to_file",
+        "describe_codecs", "encode", "export_c", "load", "profile", "register", "save", "verify",
     ]  # fmt: skip
     assert all(hasattr(neuralcodec, name) for name in neuralcodec.__all__)

@@ -113,9 +113,17 @@ def fit_all(weights: Floats) -> tuple[Fit, ...]:
     return tuple(fits)
 
 
-def best(fits: tuple[Fit, ...]) -> Fit:
-    """The fit of the highest likelihood; one with a shape must earn it by 0.002 bits a weight."""
-    return min(fits, key=lambda fit: fit.bits + (0.002 if fit.shape is not None else 0.0))
+def best(fits: tuple[Fit, ...], count: int) -> Fit:
+    """The likeliest; a shape must earn the ½·log2 n bits that describe it.
+
+    Rissanen, "Modeling by shortest data description", Automatica, 1978.
+
+    Args:
+        fits: to choose from.
+        count: weights n that they were fitted to.
+    """
+    price = 0.5 * math.log2(count) / count
+    return min(fits, key=lambda fit: fit.bits + (price if fit.shape is not None else 0.0))
 
 
 def _distance(expected: Floats, ranks: npt.NDArray[np.int64], count: int) -> float:
@@ -150,7 +158,12 @@ def _fit_generalized(x: Floats, median: float) -> tuple[float, float, float]:
 
 
 def _fit_t(x: Floats, median: float) -> tuple[float, float, float]:
-    """Location, scale and degrees of freedom, together; the gradient is known."""
+    """Location, scale and degrees of freedom, together; the gradient is known.
+
+    All in units of the median distance from the median: the tails decide the standard deviation, but not the scale.
+    """
+    unit = float(np.median(np.abs(x - median))) or 1.0
+    x = (x - median) / unit
 
     def cost(parameters: Floats) -> tuple[float, Floats]:
         location, scale, freedom = float(parameters[0]), math.exp(parameters[1]), math.exp(parameters[2])
@@ -167,13 +180,13 @@ def _fit_t(x: Floats, median: float) -> tuple[float, float, float]:
         )
         return -value, -np.array([by_location, by_scale, by_freedom * freedom])
 
-    # Weights that are all of few values would otherwise let the scale vanish.
-    bounds = [(None, None), (math.log(1e-3), math.log(10)), tuple(math.log(f) for f in FREEDOM)]
+    # If many weights are equal the likeliest scale would be 0.
+    bounds = [(-10.0, 10.0), (math.log(1e-3), math.log(1e3)), tuple(math.log(f) for f in FREEDOM)]
     result = optimize.minimize(
-        cost, np.array([median, math.log(0.7), math.log(4.0)]), jac=True, method="L-BFGS-B", bounds=bounds
+        cost, np.array([0.0, math.log(1.4), math.log(4.0)]), jac=True, method="L-BFGS-B", bounds=bounds
     )
     location, log_scale, log_freedom = (float(v) for v in result.x)
-    return location, math.exp(log_scale), math.exp(log_freedom)
+    return median + unit * location, unit * math.exp(log_scale), math.exp(log_freedom)
 
 
 def _t_constant(freedom: float) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-BINS = 121
+MOST_BINS = 121
 WIDEST = 8.0
 """Weights further from the mean, in standard deviations, are counted but not drawn."""
 
@@ -38,10 +39,11 @@ def histogram(weights: Floats) -> Histogram:
     mean, std = float(weights.mean()), float(weights.std())
     reach = min(WIDEST * std, float(np.abs(weights - mean).max()))
     first, last = mean - reach, mean + reach
-    counted, _ = np.histogram(weights, BINS, (first, last))
+    bins = min(MOST_BINS, 2 * round(math.sqrt(weights.size)) + 1)
+    counted, _ = np.histogram(weights, bins, (first, last))
     return Histogram(
         first,
-        (last - first) / BINS,
+        (last - first) / bins,
         tuple(map(int, counted)),
         below=int(np.count_nonzero(weights < first)),
         above=int(np.count_nonzero(weights > last)),

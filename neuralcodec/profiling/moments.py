@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from neuralcodec.tensor import Tensor, TensorSpec
 
-CHUNK = 1 << 17
-"""Weights that are looked at together: as float64 they fit the second-level cache."""
+CHUNK = 1 << 15
+"""Weights that are looked at together: few enough for the caches, and for torch to convert them without threads."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def moments(tensor: Tensor) -> Moments:
     for start in range(0, spec.size, CHUNK):
         values = _numbers(spec, tensor.data[start * size : (start + CHUNK) * size])
         zeros += values.size - int(np.count_nonzero(values))
-        if spec.dtype.name == "complex64":
+        if spec.dtype.torch.is_complex:
             nan += int(np.count_nonzero(np.isnan(values)))
             infinite += int(np.count_nonzero(np.isinf(values)))
             continue
@@ -93,7 +93,7 @@ def moments(tensor: Tensor) -> Moments:
 
 def _numbers(spec: TensorSpec, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.generic]:
     """Elements as numbers of their own type, floats as float32; shape [elements]."""
-    if spec.dtype.is_float:
+    if spec.dtype.torch.is_floating_point:
         piece = TensorSpec(spec.name, spec.dtype, (data.size // spec.dtype.itemsize,))
         return Tensor(piece, data).float32().reshape(-1)
     return data.view(spec.dtype.storage)

@@ -29,7 +29,7 @@ class Redundancy:
         classes: rows sorted by the octave of their root mean square: how many octaves there are.
         class_bits: bits a weight that knowing the octave of its row saves at 30 dB: entropy of the levels less that
             within each class, both corrected for their number of weights (Miller, "Note on the bias of information
-            estimates", 1955).
+            estimates", 1955), less what it takes to send the octaves.
         correlation: mean absolute correlation of a row with the next; None if there are none to correlate.
         chance_correlation: the same of independent rows, about √(2 / (π·n)) with n columns.
         duplicates: rows that are equal to an earlier one, bit for bit; None if there are too many rows to look.
@@ -50,18 +50,19 @@ def redundancy(tensor: Tensor, weights: Floats, step: float) -> Redundancy:
         weights: a sample of it, shape [rows, columns].
         step: of the levels for ``class_bits``, in units of the weights.
     """
-    classes, saved = _by_scale(weights, step)
+    classes, saved = _by_scale(weights, step, tensor.spec.cols)
     correlation, chance = _neighbours(tensor)
     return Redundancy(classes, saved, correlation, chance, _duplicates(tensor))
 
 
-def _by_scale(weights: Floats, step: float) -> tuple[int, float]:
+def _by_scale(weights: Floats, step: float, cols: int) -> tuple[int, float]:
     """Number of classes, and bits a weight saved."""
     power = np.square(weights).mean(axis=1)
     octave = np.full(power.shape, -(1 << 10), np.int64)  # of rows that are all zero
     octave[power > 0] = np.round(0.5 * np.log2(power[power > 0] / power.mean())).astype(np.int64)
     levels = np.rint(weights / step)
-    within, present = 0.0, np.unique(octave)
+    present, often = np.unique(octave, return_counts=True)
+    within = entropy(often) / cols
     for each in present:
         of_class = levels[octave == each]
         within += of_class.size / levels.size * _corrected(counts(of_class))

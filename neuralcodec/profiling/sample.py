@@ -15,7 +15,7 @@ FEWEST_ROWS = 64
 
 
 def sample(tensor: Tensor, most: int) -> Tensor:
-    """The tensor itself, or a matrix of about ``most`` of its weights: rows by columns, in the proportion of the tensor.
+    """The tensor itself, or a matrix of about ``most`` of its weights, with sides in the proportion of the tensor's.
 
     Both are drawn at random, because weights a fixed stride apart may all be of one place of a convolution kernel.
     """

@@ -99,4 +99,5 @@ def _independent(rows: int, cols: int) -> Floats:
     mass = np.sqrt((high - middle) * (middle - low)) / middle * np.diff(at)
     below = np.cumsum(mass) / mass.sum()
     rank = (np.arange(min(rows, cols)) + 0.5) / min(rows, cols)
-    return np.interp(rank, below, at[1:])[::-1].copy()
+    ascending: Floats = np.interp(rank, below, at[1:])
+    return ascending[::-1]

@@ -11,11 +11,12 @@ from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.run import Encoded, encode_tensor
 from neuralcodec.profiling.levels import Rate
 from neuralcodec.profiling.moments import Moments
-from neuralcodec.profiling.scales import Scales
 from neuralcodec.registry import make_codec
 from neuralcodec.tensor import Tensor
 
 BITS = range(2, 9)
+STEPS = 8
+NEAR_DB = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,13 @@ class Trial:
     bits_per_weight: float
     snr_db: float | None
 
+    def reaches(self, snr_db: float) -> bool:
+        """Whether the SNR is no lower than this."""
+        return self.snr_db is None or self.snr_db >= snr_db
+
     def setting(self) -> str:
         """Codec and options as one would write them."""
-        return " ".join([self.codec, *(f"{k}={str(v).lower()}" for k, v in self.options.items())])
+        return " ".join([self.codec, *(f"{k}={_typed(v)}" for k, v in self.options.items())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,22 @@ class Suggestion:
     trial: Trial
     why: str
     tried: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What reasons are made of."""
+
+    moments: Moments
+    at_target: Rate | None
+
+    def tails(self) -> str:
+        """How heavy the tails are."""
+        kurtosis = self.moments.kurtosis
+        largest = max(abs(self.moments.least or 0.0), abs(self.moments.most or 0.0))
+        if not kurtosis or not self.moments.std:
+            return "all weights are equal"
+        return f"kurtosis {kurtosis:.1f}, the largest weight is {largest / self.moments.std:.0f} standard deviations"
 
 
 def suggest_exact(tensor: Tensor, reason: str) -> Suggestion:
@@ -71,66 +92,66 @@ def suggest_levels(tensor: Tensor, snr_db: float, facts: Facts) -> Suggestion:
     """The setting with the fewest bits that reaches an SNR; lossless if none does, or if that is no larger.
 
     Args:
-        tensor: a sample of it, or all; finite floats, not all zero.
+        tensor: a sample of it, or all; finite floats.
         snr_db: what should be reached, in dB.
-        facts: what is known of it, for the reason.
+        facts: what is known of it.
     """
     scales = ("row", "tensor") if tensor.spec.rows >= 2 else ("tensor",)
-    lossy = [_try(tensor, "huffman", {"bits": bits, "scale": scale}) for bits in BITS for scale in scales]
+    lossy = [_try(tensor, "huffman", {"bits": bits, "scale": scale}) for scale in scales for bits in BITS]
+    if facts.at_target is not None:
+        lossy += _with_step(tensor, snr_db, facts.at_target.step)
     exact = _exact(tensor)
-    least = min(exact, key=lambda t: t.bits_per_weight)
-    good = [t for t in lossy if t.snr_db is None or t.snr_db >= snr_db]
     tried = (*lossy, *exact)
+    smallest = min(exact, key=lambda t: t.bits_per_weight)
+    good = [t for t in lossy if t.reaches(snr_db)]
     if not good:
         reached = max(t.snr_db for t in lossy if t.snr_db is not None)
-        why = f"levels of 8 bits reach {reached:.1f} dB only, below {snr_db:g}: {facts.tails()}"
-        return Suggestion(least, why, tried)
-    chosen = min(good, key=lambda t: (t.bits_per_weight, t.options["bits"]))
-    if least.bits_per_weight <= chosen.bits_per_weight:
-        return Suggestion(least, f"smaller than levels that reach {snr_db:g} dB", tried)
-    return Suggestion(chosen, _why(chosen, good, facts, snr_db), tried)
+        return Suggestion(smallest, f"levels reach {reached:.1f} dB only, below {snr_db:g}: {facts.tails()}", tried)
+    chosen = min(good, key=lambda t: t.bits_per_weight)
+    if smallest.bits_per_weight <= chosen.bits_per_weight:
+        return Suggestion(smallest, f"smaller than levels that reach {snr_db:g} dB", tried)
+    return Suggestion(chosen, _why(lossy, facts, snr_db), tried)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What reasons are made of."""
-
-    moments: Moments
-    rows: Scales | None
-    at_target: Rate
-
-    def tails(self) -> str:
-        """How heavy the tails are."""
-        kurtosis = self.moments.kurtosis
-        largest = max(abs(self.moments.least or 0.0), abs(self.moments.most or 0.0))
-        if not kurtosis or not self.moments.std:
-            return "all weights are equal"
-        return f"kurtosis {kurtosis:.1f}, the largest weight is {largest / self.moments.std:.0f} standard deviations"
+def _with_step(tensor: Tensor, snr_db: float, step: float) -> list[Trial]:
+    """A trial with one step for the whole tensor that just reaches an SNR, or, if none does, the last that was made."""
+    trials = []
+    for _ in range(STEPS):
+        step = min(max(float(f"{step:.3e}"), 2.0**-126), 2.0**120)  # with as many digits as one would type
+        trial = _try(tensor, "huffman", {"step": step})
+        trials.append(trial)
+        if trial.snr_db is None or 0 <= trial.snr_db - snr_db < NEAR_DB:
+            break
+        step *= 10 ** ((trial.snr_db - snr_db - NEAR_DB / 2) / 20)
+    good = [t for t in trials if t.reaches(snr_db)]
+    return [min(good, key=lambda t: t.bits_per_weight)] if good else trials[-1:]
 
 
-def _why(chosen: Trial, good: list[Trial], facts: Facts, snr_db: float) -> str:
-    reached = "exact" if chosen.snr_db is None else f"{chosen.snr_db:.1f} dB"
-    parts = [f"fewest bits that reach {snr_db:g} dB ({reached})"]
-    others = [t for t in good if t.options["scale"] != chosen.options["scale"]]
-    by_row = chosen.options["scale"] == "row"
-    if others:
-        least = min(others, key=lambda t: t.bits_per_weight)
-        more = least.bits_per_weight - chosen.bits_per_weight
-        other = "one scale for all" if by_row else "a scale a row"
-        spread = f", as row scales spread over {facts.rows.octaves:.2f} octaves" if facts.rows and by_row else ""
-        bits = f" with bits={least.options['bits']}" if least.options["bits"] != chosen.options["bits"] else ""
-        parts.append(f"{other}{bits} takes {more:.2f} more{spread}")
-    elif by_row:
-        parts.append("one scale for all does not reach it")
-    gap = facts.at_target.gap
+def _why(lossy: list[Trial], facts: Facts, snr_db: float) -> str:
+    parts = [f"of all that reach {snr_db:g} dB the fewest bits"]
+    kinds = (
+        ("one step for all", [t for t in lossy if "step" in t.options]),
+        ("a scale a row", [t for t in lossy if t.options.get("scale") == "row"]),
+        ("one scale for all", [t for t in lossy if t.options.get("scale") == "tensor"]),
+    )
+    for kind, trials in kinds:
+        good = [t for t in trials if t.reaches(snr_db)]
+        if good:
+            least = min(good, key=lambda t: t.bits_per_weight)
+            bits = f" with bits={least.options['bits']}" if "bits" in least.options else ""
+            reached = "exact" if least.snr_db is None else f"{least.snr_db:.1f} dB"
+            parts.append(f"{kind}{bits} takes {least.bits_per_weight:.2f} ({reached})")
+        elif trials:
+            parts.append(f"{kind} reaches only {max(t.snr_db or 0 for t in trials):.1f} dB, as levels end at ±127")
+    gap = facts.at_target.gap if facts.at_target else None
     if gap is not None:
         side = f"{gap:.2f} above" if gap >= 0 else f"{-gap:.2f} below"
-        parts.append(f"the entropy of plain levels at {snr_db:g} dB is {side} the Gaussian bound")
+        parts.append(f"the entropy of levels without an end is {side} the bound of a Gaussian")
     return "; ".join(parts)
 
 
 def _exact(tensor: Tensor) -> tuple[Trial, ...]:
-    return _try(tensor, "huffman", {"lossless": True}), _try(tensor, "raw", {})
+    return _try(tensor, "raw", {}), _try(tensor, "huffman", {"lossless": True})
 
 
 def _try(tensor: Tensor, name: str, options: dict[str, object]) -> Trial:
@@ -143,3 +164,7 @@ def _try(tensor: Tensor, name: str, options: dict[str, object]) -> Trial:
         bits_per_weight=8 * len(encoded.payload) / tensor.spec.size,
         snr_db=snr if math.isfinite(snr) else None,
     )
+
+
+def _typed(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).lower()
