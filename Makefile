@@ -12,7 +12,7 @@ python := .venv/bin/python
 decoder := $(MAKE) --no-print-directory -C firmware_decoder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow wheel-test lint fuzz size bench-speed clean
+.PHONY: help setup demo test test-slow wheel-test lint fuzz size bench bench-full bench-speed clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,14 @@ fuzz: setup ## the C decoder on damaged streams, for FUZZ_SECONDS
 
 size: setup ## code, tables and RAM of the decoder on a Cortex-M4
 	@$(decoder) size
+
+bench: setup ## compare codecs on trained networks, the quick ones; a page in build/bench (cut off, it goes on later)
+	@$(python) -m bench run
+	@$(python) -m bench report
+
+bench-full: setup ## the same with all networks and long sweeps
+	@$(python) -m bench run --full
+	@$(python) -m bench report
 
 bench-speed: setup ## weights/s of encoding and decoding
 	@$(python) bench/speed.py

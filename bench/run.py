@@ -90,9 +90,8 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
     try:
         outcome = runner.measure(method, setting, state)
     except runner.MeasureError as error:
-        record = Record("coded", network.name, method.name, setting, {}, str(error), _made(""))
-        records.write(name, record)
-        return record
+        # Not kept: the next run tries again.
+        return Record("coded", network.name, method.name, setting, {}, str(error), _made(""))
     error = fidelity.compare(state, outcome.decoded)
     original = fidelity.original_bytes(state)
     values = {
@@ -143,7 +142,8 @@ def timings(
             }
             error = failed.get(method.name, "")
             kept = Record("timing", loaded.network.name, method.name, record.setting, values, error, record.made)
-            records.write(names[method.name], kept)
+            if not error:
+                records.write(names[method.name], kept)
         yield kept
 
 
@@ -159,7 +159,8 @@ def on_firmware(loaded: Loaded, method: Method, setting: Setting) -> Record | No
         except firmware.FirmwareError as reason:
             values, error = {}, str(reason)
         record = Record("firmware", loaded.network.name, method.name, setting, values, error, _made(firmware.version()))
-        records.write(name, record)
+        if not error:
+            records.write(name, record)
     return record
 
 
