@@ -1,0 +1,146 @@
+"""The environments that methods run in: the benchmark's, or one of their own.
+
+Peers cannot share an environment, as some need packages older than the others'. Each list of requirements gives one
+environment in the cache, made when it is first needed.
+
+``name==version`` is installed as it is, without what it depends on, so the list is complete and what runs is known.
+``name`` alone means the benchmark's own package, which the environment can then also import: torch takes a gigabyte.
+What an environment has itself goes before what it finds there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.folders import ROOT, cache
+from bench.method import Method
+
+WORKER = ROOT / "bench" / "worker.py"
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS"), "1"
+)
+CHECK_SECONDS = 300.0
+VERSION = "1"
+"""Changes with how environments are made."""
+
+_failed: dict[str, str] = {}
+"""Why an environment could not be made in this run; the next run tries again."""
+
+
+class MethodError(Exception):
+    """A method's environment cannot be made, or its process failed; the message says why."""
+
+
+def missing(method: Method) -> str | None:
+    """Why a method cannot run here, or None. Makes its environment."""
+    try:
+        work(method, ["--check"], CHECK_SECONDS)
+    except MethodError as error:
+        return str(error)
+    return None
+
+
+def work(method: Method, arguments: list[str], timeout: float) -> dict[str, Any]:
+    """Runs bench/worker.py in the method's environment, with one thread.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        MethodError: it cannot run, failed, or took longer than ``timeout`` seconds.
+    """
+    variables = {**os.environ, **ONE_THREAD}
+    if method.requirements:
+        for name in ("PYTHONPATH", "PYTHONHOME"):  # the benchmark's packages would go before its own
+            variables.pop(name, None)
+    command = [str(python_of(method)), str(WORKER), str(method.path), *arguments]
+    try:
+        done = subprocess.run(command, env=variables, capture_output=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise MethodError(f"{method.name} took longer than {timeout:.0f} s") from error
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        end = _last(done.stderr.decode(errors="replace"), 3)
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        raise MethodError(f"{method.name} ended with {how}: {end}") from error
+    if "error" in found:
+        raise MethodError(str(found["error"]))
+    return found
+
+
+def python_of(method: Method) -> Path:
+    """The interpreter to run a method with; makes its environment if need be.
+
+    Raises:
+        MethodError: it cannot be made.
+    """
+    if not method.requirements:
+        return Path(sys.executable)
+    folder = _folder(method)
+    if not folder.is_dir():
+        if method.name not in _failed:
+            try:
+                _make(method, folder)
+            except MethodError as error:
+                _failed[method.name] = str(error)
+        if method.name in _failed:
+            raise MethodError(_failed[method.name])
+    return folder / "bin" / "python"
+
+
+def is_made(method: Method) -> bool:
+    """Whether the method can run without anything being installed for it."""
+    return not method.requirements or _folder(method).is_dir()
+
+
+def _folder(method: Method) -> Path:
+    # Packages of the benchmark are found where they are, by the interpreter they are for.
+    parts = [VERSION, *method.requirements, sys.version, sys.base_prefix, *_own_packages()]
+    return cache("environments") / f"{method.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
+
+
+def _own_packages() -> list[str]:
+    return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+
+
+def _make(method: Method, folder: Path) -> None:
+    """Makes an environment beside its place, then renames it: what bears the name is whole."""
+    pinned = [r for r in method.requirements if "==" in r]
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{method.name}-") as name:
+        made = Path(name) / "made"
+        _call(["-m", "venv", "--without-pip", str(made)])
+        install = ["-m", "pip", f"--python={made / 'bin' / 'python'}", "install", "--no-deps", "--no-input"]
+        install += ["--quiet", "--disable-pip-version-check", "--no-compile"]
+        # The method's own package comes first in the list and is installed last: where it has to be built, it is built
+        # with the pinned packages that are there by then.
+        for some in (pinned[1:], pinned[:1]):
+            if some:
+                _call([*install, "--no-build-isolation", *some])
+        if len(pinned) < len(method.requirements):
+            (packages,) = made.glob("lib/python*/site-packages")
+            (packages / "benchmark.pth").write_text("\n".join(_own_packages()) + "\n", encoding="utf-8")
+        with contextlib.suppress(OSError):  # another run has made it meanwhile
+            made.rename(folder)
+
+
+def _call(arguments: list[str]) -> None:
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(
+        [sys.executable, *arguments], env=variables, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        raise MethodError(f"its environment could not be made: {_last(done.stderr or done.stdout, 5)}")
+
+
+def _last(text: str, lines: int) -> str:
+    return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
