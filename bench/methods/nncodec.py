@@ -1,0 +1,99 @@
+"""NNCodec, Fraunhofer HHI's encoder and decoder of the standard ISO/IEC 15938-17 (NNC)."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from unittest.mock import MagicMock
+
+import numpy as np
+
+# ruff: noqa: PLC0415 (describing a method must not import what does its work)
+
+Arrays = dict[str, np.ndarray]
+
+TITLE = "NNCodec (ISO/IEC 15938-17)"
+KIND = "lossy"
+REQUIREMENTS = (
+    "nncodec==2.1.3",
+    "numpy==1.26.4",  # it needs numpy < 2
+    "pybind11==3.1.0",  # to build it
+    "setuptools==84.2.1",
+    "torch",
+    "safetensors",
+)
+QUICK = tuple({"qp": qp, "lambda_scale": scale} for qp in (-10, -16, -22, -28, -36) for scale in (0, 1))
+FULL = tuple({"qp": qp, "lambda_scale": scale} for qp in range(-6, -43, -3) for scale in (0, 0.5, 1))
+ADVICE = (
+    "Its README: dependent quantization, `use_dq=True`; `qp` sets the rate, and `nonweight_qp=-75` gives biases and "
+    "norms fine steps. Beside `lambda_scale=0`, which it does unasked, its rate-distortion optimization at 0.5 and 1, "
+    "an argument of `nnc.compress`. No calibration data and no training, as for all methods here. Integers and empty "
+    "tensors, which it does not take, are stored before its bitstream and counted."
+)
+hull = True
+
+NOT_NEEDED = ("cv2", "h5py", "pandas", "sklearn", "sklearn.metrics", "torchvision", "tqdm")
+"""What its training and data sets import as soon as it is imported. The codec uses none of it; it would take half a
+gigabyte, and torchvision as PyPI has it does not load beside a CPU build of torch."""
+
+
+def version() -> str:
+    """Of the package."""
+    from importlib.metadata import version
+
+    _nnc()  # imported before it is timed
+    return f"nncodec {version('nncodec')}"
+
+
+def encode(arrays: Arrays, setting: Mapping[str, float]) -> bytes:
+    """Its bitstream, after what it cannot hold."""
+    coded = {n: np.ascontiguousarray(a).reshape(a.shape or 1) for n, a in arrays.items() if _is_coded(a)}
+    others = {n: a for n, a in arrays.items() if not _is_coded(a)}
+    listed = [[n, a.shape, a.dtype.str] for n, a in others.items()]
+    scalars = [n for n, a in arrays.items() if _is_coded(a) and not a.ndim]
+    header = json.dumps([listed, scalars], separators=(",", ":")).encode()
+    parts = [len(header).to_bytes(4, "little"), header, *(a.tobytes() for a in others.values())]
+    if coded:
+        parts.append(
+            bytes(
+                _nnc().compress(
+                    coded,
+                    bitstream_path=None,
+                    qp=int(setting["qp"]),
+                    use_dq=True,
+                    lambda_scale=setting["lambda_scale"],
+                    return_bitstream=True,
+                    verbose=False,
+                )
+            )
+        )
+    return b"".join(parts)
+
+
+def decode(data: bytes) -> Arrays:
+    """The arrays."""
+    at = 4 + int.from_bytes(data[:4], "little")
+    listed, scalars = json.loads(data[4:at])
+    decoded: Arrays = {}
+    for name, shape, kind in listed:
+        count = int(np.prod(shape, dtype=np.int64))
+        decoded[name] = np.frombuffer(data, kind, count, at).reshape(shape)
+        at += decoded[name].nbytes
+    if at < len(data):
+        decoded.update(_nnc().decompress(bytearray(data[at:])))
+    for name in scalars:
+        decoded[name] = decoded[name].reshape(())
+    return decoded
+
+
+def _nnc() -> ModuleType:
+    for name in NOT_NEEDED:
+        sys.modules.setdefault(name, MagicMock())
+    return importlib.import_module("nncodec.nnc")
+
+
+def _is_coded(array: np.ndarray) -> bool:
+    return array.dtype == np.float32 and array.size > 0
