@@ -169,6 +169,7 @@ def test_redundancy_between_rows():
 
     plain, found = of(w), of(loud)
     assert (plain.class_bits, plain.duplicates) == (pytest.approx(0, abs=2e-3), 0)
+    assert plain.prediction_bits == pytest.approx(0, abs=1e-3)
     assert plain.correlation == pytest.approx(plain.chance_correlation, rel=0.3)
     step = levels.at_snr(loud, 30).step
     whole = levels.rate(loud, step).bits
@@ -180,6 +181,10 @@ def test_redundancy_between_rows():
     found = of(w)
     assert found.duplicates == 10
     assert found.correlation > 0.1
+    common = rng.standard_normal(4096)
+    found = of(0.3 * w + common)  # correlation 1 / 1.09
+    assert found.correlation == pytest.approx(1 / 1.09, abs=0.03)
+    assert found.prediction_bits == pytest.approx(-0.5 * np.log2(1 - 1 / 1.09**2), abs=0.2)
 
 
 @given(seed, st.integers(1, 400), st.integers(1, 400), st.integers(16, 4000))

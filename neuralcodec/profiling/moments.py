@@ -81,7 +81,8 @@ def moments(tensor: Tensor) -> Moments:
         off = values.astype(np.float64)
         off -= centre
         square = off * off
-        sums += off.sum(), square.sum(), square @ off, square @ square
+        # Not "@": BLAS may wake its threads for every chunk, which takes longer than the sums where cores are busy.
+        sums += off.sum(), square.sum(), np.einsum("i,i", square, off), np.einsum("i,i", square, square)
     if centre is None:
         return Moments(spec.size, nan, infinite, zeros)
     shift, second, third, fourth = (float(s) / total for s in sums)

@@ -83,7 +83,7 @@ def _summary(profile: Profile) -> str:
 def _overview(tensors: Sequence[TensorProfile], numbers: dict[int, str]) -> str:
     headings = (
         "tensor", "shape", "std", "kurt.", "zero %", "fit", "rows", "cols", "rank", "20 dB", "30 dB", "40 dB", "gap",
-        "classes", "suggested", "bits/w",
+        "classes", "before", "suggested", "bits/w",
     )  # fmt: skip
     rows = []
     for i, tensor in enumerate(tensors):
@@ -107,6 +107,7 @@ def _overview(tensors: Sequence[TensorProfile], numbers: dict[int, str]) -> str:
                 *([figure(rate.bits, 2) for rate in tensor.targets] or ["–"] * 3),
                 "–" if gap is None else f"{gap:+.2f}".replace("-", "−"),
                 figure(tensor.redundancy.class_bits if tensor.redundancy else None, 2),
+                figure(tensor.redundancy.prediction_bits if tensor.redundancy else None, 2),
                 escape(suggestion.trial.setting()) if suggestion else "–",
                 figure(suggestion.trial.bits_per_weight if suggestion else None, 2),
             ]
@@ -131,9 +132,10 @@ def _section(tensor: TensorProfile, anchor: str, svg: str) -> str:
     if found is not None:
         if found.correlation is not None:
             facts.append(
-                f"neighbouring rows correlate by {found.correlation:.3f} (by chance {found.chance_correlation:.3f})"
+                f"neighbouring rows correlate by {found.correlation:.3f} (by chance {found.chance_correlation:.3f}), "
+                f"so predicting one from the other could save {figure(found.prediction_bits, 3)} bits a weight at 30 dB"
             )
-        facts.append(f"knowing the octave of a row's scale saves {found.class_bits:.3f} bits a weight at 30 dB")
+        facts.append(f"knowing the octave of a row's scale saves {found.class_bits:.3f}")
         if found.duplicates:
             facts.append(f"{found.duplicates:,} rows equal an earlier one")
     why = ""

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from neuralcodec.profiling.levels import STEPS
 from neuralcodec.profiling.profile import TensorProfile
@@ -91,6 +92,7 @@ def _distribution(ax: Axes, tensor: TensorProfile) -> None:
         ax.plot(x, alive * fit.density(x), color=colour, linewidth=1.8 if best else 1.0, label=label)
     ax.set_yscale("log")
     ax.set_ylim(0.5 / (count * shown.width), 4 * float(density.max()))
+    _plain_decades(ax)
     ax.set_xlabel("weight")
     ax.set_ylabel("density")
     outside = shown.below + shown.above
@@ -171,12 +173,19 @@ def _spectrum(ax: Axes, tensor: TensorProfile) -> None:
     label = f"independent weights: {seen.chance_rank:.2f}; {seen.chance_top_tenth:.0%}"
     ax.plot(x, seen.chance_curve, color=GREY, linestyle=":", label=label)
     ax.set_yscale("log")
-    ax.set_ylim(max(min(seen.curve[-1], seen.chance_curve[-1]), 1e-3) * 0.7, max(seen.curve[0], 2.0) * 4)
+    ax.set_ylim(max(min(seen.curve[-1], seen.chance_curve[-1], 0.15), 1e-3) * 0.6, max(seen.curve[0], 3.0) * 4)
+    _plain_decades(ax)
     ax.set_xlim(0, 100)
     ax.set_xlabel("rank, %")
     ax.set_ylabel("singular value over RMS")
     ax.set_title(f"singular values of {seen.rows:,}×{seen.cols:,} weights")
     ax.legend(loc="upper right", borderaxespad=0.2)
+
+
+def _plain_decades(ax: Axes) -> None:
+    """A logarithmic y axis with labels at powers of ten alone, written out."""
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _own_ids(svg: str, number: int) -> str:

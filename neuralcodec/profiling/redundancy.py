@@ -32,6 +32,8 @@ class Redundancy:
             estimates", 1955), less what it takes to send the octaves.
         correlation: mean absolute correlation of a row with the next; None if there are none to correlate.
         chance_correlation: the same of independent rows, about √(2 / (π·n)) with n columns.
+        prediction_bits: bits a weight that predicting each row from the one before it, by the best factor, could save
+            at 30 dB: ½·log2 of what is left of the rows' energy, the noise of the levels added to both.
         duplicates: rows that are equal to an earlier one, bit for bit; None if there are too many rows to look.
     """
 
@@ -39,6 +41,7 @@ class Redundancy:
     class_bits: float
     correlation: float | None
     chance_correlation: float | None
+    prediction_bits: float | None
     duplicates: int | None
 
 
@@ -51,8 +54,7 @@ def redundancy(tensor: Tensor, weights: Floats, step: float) -> Redundancy:
         step: of the levels for ``class_bits``, in units of the weights.
     """
     classes, saved = _by_scale(weights, step, tensor.spec.cols)
-    correlation, chance = _neighbours(tensor)
-    return Redundancy(classes, saved, correlation, chance, _duplicates(tensor))
+    return Redundancy(classes, saved, *_neighbours(tensor, step**2 / 12), _duplicates(tensor))
 
 
 def _by_scale(weights: Floats, step: float, cols: int) -> tuple[int, float]:
@@ -73,8 +75,13 @@ def _corrected(occurring: npt.NDArray[np.int64]) -> float:
     return entropy(occurring) + (occurring.size - 1) / (2 * math.log(2) * int(occurring.sum()))
 
 
-def _neighbours(tensor: Tensor) -> tuple[float | None, float | None]:
-    """Mean |correlation| of rows and their successors, and that of chance."""
+def _neighbours(tensor: Tensor, noise: float) -> tuple[float | None, float | None, float | None]:
+    """Mean |correlation| of rows and their successors, that of chance, and the bits that it could save.
+
+    Args:
+        tensor: all of it.
+        noise: mean squared error of the levels.
+    """
     first = draw(tensor.spec.rows - 1, PAIRS)
     columns = draw(tensor.spec.cols, WIDTH)
     both = submatrix(tensor, np.concatenate([first, first + 1]), columns).float32().astype(np.float64)
@@ -84,9 +91,13 @@ def _neighbours(tensor: Tensor) -> tuple[float | None, float | None]:
     lengths = length[: len(first)] * length[len(first) :]
     alive = lengths > 0
     if len(columns) < 3 or not alive.any():
-        return None, None
-    correlations = np.abs((above * below).sum(axis=1)[alive] / lengths[alive])
-    return float(correlations.mean()), math.sqrt(2 / (math.pi * len(columns)))
+        return None, None, None
+    correlations = np.zeros(len(first))
+    correlations[alive] = np.abs((above * below).sum(axis=1)[alive] / lengths[alive])
+    energy = np.square(below).mean(axis=1)
+    left = energy * np.maximum(1 - correlations**2, 0)
+    saved = 0.5 * math.log2((float(energy.mean()) + noise) / (float(left.mean()) + noise))
+    return float(correlations[alive].mean()), math.sqrt(2 / (math.pi * len(columns))), saved
 
 
 def _duplicates(tensor: Tensor) -> int | None:

@@ -17,7 +17,7 @@ LEGEND = (
     "fit: the likeliest of Gaussian, Laplacian, generalized Gaussian (GG) and Student's t · rows, cols: spread of "
     "their scales in octaves · rank: effective rank over full rank · bits: entropy of levels at 20, 30 and 40 dB · "
     "gap: at 30 dB, above (+) or below (−) the Shannon bound of a Gaussian · classes: bits that knowing the octave of "
-    "a row's scale saves · * from a sample"
+    "a row's scale saves at 30 dB · before: bits that predicting a row from the one before could save · * from a sample"
 )
 
 SHORT = {"gaussian": "Gaussian", "laplacian": "Laplacian", "generalized gaussian": "GG β=", "student-t": "t ν="}
@@ -37,7 +37,7 @@ def make_table(tensors: Iterable[TensorProfile]) -> Table:
     for heading in ("std", "kurt.", "zero %"):
         table.add_column(heading, justify="right")
     table.add_column("fit")
-    for heading in ("rows", "cols", "rank", "20 dB", "30 dB", "40 dB", "gap", "classes"):
+    for heading in ("rows", "cols", "rank", "20 dB", "30 dB", "40 dB", "gap", "classes", "before"):
         table.add_column(heading, justify="right")
     table.add_column("suggested", overflow="fold")
     table.add_column("bits/w", justify="right")
@@ -67,6 +67,7 @@ def _row(tensor: TensorProfile) -> list[Text | str]:
         *at,
         "–" if gap is None else f"{gap:+.2f}".replace("-", "−"),
         figure(tensor.redundancy.class_bits if tensor.redundancy else None, 2),
+        figure(tensor.redundancy.prediction_bits if tensor.redundancy else None, 2),
         suggestion.trial.setting() if suggestion else "–",
         figure(suggestion.trial.bits_per_weight if suggestion else None, 2),
     ]
