@@ -83,7 +83,7 @@ def _summary(profile: Profile) -> str:
 def _overview(tensors: Sequence[TensorProfile], numbers: dict[int, str]) -> str:
     headings = (
         "tensor", "shape", "std", "kurt.", "zero %", "fit", "rows", "cols", "rank", "20 dB", "30 dB", "40 dB", "gap",
-        "classes", "before", "suggested", "bits/w",
+        "class", "prev", "suggested", "bits/w",
     )  # fmt: skip
     rows = []
     for i, tensor in enumerate(tensors):

@@ -40,8 +40,8 @@ class Trial:
         return self.snr_db is None or self.snr_db >= snr_db
 
     def setting(self) -> str:
-        """Codec and options as one would write them."""
-        return " ".join([self.codec, *(f"{k}={_typed(v)}" for k, v in self.options.items())])
+        """Codec and options in a few characters."""
+        return " ".join([self.codec, *(_typed(k, v) for k, v in self.options.items())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,5 +166,5 @@ def _try(tensor: Tensor, name: str, options: dict[str, object]) -> Trial:
     )
 
 
-def _typed(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+def _typed(name: str, value: object) -> str:
+    return name if value is True else f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"

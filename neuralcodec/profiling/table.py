@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 LEGEND = (
     "fit: the likeliest of Gaussian, Laplacian, generalized Gaussian (GG) and Student's t · rows, cols: spread of "
     "their scales in octaves · rank: effective rank over full rank · bits: entropy of levels at 20, 30 and 40 dB · "
-    "gap: at 30 dB, above (+) or below (−) the Shannon bound of a Gaussian · classes: bits that knowing the octave of "
-    "a row's scale saves at 30 dB · before: bits that predicting a row from the one before could save · * from a sample"
+    "gap: at 30 dB, above (+) or below (−) the Shannon bound of a Gaussian · class: bits that knowing the octave of "
+    "a row's scale saves at 30 dB · prev: bits that predicting a row from the one before it could save · * from a sample"
 )
 
 SHORT = {"gaussian": "Gaussian", "laplacian": "Laplacian", "generalized gaussian": "GG β=", "student-t": "t ν="}
@@ -37,7 +37,7 @@ def make_table(tensors: Iterable[TensorProfile]) -> Table:
     for heading in ("std", "kurt.", "zero %"):
         table.add_column(heading, justify="right")
     table.add_column("fit")
-    for heading in ("rows", "cols", "rank", "20 dB", "30 dB", "40 dB", "gap", "classes", "before"):
+    for heading in ("rows", "cols", "rank", "20 dB", "30 dB", "40 dB", "gap", "class", "prev"):
         table.add_column(heading, justify="right")
     table.add_column("suggested", overflow="fold")
     table.add_column("bits/w", justify="right")
@@ -58,7 +58,7 @@ def _row(tensor: TensorProfile) -> list[Text | str]:
         name,
         f"{tensor.dtype} {'×'.join(map(str, tensor.shape)) or 'scalar'}",
         "–" if m.std is None else f"{m.std:.2g}",
-        figure(m.kurtosis, 1),
+        figure(m.kurtosis, 0 if (m.kurtosis or 0) >= 100 else 1),
         figure(100 * m.zeros / m.count, 1) if m.count else "–",
         fit_name(tensor.fits, tensor.best_fit),
         figure(tensor.rows.octaves if tensor.rows else None, 2),
