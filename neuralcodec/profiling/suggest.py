@@ -117,7 +117,7 @@ def _with_step(tensor: Tensor, snr_db: float, step: float) -> list[Trial]:
     """A trial with one step for the whole tensor that just reaches an SNR, or, if none does, the last that was made."""
     trials = []
     for _ in range(STEPS):
-        step = min(max(float(f"{step:.3e}"), 2.0**-126), 2.0**120)  # with as many digits as one would type
+        step = min(max(float(f"{step:.2e}"), 2.0**-126), 2.0**120)  # as one would type it
         trial = _try(tensor, "huffman", {"step": step})
         trials.append(trial)
         if trial.snr_db is None or 0 <= trial.snr_db - snr_db < NEAR_DB:
@@ -167,4 +167,4 @@ def _try(tensor: Tensor, name: str, options: dict[str, object]) -> Trial:
 
 
 def _typed(name: str, value: object) -> str:
-    return name if value is True else f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+    return name if value is True else f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"

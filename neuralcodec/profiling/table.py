@@ -17,7 +17,8 @@ LEGEND = (
     "fit: the likeliest of Gaussian, Laplacian, generalized Gaussian (GG) and Student's t · rows, cols: spread of "
     "their scales in octaves · rank: effective rank over full rank · bits: entropy of levels at 20, 30 and 40 dB · "
     "gap: at 30 dB, above (+) or below (−) the Shannon bound of a Gaussian · class: bits that knowing the octave of "
-    "a row's scale saves at 30 dB · prev: bits that predicting a row from the one before it could save · * from a sample"
+    "a row's scale saves at 30 dB · prev: bits that predicting a row from the one before it could save · "
+    "* from a sample"
 )
 
 SHORT = {"gaussian": "Gaussian", "laplacian": "Laplacian", "generalized gaussian": "GG β=", "student-t": "t ν="}
