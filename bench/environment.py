@@ -10,7 +10,6 @@ What an environment has itself goes before what it finds there.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -129,8 +128,11 @@ def _make(method: Method, folder: Path) -> None:
         if len(pinned) < len(method.requirements):
             (packages,) = made.glob("lib/python*/site-packages")
             (packages / "benchmark.pth").write_text("\n".join(_own_packages()) + "\n", encoding="utf-8")
-        with contextlib.suppress(OSError):  # another run has made it meanwhile
+        try:
             made.rename(folder)
+        except OSError as error:
+            if not folder.is_dir():  # else another run has made it meanwhile
+                raise MethodError(f"its environment could not be made: {error}") from error
 
 
 def _call(arguments: list[str]) -> None:
