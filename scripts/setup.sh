@@ -50,7 +50,7 @@ has_fuzzer() {
 look() {
     local version
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    essential=() emulation=() fuzzing=()
+    essential=() emulation=() fuzzing=() browser=()
     have cc || essential+=(gcc)
     have c++ || essential+=(g++)
     has_libc || essential+=(libc6-dev)
@@ -63,11 +63,12 @@ look() {
     has_file riscv64-unknown-elf-gcc picolibc.specs || emulation+=(picolibc-riscv64-unknown-elf)
     have qemu-system-riscv32 || emulation+=(qemu-system-misc)
     has_fuzzer || fuzzing+=(clang libclang-rt-dev)
+    have chromium || browser+=(chromium)
 }
 
 system_packages() {
     look
-    local all=("${essential[@]}" "${emulation[@]}" "${fuzzing[@]}")
+    local all=("${essential[@]}" "${emulation[@]}" "${fuzzing[@]}" "${browser[@]}")
     [ ${#all[@]} -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && have apt-get; then
         say "setup: installing Debian packages: ${all[*]}"
@@ -77,19 +78,20 @@ system_packages() {
         # All at once is quick; one group at a time is for distributions that lack some of them.
         if ! "${get[@]}" "${install[@]}" "${all[@]}" </dev/null >/dev/null; then
             local group
-            for group in "${essential[*]}" "${emulation[*]}" "${fuzzing[*]}"; do
+            for group in "${essential[*]}" "${emulation[*]}" "${fuzzing[*]}" "${browser[*]}"; do
                 # shellcheck disable=SC2086 # a list of names
                 [ -z "$group" ] || "${get[@]}" "${install[@]}" $group </dev/null >/dev/null || true
             done
         fi
         look
-        all=("${essential[@]}" "${emulation[@]}" "${fuzzing[@]}")
+        all=("${essential[@]}" "${emulation[@]}" "${fuzzing[@]}" "${browser[@]}")
         [ ${#all[@]} -gt 0 ] || return 0
     fi
     say "setup: these packages are missing (Debian's names):"
     [ ${#essential[@]} = 0 ] || say "  needed:                          ${essential[*]}"
     [ ${#emulation[@]} = 0 ] || say "  for the emulated boards:         ${emulation[*]}"
     [ ${#fuzzing[@]} = 0 ] || say "  for fuzzing the decoder:         ${fuzzing[*]}"
+    [ ${#browser[@]} = 0 ] || say "  to test reports in a browser:    ${browser[*]}"
     say "To install them:"
     say "  sudo apt-get update && sudo apt-get install ${all[*]}"
     [ ${#essential[@]} = 0 ] || die "cannot go on without: ${essential[*]}"
