@@ -26,12 +26,8 @@ ADVICE = (
     "of which PrototypeInt4WeightOnlyConfig is the one that runs on a CPU with float32; then torch.save() of the state "
     "dict. Kernels of convolutions, which it would leave alone, are made matrices of one row an output channel. "
     "Matrices whose rows are no multiple of the group, or that the int4 kernel refuses, are int8; biases and norms "
-    "stay float32. Nothing unpacks its int4 but the kernel that computes with it, so decoding multiplies by unit "
-    "vectors, which is slow."
+    "stay float32. Only its kernels unpack int4, so here the packing is found by packing the numbers of the places."
 )
-
-AT_ONCE = 1024
-"""Columns that are unpacked together."""
 
 
 def version() -> str:
@@ -92,13 +88,30 @@ def _quantized(matrix: torch.Tensor, setting: Mapping[str, int]) -> torch.Tensor
 
 def _dequantized(tensor: torch.Tensor) -> torch.Tensor:
     import torch
+    from torchao.prototype.quantization.int4 import Int4OpaqueTensor
 
-    if hasattr(tensor, "scale"):
+    if not isinstance(tensor, Int4OpaqueTensor):
         return tensor.dequantize()
-    columns = tensor.shape[1]
-    unpacked = torch.empty(tensor.shape)
-    for start in range(0, columns, AT_ONCE):
-        some = torch.eye(min(AT_ONCE, columns - start), columns - start)
-        vectors = torch.nn.functional.pad(some, (start, 0))
-        unpacked[:, start : start + AT_ONCE] = torch.nn.functional.linear(vectors, tensor).T
-    return unpacked
+    rows, columns = tensor.shape
+    scales, zeros = tensor.scale_and_zero.permute(2, 1, 0)[..., None]
+    levels = torch.empty(rows * columns)
+    levels[_places(rows, columns)] = _nibbles(tensor.qdata).float()
+    weights: torch.Tensor = (levels.reshape(*scales.shape[:2], -1) - 8) * scales + zeros
+    return weights.reshape(rows, columns)
+
+
+def _places(rows: int, columns: int) -> torch.Tensor:
+    """The place in a matrix of every level that torch packs, which depends on the processor: four bits at a time."""
+    import torch
+
+    numbers, places = torch.arange(rows * columns), torch.zeros(rows * columns, dtype=torch.int64)
+    for shift in range(0, (rows * columns).bit_length(), 4):
+        digits = (numbers >> shift & 15).int().reshape(rows, columns)
+        places |= _nibbles(torch.ops.aten._convert_weight_to_int4pack_for_cpu(digits, 1)) << shift
+    return places
+
+
+def _nibbles(packed: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.stack([packed & 15, packed >> 4], -1).ravel().long()
