@@ -1,5 +1,6 @@
 """The benchmark's arithmetic against cases worked by hand, its records, and its page in a browser."""
 
+import dataclasses
 import json
 import math
 import re
@@ -13,8 +14,9 @@ import torch
 pytest.importorskip("scipy", reason="the benchmark needs scipy")
 pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 
-from bench import bound, curves, fidelity, records
+from bench import bound, curves, fidelity, records, run, runner
 from bench.curves import Point
+from bench.method import Method
 from bench.network import Network, Score
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
@@ -268,3 +270,83 @@ def test_page_in_a_browser(tmp_path):
 
 def test_water_level_of_equal_tensors_is_the_error():
     assert bound._water_level(np.array([0.5, 0.5]), np.array([1.0, 1.0]), 0.25) == pytest.approx(0.25)
+
+
+# Running
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """A network of one tensor, two methods whose files are here, and a runner that halves the step each time."""
+    monkeypatch.setenv("NEURALCODEC_BENCH", str(tmp_path / "cache"))
+    calls = []
+
+    def measure(method, setting, state):
+        calls.append((method.name, setting["bits"]))
+        if method.name == "broken":
+            raise runner.MeasureError("it fell over")
+        step = 2.0 ** -setting["bits"]
+        decoded = {name: torch.round(t / step) * step for name, t in state.items()}
+        return runner.Outcome(100 * setting["bits"], decoded, (0.5,), (0.25,), 10, "made up 1")
+
+    monkeypatch.setattr(runner, "measure", measure)
+    methods = []
+    for name in ("good", "broken"):
+        (path := tmp_path / f"{name}.py").write_text("")
+        methods.append(Method(name, path, name, "lossy", (), (), (), "", False))
+    weights = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
+
+    def evaluate(state):
+        return Score(100 - float((state["w"] - weights).abs().max()), 0.5, 512)
+
+    network = Network("net", "Net", "score", "%", True, 100, 0.1, "made up", lambda: {"w": weights}, evaluate)
+    return network, methods, calls
+
+
+def test_a_run_measures_once_and_tries_failures_again(made_up):
+    network, (good, broken), calls = made_up
+    loaded = run.load(network)
+    base = run.baseline(loaded)
+    assert base.values["score"] == 100
+    assert base.values["weights"] == 512
+    first = run.coded(loaded, good, {"bits": 4})
+    assert first == run.coded(run.load(network), good, {"bits": 4})
+    assert (first.values["bytes"], first.values["ratio"]) == (400, 2048 / 400)
+    assert first.values["bits_per_weight"] == 8 * 400 / 512
+    assert 25 < first.values["snr_db"] < 40
+    assert 99.9 < first.values["score"] < 100
+    assert first.made["version"] == "made up 1"
+    for _ in range(2):
+        assert run.coded(loaded, broken, {"bits": 4}).error == "it fell over"
+    assert calls == [("good", 4), ("broken", 4), ("broken", 4)]
+
+
+def test_a_baseline_that_is_off_stops_the_run(made_up):
+    network, _, _ = made_up
+    worse = dataclasses.replace(network, expected=90)
+    with pytest.raises(run.BaselineError, match=r"net: the original weights score 100.00 %, expected 90.00 ± 0.10"):
+        run.baseline(run.load(worse))
+
+
+def test_timings_alternate_between_the_methods(made_up):
+    network, (good, _), calls = made_up
+    other = dataclasses.replace(good, name="other")
+    loaded = run.load(network)
+    chosen = [(m, run.coded(loaded, m, {"bits": 3})) for m in (good, other)]
+    calls.clear()
+    said = []
+    timed = list(run.timings(loaded, chosen, 3, said.append))
+    assert calls == [("good", 3), ("other", 3)] * 3
+    assert len(said) == 6
+    assert [r.values["encode_s"] for r in timed] == [[0.5] * 3] * 2
+    assert list(run.timings(loaded, chosen, 3, said.append)) == timed
+    assert len(calls) == 6
+
+
+def test_a_lossy_method_is_timed_near_four_bits():
+    made = [coded("huffman", bits, 90, 6 * bits) for bits in (1, 2.5, 3.9, 5)]
+    method = Method("huffman", None, "", "lossy", (), (), (), "", False)
+    chosen = run.to_time(method, made)
+    assert chosen is not None
+    assert chosen.values["bits_per_weight"] == 3.9
+    assert run.to_time(dataclasses.replace(method, name="none"), made) is None
