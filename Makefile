@@ -56,6 +56,7 @@ bench: setup ## compare codecs on trained networks, the quick ones; a page in bu
 	@$(python) -m bench report
 
 bench-full: setup ## the same with all networks and long sweeps
+	@$(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt onnx onnxruntime
 	@$(python) -m bench run --full
 	@$(python) -m bench report
 
