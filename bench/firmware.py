@@ -65,13 +65,16 @@ def measure(state: State, setting: Setting) -> dict[str, Any]:
     if len(blob) > FLASH_BYTES:
         raise FirmwareError(f"the stream of {len(blob):,} bytes does not fit a microcontroller's flash")
     found: dict[str, Any] = {}
+    reasons: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         (path := Path(name) / "model.bin").write_bytes(blob)
         for board, core in CORES.items():
             try:
                 result = emulator.run(board, emulator.build(board, path, Path(name) / board), timeout=300)
             except emulator.EmulatorError as error:
-                raise FirmwareError(str(error)) from error
+                too_big = "will not fit in region" in str(error)
+                reasons.append(f"{core}: " + ("the board's flash is too small" if too_big else str(error)[-300:]))
+                continue
             if result.exit_code:
                 raise FirmwareError(f"{core}: {result.output[-300:]}")
             found[core] = {
@@ -81,4 +84,6 @@ def measure(state: State, setting: Setting) -> dict[str, Any]:
                 "table_bytes": result.number("table_bytes"),
                 "code_bytes": result.number("decoder_code_bytes"),
             }
+    if not found:
+        raise FirmwareError("; ".join(reasons))
     return found
