@@ -20,7 +20,7 @@ from bench.method import Method
 from bench.network import Network, Score
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
-from bench.report.results import MethodFacts, NetworkFacts, Results, smallest_as_good, spread
+from bench.report.results import MethodFacts, NetworkFacts, Results, metric_curve, smallest_as_good, spread
 
 # Fidelity
 
@@ -180,6 +180,14 @@ def test_tables_hold_what_was_measured():
         ["net", "nncodec qp=1", "it fell over"],
     ]
     assert len(made["Net <on> data"].rows) == 10
+
+
+def test_settings_are_chosen_by_snr_not_by_a_lucky_score():
+    made = results()
+    lucky = coded("nncodec", 3, 99, 10.0)  # well below the hull of the SNR
+    made = dataclasses.replace(made, records=[*made.records, lucky])
+    network, method = made.networks[0], made.methods[1]
+    assert [p.quality for p in metric_curve(made, network, method)] == [55, 88, 89.9, 90]
 
 
 def test_spread():

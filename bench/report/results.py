@@ -73,14 +73,17 @@ def snr_curve(results: Results, network: str, method: MethodFacts) -> list[Point
 
 
 def metric_curve(results: Results, network: NetworkFacts, method: MethodFacts) -> list[Point]:
-    """Bits a weight and metric, negated where less is better."""
+    """Bits a weight and metric, negated where less is better.
+
+    Where settings have several axes, those on the hull of the SNR: picking by the metric would pick lucky scores.
+    """
     sign = 1 if network.higher_is_better else -1
-    points = [
+    on_hull = {(point.rate, point.quality) for point in snr_curve(results, network.name, method)}
+    return [
         Point(r.values["bits_per_weight"], sign * r.values["score"])
         for r in results.coded(network.name, method.name)
-        if r.values.get("score") is not None and r.values["snr_db"] is not None
+        if r.values.get("score") is not None and (r.values["bits_per_weight"], r.values["snr_db"]) in on_hull
     ]
-    return hull(points) if method.hull else points
 
 
 def as_good(results: Results, network: NetworkFacts, record: Record) -> bool | None:
