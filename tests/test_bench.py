@@ -20,7 +20,7 @@ from bench.method import Method
 from bench.network import Network, Score
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
-from bench.report.results import MethodFacts, NetworkFacts, Results, metric_curve, smallest_as_good, spread
+from bench.report.results import MethodFacts, NetworkFacts, Results, measurable, metric_curve, smallest_as_good, spread
 
 # Fidelity
 
@@ -182,12 +182,19 @@ def test_tables_hold_what_was_measured():
     assert len(made["Net <on> data"].rows) == 10
 
 
-def test_settings_are_chosen_by_snr_not_by_a_lucky_score():
-    made = results()
-    lucky = coded("nncodec", 3, 99, 10.0)  # well below the hull of the SNR
-    made = dataclasses.replace(made, records=[*made.records, lucky])
+def test_settings_of_two_axes_give_a_front():
+    made = results()  # the original: 90 ± 1, so 89 is as far as the metric tells
+    beaten, lucky = coded("nncodec", 2.5, 87, 16.0), coded("nncodec", 5, 99, 20.0)
+    made = dataclasses.replace(made, records=[*made.records, beaten, lucky])
     network, method = made.networks[0], made.methods[1]
     assert [p.quality for p in metric_curve(made, network, method)] == [55, 88, 89.9, 90]
+
+
+def test_what_lies_above_the_noise_is_no_quality():
+    made = results()
+    curve = measurable(made, made.networks[0], [Point(1, 50), Point(2, 89.2), Point(3, 92), Point(4, 88)])
+    assert curve == [Point(1, 50), Point(2, 89), Point(3, 89), Point(4, 88)]  # the original: 90 ± 1
+    assert curves.rising(curve) == [Point(1, 50), Point(2, 89)]
 
 
 def test_spread():

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.curves import Point, hull
+from bench.curves import Point, hull, rising
 from bench.records import Record, Skip
 
 
@@ -73,17 +73,37 @@ def snr_curve(results: Results, network: str, method: MethodFacts) -> list[Point
 
 
 def metric_curve(results: Results, network: NetworkFacts, method: MethodFacts) -> list[Point]:
-    """Bits a weight and metric, negated where less is better.
+    """Bits a weight and metric, negated where less is better, by rate.
 
-    Where settings have several axes, those on the hull of the SNR: picking by the metric would pick lucky scores.
+    Where settings have several axes: those that no other beats in rate and measurable metric at once, and above them,
+    where the metric tells nothing more, those on the hull of the SNR.
     """
     sign = 1 if network.higher_is_better else -1
-    on_hull = {(point.rate, point.quality) for point in snr_curve(results, network.name, method)}
-    return [
-        Point(r.values["bits_per_weight"], sign * r.values["score"])
+    records = [
+        r
         for r in results.coded(network.name, method.name)
-        if r.values.get("score") is not None and (r.values["bits_per_weight"], r.values["snr_db"]) in on_hull
+        if r.values.get("score") is not None and r.values["snr_db"] is not None
     ]
+    points = [Point(r.values["bits_per_weight"], sign * r.values["score"]) for r in records]
+    if not method.hull:
+        return points
+    capped = measurable(results, network, points)
+    front = set(rising(capped))
+    on_hull = {point.rate for point in snr_curve(results, network.name, method)}
+    return [
+        point
+        for point, seen in zip(points, capped, strict=True)
+        if seen in front or (seen != point and point.rate in on_hull)
+    ]
+
+
+def measurable(results: Results, network: NetworkFacts, curve: list[Point]) -> list[Point]:
+    """A metric curve up to one standard error below the original: what lies above is noise, not quality."""
+    base = results.baseline(network.name)
+    if base is None or base.values.get("score") is None:
+        return curve
+    top = (1 if network.higher_is_better else -1) * base.values["score"] - base.values["stderr"]
+    return [Point(point.rate, min(point.quality, top)) for point in curve]
 
 
 def as_good(results: Results, network: NetworkFacts, record: Record) -> bool | None:

@@ -11,6 +11,7 @@ from bench.report.results import (
     MethodFacts,
     NetworkFacts,
     Results,
+    measurable,
     metric_curve,
     smallest_as_good,
     snr_curve,
@@ -86,7 +87,8 @@ def rate_differences(results: Results) -> Table:
         cells = [network.title]
         for method in others:
             snr = rate_difference(snr_curve(results, network.name, anchor), snr_curve(results, network.name, method))
-            metric = rate_difference(metric_curve(results, network, anchor), metric_curve(results, network, method))
+            curves = [measurable(results, network, metric_curve(results, network, m)) for m in (anchor, method)]
+            metric = rate_difference(*curves)
             cells.append(f"{_percent(snr)} / {_percent(metric)}")
         if any(c != "– / –" for c in cells[1:]):
             rows.append(cells)
@@ -95,8 +97,8 @@ def rate_differences(results: Results) -> Table:
         ["network", *(m.title for m in others)],
         rows,
         "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
-        "VCEG-M33, with piecewise cubic interpolation). –: no common range. Differences at equal metric are as noisy "
-        "as the metric.",
+        "VCEG-M33, with piecewise cubic interpolation). –: no common range. Metrics count up to one standard error "
+        "below the original's; differences at equal metric are as noisy as the metric.",
     )
 
 
