@@ -148,7 +148,10 @@ def _measure(chosen: list[Network], using: list[Method], full: bool, rounds: int
                     of_network.append(run.coded(loaded, method, setting))
                     progress.advance(task)
             timed = [(m, r) for m in usable if (r := run.to_time(m, of_network)) is not None]
-            tell = lambda text: progress.update(task, description=text)  # noqa: E731
+
+            def tell(text: str) -> None:
+                progress.update(task, description=text)
+
             if rounds:
                 of_network += run.timings(loaded, timed, rounds, tell)
             for method, record in timed:

@@ -31,7 +31,7 @@ class FirmwareError(Exception):
 def missing() -> str | None:
     """Why nothing can be measured here, or None."""
     for board in CORES:
-        reason = emulator.available(board)
+        reason: str | None = emulator.available(board)
         if reason is not None:
             return reason
     return None

@@ -92,16 +92,16 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
     except runner.MeasureError as error:
         # Not kept: the next run tries again.
         return Record("coded", network.name, method.name, setting, {}, str(error), _made(""))
-    error = fidelity.compare(state, outcome.decoded)
+    loss = fidelity.compare(state, outcome.decoded)
     original = fidelity.original_bytes(state)
     values = {
         "bytes": outcome.bytes,
         "bits_per_weight": 8 * outcome.bytes / fidelity.weights(state),
         "ratio": original / outcome.bytes,
         "relative_size": 100 * outcome.bytes / original,
-        "snr_db": error.snr_db if math.isfinite(error.snr_db) else None,
-        "relative_error": error.relative_error,
-        "max_error": error.max_error,
+        "snr_db": loss.snr_db if math.isfinite(loss.snr_db) else None,
+        "relative_error": loss.relative_error,
+        "max_error": loss.max_error,
         "peak_bytes": outcome.peak_bytes,
         **_score(network, {n: outcome.decoded[n].to(t.dtype).reshape(t.shape) for n, t in state.items()}),
     }
@@ -140,9 +140,9 @@ def timings(
                 "weights": fidelity.weights(loaded.state),
                 "bits_per_weight": record.values["bits_per_weight"],
             }
-            error = failed.get(method.name, "")
-            kept = Record("timing", loaded.network.name, method.name, record.setting, values, error, record.made)
-            if not error:
+            reason = failed.get(method.name, "")
+            kept = Record("timing", loaded.network.name, method.name, record.setting, values, reason, record.made)
+            if not reason:
                 records.write(names[method.name], kept)
         yield kept
 

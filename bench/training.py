@@ -70,10 +70,10 @@ def train(name: str, build: Callable[[], nn.Module], images: Images, recipe: Rec
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task(f"training {name}", total=steps)
         for _ in range(recipe.epochs):
-            for chosen in torch.randperm(len(pixels), generator=generator).split(recipe.batch):
+            for chosen in torch.split(torch.randperm(len(pixels), generator=generator), recipe.batch):
                 loss = F.cross_entropy(network(_varied(pixels[chosen], recipe, generator)), classes[chosen])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
                 progress.advance(task)
@@ -86,10 +86,10 @@ def accuracy(build: Callable[[], nn.Module], state: State, images: Images) -> Sc
     """Share of the test images that are classified rightly, in percent, with its binomial standard error."""
     network = build().eval()
     network.load_state_dict(dict(state))
-    right = sum(
-        int((network(pixels).argmax(1) == classes.long()).sum())
-        for pixels, classes in zip(_scaled(images.test).split(1000), images.test_classes.split(1000), strict=True)
-    )
+    right = 0
+    parts = zip(torch.split(_scaled(images.test), 1000), torch.split(images.test_classes, 1000), strict=True)
+    for pixels, classes in parts:
+        right += int((network(pixels).argmax(1) == classes).sum())
     return share(right, len(images.test))
 
 
