@@ -1,7 +1,9 @@
 """The methods that the benchmark compares, on a small state: each that can run here without installing anything."""
 
 import importlib
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -239,3 +241,13 @@ def test_floats_are_given_as_float32(tmp_path):
     text = MADE_UP.format(encode=body, decode="return {'w': np.ones((2, 3), np.float32)}")
     for kind in (torch.float16, torch.bfloat16, torch.float64):
         assert runner.measure(method_of(tmp_path, text), {}, {"w": SMALL["w"].to(kind)}).bytes == 5
+
+
+def test_a_peer_that_is_not_there_leaves_no_stubs_behind():
+    nncodec = importlib.import_module("bench.methods.nncodec")
+    if importlib.util.find_spec("nncodec") is not None:
+        pytest.skip("it is there")
+    before = set(sys.modules)
+    with pytest.raises(ImportError):
+        nncodec.encode({"w": np.zeros((4, 4), np.float32)}, {"qp": -20, "lambda_scale": 0})
+    assert not {name for name in set(sys.modules) - before if name in nncodec.NOT_NEEDED}

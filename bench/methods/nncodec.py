@@ -90,9 +90,14 @@ def decode(data: bytes) -> Arrays:
 
 
 def _nnc() -> ModuleType:
-    for name in NOT_NEEDED:
-        sys.modules.setdefault(name, MagicMock())
-    return importlib.import_module("nncodec.nnc")
+    stubs = [name for name in NOT_NEEDED if name not in sys.modules]
+    sys.modules.update({name: MagicMock() for name in stubs})
+    try:
+        return importlib.import_module("nncodec.nnc")
+    except ImportError:
+        for name in stubs:  # who asked goes on without it, and must not find them
+            del sys.modules[name]
+        raise
 
 
 def _is_coded(array: np.ndarray) -> bool:
