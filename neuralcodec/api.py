@@ -42,9 +42,9 @@ def encode(  # noqa: PLR0917 (the order is public)
 ) -> CompressedModel:
     """Compresses the weights of a model.
 
-    With nothing but a model: 8-bit levels with a scale a row, Huffman-coded. It needs no data and no training, and
-    keeps the accuracy of ordinary networks. Biases, norms and other small tensors are kept exactly; the report says
-    which and why.
+    With nothing but a model: 8-bit levels with a scale a row, Huffman-coded; tensors whose outliers such levels cannot
+    span become short floats. It needs no data and no training, and keeps the accuracy of ordinary networks. Biases,
+    norms and other small tensors are kept exactly; the report says which and why.
 
     Args:
         model: a module, a mapping of names to torch tensors or numpy arrays, or the path of a ``.safetensors`` file.

@@ -61,6 +61,15 @@ class Stepped(Protocol):
         ...
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """A codec that decides by the tensor how to code it, and tells in the report what it did."""
+
+    def explain(self, payload: bytes) -> str:
+        """In a few words, how the payload was made; empty if in the usual way."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Shares:
     """What tensors of a model share, and what that means for each of them.

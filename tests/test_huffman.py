@@ -126,6 +126,68 @@ def test_levels_round_trip(dtype, shape, tile, bits, scale, step, seed):  # noqa
     assert [reference.row_scale(ref, r) for r in range(t.spec.rows)] == reader.scales().tolist()
 
 
+@given(
+    dtype=st.sampled_from(FLOATS),
+    shape=shapes.filter(math.prod),
+    mantissa=st.integers(1, 23),
+    spread=st.sampled_from([1.0, 1e-6, 1e30]),
+    seed=st.integers(0, 99),
+)
+def test_short_floats_are_rounded_to_nearest(dtype, shape, mantissa, spread, seed):
+    top = torch.finfo(dtype).max
+    w = (bell(*shape, seed=seed).double() * spread).clamp(-top, top).to(dtype)
+    w.reshape(-1)[0] = top
+    t = tensor(w)
+    codec = Huffman(mantissa=mantissa)
+    decoded = codec.decode(codec.encode(t), t.spec, []).torch().double()
+    exact = w.double()
+    assert torch.isfinite(decoded).all()
+    # frexp: 0.5 <= |m| < 1, so one unit of the kept places is 2^(e - 1 - mantissa), or that of the subnormals.
+    _, exponent = torch.frexp(exact)
+    unit = torch.ldexp(torch.ones_like(exact), exponent.clamp(min=_least_exponent(dtype)) - 1 - mantissa)
+    wrong = (decoded - exact).abs() / unit
+    assert (wrong.reshape(-1)[1:] <= 0.5).all()
+    assert wrong.max() <= 1  # the largest number is rounded down
+
+
+def _least_exponent(dtype):
+    return int(torch.frexp(torch.tensor(torch.finfo(dtype).tiny, dtype=torch.float64))[1])
+
+
+def test_outliers_make_short_floats():
+    w = bell(64, 192) * 0.05
+    t = tensor(w)
+    assert Huffman().explain(Huffman().encode(t)) == ""
+    assert Huffman().encode(t) == Huffman(bits=8).encode(t)
+    w[27, :4] = torch.tensor([20.0, 18.0, -14.0, 12.0])
+    t = tensor(w)
+    payload = Huffman().encode(t)
+    assert "outliers" in Huffman().explain(payload)
+    decoded = Huffman().decode(payload, t.spec, []).torch()
+    assert ((decoded - w).abs() <= w.abs() / 64).all()
+    assert len(payload) * 8 < 10.5 * w.numel()
+    assert Huffman(bits=8).explain(Huffman(bits=8).encode(t)) == ""
+    report = neuralcodec.encode({"w": w}).report()
+    assert "outliers" in report.rows[0].reason
+    # A pruned row is no row with outliers.
+    w = bell(64, 192, seed=1)
+    w[torch.rand(64, 192, generator=torch.Generator().manual_seed(0)) < 0.95] = 0
+    assert Huffman().explain(Huffman().encode(tensor(w))) == ""
+
+
+def test_outliers_and_shared_tables():
+    states = {}
+    for i in range(8):
+        states[f"{i}.w"] = bell(24, 64, seed=i)
+        states[f"{i}.wide"] = bell(24, 64, seed=i)
+        states[f"{i}.wide"][3, 5:7] = 900
+    cm = neuralcodec.encode(states)
+    assert sum("outliers" in e.reason for e in cm.entries) == 8
+    for name, w in states.items():
+        alone = neuralcodec.encode({name: w}).decode(name)
+        assert torch.equal(alone, cm.decode(name))
+
+
 def test_raw_round_trip():
     t = tensor(torch.arange(10, dtype=torch.int16))
     assert np.array_equal(Raw().decode(Raw().encode(t), t.spec, []).data, t.data)
@@ -139,6 +201,7 @@ def test_raw_round_trip():
         ({"bits": 1}, "bits: an integer from 2 to 8"),
         ({"bits": 9}, "bits: "),
         ({"bits": 4.0}, "bits: "),
+        ({"mantissa": 0}, "mantissa: an integer from 1 to 23"),
         ({"tile": 0}, "tile: an integer from 1 to 65535"),
         ({"tile": 65536}, "tile: "),
         ({"scale": "column"}, "scale: 'row', 'tensor' or None"),

@@ -12,12 +12,14 @@ import torch
 
 from neuralcodec import _native
 from neuralcodec.codec import SharedObject, Shares
+from neuralcodec.codecs.huffman import floats, sharing
 from neuralcodec.codecs.huffman import lossless as exact
-from neuralcodec.codecs.huffman import sharing
 from neuralcodec.codecs.huffman.levels import Levels, fit, fit_above
 from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length
 from neuralcodec.errors import SourceError
 from neuralcodec.tensor import Tensor, TensorSpec
+
+DEFAULT_BITS = 8
 
 SURVEY_WEIGHTS = 1 << 18
 """Larger tensors are not surveyed: to them a table of their own is a fraction of a per mille."""
@@ -36,7 +38,10 @@ class Huffman:
     Attributes:
         lossless: code the bytes of the elements, by planes; the other options but ``tile`` then do nothing.
         bits: 2 to 8: levels from -q to q with q = 2^(bits-1) - 1. The steps are chosen for least squared error. The
-            size in the stream is smaller than ``bits``, because levels are entropy-coded.
+            size in the stream is smaller than ``bits``, because levels are entropy-coded. None for 8, except in
+            tensors with a row whose bulk (the smaller 95 % of its weights) lies below its step, because of outliers:
+            these are coded as floats with ``mantissa=5``, in some 9 bits a weight.
+        mantissa: 1 to 23: code floats rounded to so many bits after the leading one, instead of levels.
         step: the distance between levels in units of the weights, the same for all tensors; ``bits`` then does nothing.
             Levels end at ±127. Where weights lie beyond, the step gets coarser if that loses less than clipping: of
             the rows that need it, or with ``scale="tensor"`` of the whole tensor.
@@ -57,19 +62,17 @@ class Huffman:
     number: ClassVar[int] = 2
 
     lossless: bool = False
-    bits: int = 8
+    bits: int | None = None
+    mantissa: int | None = None
     step: float | None = None
     scale: Literal["row", "tensor"] | None = None
     tile: int | None = None
     pairs: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 2 <= self.bits <= 8:
-            raise ValueError(f"bits: an integer from 2 to 8 expected, not {self.bits!r}")
-        if self.tile is not None and (
-            isinstance(self.tile, bool) or not isinstance(self.tile, int) or not 1 <= self.tile <= MOST
-        ):
-            raise ValueError(f"tile: an integer from 1 to {MOST} or None expected, not {self.tile!r}")
+        _integer("bits", self.bits, 2, 8)
+        _integer("mantissa", self.mantissa, 1, 23)
+        _integer("tile", self.tile, 1, MOST)
         if self.scale not in (None, "row", "tensor"):
             raise ValueError(f"scale: 'row', 'tensor' or None expected, not {self.scale!r}")
         if self.step is not None:
@@ -82,7 +85,7 @@ class Huffman:
 
     def with_step(self, step: float) -> Huffman:
         """The same codec with a uniform quantizer of this step, or of the nearest that float32 holds well."""
-        return replace(self, lossless=False, step=min(max(step, 2.0**-126), 2.0**120))
+        return replace(self, lossless=False, mantissa=None, step=min(max(step, 2.0**-126), 2.0**120))
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.
@@ -92,10 +95,17 @@ class Huffman:
         """
         if not tensor.spec.size:
             return b""
-        return self.quantize(tensor).encode() if self._has_levels(tensor) else exact.encode(tensor, self.tile)
+        coded = self._as_coded(tensor)
+        return coded.encode() if isinstance(coded, Levels) else exact.encode(coded, self.tile)
+
+    def explain(self, payload: bytes) -> str:
+        """What the report says of a payload besides the codec's name."""
+        if self.lossless or payload[:1] != b"\x01":
+            return ""
+        return f"floats of {self.mantissa} mantissa bits" if self.mantissa else "as short floats: outliers in a row"
 
     def quantize(self, tensor: Tensor) -> Levels:
-        """The levels that :meth:`encode` codes.
+        """The levels that :meth:`encode` codes, where it codes levels.
 
         Raises:
             SourceError: as there.
@@ -112,7 +122,7 @@ class Huffman:
             most = 127
             step, codes = fit_above(weights, _float32_step(self.step), self.scale != "tensor")
         else:
-            most = 2 ** (self.bits - 1) - 1
+            most = 2 ** ((self.bits or DEFAULT_BITS) - 1) - 1
             step, codes = fit(weights, most, self._scale_a_row(spec))
         largest = min(torch.finfo(spec.dtype.torch).max, torch.finfo(torch.float32).max)
         levels = _native.quantize(weights, most, step, codes, largest)
@@ -139,19 +149,17 @@ class Huffman:
         spec = tensor.spec
         if not 0 < spec.size < SURVEY_WEIGHTS:
             return None
-        if self._has_levels(tensor):
-            try:
-                levels = self.quantize(tensor)
-            except SourceError:
+        try:
+            coded = self._as_coded(tensor)
+        except SourceError:
+            return None
+        if isinstance(coded, Levels):
+            if not coded.levels.any():
                 return None
-            if not levels.levels.any():
-                return None
-            return sharing.Survey(
-                (sharing.Slot(levels.counts(), levels.pair_counts(), levels.zeros_counts()),), fixed=0
-            )
+            return sharing.Survey((sharing.Slot(coded.counts(), coded.pair_counts(), coded.zeros_counts()),), fixed=0)
         tiles = tile_count(spec.rows, spec.cols, tile_length(spec.rows, spec.cols, self.tile, BYTES_TILE))
         stored = 8 * spec.size - 12 * tiles  # codes end in unfinished bytes, once a tile; see own_table
-        slots = tuple(sharing.Slot(counts, stored=stored) for counts in exact.count(exact.split(tensor)))
+        slots = tuple(sharing.Slot(counts, stored=stored) for counts in exact.count(exact.split(coded)))
         # Mode, T, the kinds of the planes, and about a byte a tile for the index.
         return sharing.Survey(slots, fixed=8 * (3 + len(slots) + (tiles if tiles > 1 else 0)), raw=8 * spec.nbytes)
 
@@ -163,22 +171,37 @@ class Huffman:
         """As :meth:`encode`, with the tables of a hint."""
         if not isinstance(hint, sharing.Hint):
             raise TypeError(f"hint: one that share() made expected, not {type(hint).__name__}")
-        if not self._has_levels(tensor):
-            return exact.encode(tensor, self.tile, hint.slots)
+        coded = self._as_coded(tensor)
+        if not isinstance(coded, Levels):
+            return exact.encode(coded, self.tile, hint.slots)
         (slot,) = hint.slots
         if slot is None:
-            return self.encode(tensor)
+            return coded.encode()
         index, table = slot
-        return self.quantize(tensor).payload(table, index)
+        return coded.payload(table, index)
 
-    def _has_levels(self, tensor: Tensor) -> bool:
-        return not self.lossless and tensor.spec.dtype.is_float
+    def _as_coded(self, tensor: Tensor) -> Levels | Tensor:
+        """The levels of a tensor, or the elements whose bytes are coded."""
+        if self.lossless or not tensor.spec.dtype.is_float:
+            return tensor
+        if self.mantissa is not None:
+            return floats.shorten(tensor, self.mantissa)
+        levels = self.quantize(tensor)
+        chooses = self.bits is None and self.step is None and self.scale is None
+        if chooses and floats.has_outliers(tensor.float32(), levels.levels, levels.scales()):
+            return floats.shorten(tensor, floats.OUTLIER_MANTISSA)
+        return levels
 
     def _scale_a_row(self, spec: TensorSpec) -> bool:
         if self.scale is not None:
             return self.scale == "row"
         depthwise = len(spec.shape) >= 3 and spec.shape[1] == 1
         return spec.rows >= 2 and spec.cols >= (LONG_CHANNEL if depthwise else LONG_ROW)
+
+
+def _integer(name: str, value: object, least: int, most: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+        raise ValueError(f"{name}: an integer from {least} to {most} or None expected, not {value!r}")
 
 
 def _float32_step(step: float) -> float:

@@ -61,6 +61,12 @@ class Levels:
             return None
         return _native.zeros_histogram(self.levels, self.tile)
 
+    def scales(self) -> npt.NDArray[np.float64]:
+        """Scale of each row, shape [rows]."""
+        codes = np.zeros(len(self.levels), np.uint8) if self.codes is None else self.codes
+        used, where = np.unique(codes, return_inverse=True)
+        return np.array([_native.row_scale(self.step, int(code)) for code in used])[where]
+
     def tiles(self) -> int:
         """Number of tiles."""
         rows, cols = self.levels.shape

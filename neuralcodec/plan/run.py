@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from neuralcodec.codec import Codec, SharedObject, Shares, Sharing
+from neuralcodec.codec import Codec, Explaining, SharedObject, Shares, Sharing
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
@@ -74,7 +74,8 @@ def encode_tensor(
                 f"lossless codec {codec.name!r} gave back other bytes than it was given", tensor=spec.name
             )
         return Encoded(codec, payload, reason, Errors(lossless=True))
-    return Encoded(codec, payload, reason, measure_errors(tensor, decoded))
+    explained = codec.explain(payload) if isinstance(codec, Explaining) else ""
+    return Encoded(codec, payload, f"{reason}; {explained}" if explained else reason, measure_errors(tensor, decoded))
 
 
 def encode_source(
