@@ -17,9 +17,9 @@ Arrays = dict[str, np.ndarray]
 TITLE = "neuralcodec huffman"
 KIND = "lossy"
 REQUIREMENTS = ()
-QUICK = (*({"bits_per_weight": b} for b in (2, 3, 4, 5)), {"bits": 8})
-FULL = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7)), {"bits": 8})
-ADVICE = "README: `encode(model, target=Target(bits_per_weight=...))`; bits=8 is what it does with nothing but a model."
+QUICK: tuple[dict[str, object], ...] = (*({"bits_per_weight": b} for b in (2, 3, 4, 5)), {})
+FULL: tuple[dict[str, object], ...] = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7)), {})
+ADVICE = "README: `encode(model, target=Target(bits_per_weight=...))`; \"default\" is `encode(model)` and nothing else."
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
