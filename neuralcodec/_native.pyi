@@ -155,6 +155,20 @@ def pack_planes(
         codes: for each plane symbols and lengths as in :func:`pack_levels`, or None to store it.
     """
 
+# rans.cpp
+
+def pack_rans(
+    symbols: npt.NDArray[np.uint8], tile: int, frequencies: npt.NDArray[np.uint32], m: int
+) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    """rANS codes of all tiles, one after the other, and the bytes of each tile.
+
+    Args:
+        symbols: shape [rows, cols].
+        tile: tile length T.
+        frequencies: of the symbols 0, 1, ...; their sum is 2^m.
+        m: 8 to 12.
+    """
+
 # decode.cpp
 
 class Record:
@@ -241,6 +255,17 @@ class Model:
 
 class Reader:
     """An opened tensor. Its methods may be called from several threads at once."""
+
+    @property
+    def has_indices(self) -> bool:
+        """Whether the tensor is coded as indices into codebooks."""
+    @property
+    def slots(self) -> int:
+        """Bytes of the slots of a frequency table; 0 without one."""
+    def indices(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.uint8]:
+        """Indices of the tiles from ``first`` to before ``last``, one after the other."""
+    def codebooks(self) -> npt.NDArray[np.float32]:
+        """Centroids, as floats and without the scale of a row; shape [groups of rows, centroids]."""
 
     @property
     def rows(self) -> int:

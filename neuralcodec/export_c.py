@@ -65,6 +65,9 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
         "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
         "TABLES": (demand.tables, "times NCD_HUFFMAN_WORKSPACE: bytes that ncd_tensor_prepare() takes at most"),
     }
+    if demand.slots:
+        # Only the C compiler knows how large a look-up table is there.
+        facts["SLOTS"] = (demand.slots, "bytes that it takes at most for codec kmeans with rANS")
     taken = {guard}
     for fact, (value, meaning) in facts.items():
         taken.add(f"{symbol.upper()}_{fact}")

@@ -115,6 +115,7 @@ class CompressedModel:
             weights=max((d.weights for d in each), default=0),
             bytes=max((d.bytes for d in each), default=0),
             tables=max((d.tables for d in each), default=0),
+            slots=max((d.slots for d in each), default=0),
         )
 
     def decode_tile(self, name: str, i: int) -> torch.Tensor:
@@ -151,6 +152,19 @@ class CompressedModel:
             NeuralCodecError: the tensor is not stored as levels.
         """
         return self._reader.levels(self._stored(name))
+
+    def indices(self, name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The indices and codebooks of a tensor of codec kmeans, for kernels that look up products.
+
+        Returns:
+            Indices, uint8, of the tensor's shape; codebooks, float32, shape ``[groups, centroids]``, where groups are
+            equal runs of rows, the last one perhaps shorter; scale of each row, float32, shape ``[rows]``. A weight is
+            the centroid of its index in the codebook of its row's group, times the scale of the row.
+
+        Raises:
+            NeuralCodecError: the tensor is not stored as indices.
+        """
+        return self._reader.indices(self._stored(name))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Decodes everything: name to tensor, original shapes and dtypes. Tied names share one tensor."""

@@ -38,7 +38,9 @@ typedef enum ncd_status {
 } ncd_status;
 
 /* Codec numbers and dtype numbers of docs/format.md section 9. */
-enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_NAMED = 255 };
+enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_NAMED = 255 };
+/* Types of centroids, section 10.1. */
+enum { NCD_CENTROID_F32 = 0, NCD_CENTROID_F16 = 1, NCD_CENTROID_BF16 = 2, NCD_CENTROID_I8 = 3 };
 enum {
     NCD_F32 = 1, NCD_F16 = 2, NCD_BF16 = 3, NCD_F64 = 4, NCD_I8 = 5, NCD_U8 = 6, NCD_I16 = 7, NCD_I32 = 8,
     NCD_I64 = 9, NCD_BOOL = 10, NCD_F8_E4M3FN = 11, NCD_F8_E5M2 = 12, NCD_U16 = 13, NCD_U32 = 14, NCD_U64 = 15,
@@ -85,7 +87,7 @@ typedef struct ncd_record {
 /* An opened tensor: where its payload is and how it is cut. Fields are read-only for the caller. */
 typedef struct ncd_tensor {
     uint8_t codec, dtype, elem_size;
-    uint8_t mode;                  /* of huffman, bits 0-1: 0 levels, 1 lossless */
+    uint8_t mode;                  /* what a tile holds: 0 levels, 1 element bytes, 2 indices into a codebook */
     uint16_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
     uint16_t tile_size;            /* weights in a full tile: room that a tile's output needs */
     /* private to the codec */
@@ -103,7 +105,15 @@ typedef struct ncd_tensor {
     uint32_t size_min;                    /* least size of a tile */
     uint32_t step_bits;                   /* the f32 step, as stored */
     const uint8_t *scales;
-    const uint8_t *tables[NCD_TABLES];    /* code tables of the coded planes; of the levels */
+    const uint8_t *tables[NCD_TABLES];    /* code tables of the coded planes; of the levels or indices */
+#if NCD_ENABLE_KMEANS
+    const uint8_t *book;                  /* first codebook */
+    const uint8_t *map;                   /* the codebook whose levels look-ups give in place of indices, or null */
+    uint32_t group_rows;                  /* rows that have a codebook of their own; 0: all have the same */
+    uint16_t centroids;                   /* of a codebook */
+    uint8_t centroid_type, coding;
+    uint8_t is_constant, constant;        /* whether all indices are the same one */
+#endif
 } ncd_tensor;
 
 /* Checks the fixed part, the checksum of the header and the whole directory.
@@ -152,12 +162,25 @@ ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *ds
                                  const void *workspace);
 
 #if NCD_ENABLE_FLOAT
-/* The float that multiplies the levels of a row. */
+/* The float that multiplies the levels or centroids of a row; 1 where centroids are weights. */
 float ncd_row_scale(const ncd_tensor *t, uint32_t row);
 
-/* Decodes one tile to f32 weights: levels times their row's scale, or the elements of an f32 tensor.
+/* Decodes one tile to f32 weights: levels or centroids times their row's scale, or the elements of an f32 tensor.
  * capacity in weights. Works in place, without a second buffer. */
 ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, size_t capacity, const void *workspace);
+#endif
+
+#if NCD_ENABLE_KMEANS
+/* Tensors of codec kmeans, for kernels that look up products instead of weights: decodes one tile to indices. The
+ * workspace is prepared by ncd_tensor_prepare_indices; with centroids of type NCD_CENTROID_I8 the tables of
+ * ncd_tensor_prepare give levels at once. capacity: room at dst, in indices. */
+ncd_status ncd_tensor_prepare_indices(const ncd_tensor *t, void *workspace, size_t size);
+ncd_status ncd_decode_tile_indices(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
+                                   const void *workspace);
+
+/* The codebook of a row: t->centroid_type says what its `count` entries are, little-endian, in the stream. Every index
+ * is below count. */
+ncd_status ncd_codebook(const ncd_tensor *t, uint32_t row, const uint8_t **centroids, uint32_t *count);
 #endif
 
 /* crc32 as in docs/format.md section 1; start with crc = 0, feed pieces in order. */

@@ -13,6 +13,11 @@
 #define NCD_ENABLE_LOSSLESS 1
 #endif
 
+/* Codec kmeans: codebooks and indices of fixed width or with rANS; with prefix codes where huffman is compiled in. */
+#ifndef NCD_ENABLE_KMEANS
+#define NCD_ENABLE_KMEANS 1
+#endif
+
 /* ncd_row_scale and ncd_decode_tile_f32. The rest never touches floating point. */
 #ifndef NCD_ENABLE_FLOAT
 #define NCD_ENABLE_FLOAT 1
@@ -44,6 +49,9 @@
 #ifndef NCD_CRC_TABLE
 #define NCD_CRC_TABLE NCD_FULL_CHECK
 #endif
+
+/* Workspace of a frequency table of 2^m slots. */
+#define NCD_RANS_WORKSPACE(m) (4u + (4u << (m)))
 
 /* Workspace of one code table. A lossless tensor needs one for each coded plane, everything else one or none. */
 #define NCD_HUFFMAN_WORKSPACE (4u + (4u << NCD_HUFFMAN_LOOKUP_BITS))

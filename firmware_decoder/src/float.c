@@ -16,8 +16,10 @@ float ncd_row_scale(const ncd_tensor *t, uint32_t row)
     static const uint32_t eighths[8] = {0x3F800000u, 0x3F6AC0C7u, 0x3F5744FDu, 0x3F45672Au,
                                         0x3F3504F3u, 0x3F25FED7u, 0x3F1837F0u, 0x3F0B95C2u};
     float scale;
-    if (!t || t->mode != NCD_MODE_LEVELS || row >= t->rows)
+    if (!t || t->mode == NCD_MODE_LOSSLESS || row >= t->rows)
         return 0;
+    if (t->step_bits == 0)
+        return 1;
     scale = float_of(t->step_bits);
     if (t->scale_width) {
         const uint64_t bit = (uint64_t)row * t->scale_width;
@@ -33,6 +35,28 @@ float ncd_row_scale(const ncd_tensor *t, uint32_t row)
     return scale;
 }
 
+#if NCD_ENABLE_KMEANS
+/* A centroid that is no level, widened to f32. */
+static float centroid_of(const uint8_t *book, uint32_t type, uint32_t index)
+{
+    uint32_t bits, sign, rest;
+    if (type == NCD_CENTROID_F32)
+        return float_of(ncd_load_u32(book + 4u * index));
+    bits = book[2u * index] | (uint32_t)book[2u * index + 1u] << 8;
+    if (type == NCD_CENTROID_BF16)
+        return float_of(bits << 16);
+    sign = bits >> 15 << 31;
+    rest = bits & 0x7FFFu;
+    if (rest >> 10 == 31u)
+        return float_of(sign | 0x7F800000u | (rest & 0x3FFu) << 13);
+    if (rest >> 10 == 0) { /* zero or subnormal: a multiple of 2^-24 */
+        const float magnitude = (float)rest * float_of((127u - 24u) << 23);
+        return sign ? -magnitude : magnitude;
+    }
+    return float_of(sign | ((rest << 13) + (112u << 23)));
+}
+#endif
+
 ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, size_t capacity, const void *workspace)
 {
     uint32_t row, col, rows, cols, n, i;
@@ -40,7 +64,7 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
     const int8_t *level;
     ncd_status status;
 
-    if (!t || !dst || (t->mode != NCD_MODE_LEVELS && t->dtype != NCD_F32))
+    if (!t || !dst || (t->mode == NCD_MODE_LOSSLESS && t->dtype != NCD_F32))
         return NCD_ERR_ARG;
     status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     if (status != NCD_OK)
@@ -49,7 +73,7 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
     if (capacity < n)
         return NCD_ERR_CAPACITY;
 
-    if (t->mode != NCD_MODE_LEVELS) {
+    if (t->mode == NCD_MODE_LOSSLESS) {
         status = ncd_decode_tile_bytes(t, tile, bytes, (size_t)n * 4, workspace);
 #if !(defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
         if (status == NCD_OK)
@@ -58,6 +82,24 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
 #endif
         return status;
     }
+
+#if NCD_ENABLE_KMEANS
+    if (t->mode == NCD_MODE_INDICES) {
+        const uint8_t *index = bytes + (size_t)n * 3;
+        status = ncd_kmeans_tile(t, tile, bytes + (size_t)n * 3, (const uint32_t *)workspace);
+        for (; status == NCD_OK && rows > 0; --rows, ++row) {
+            const float scale = ncd_row_scale(t, row);
+            const uint8_t *book;
+            uint32_t count;
+            (void)ncd_codebook(t, row, &book, &count);
+            for (i = 0; i < cols; ++i) {
+                const float centroid = centroid_of(book, t->centroid_type, *index++);
+                *dst++ = t->step_bits ? centroid * scale : centroid;
+            }
+        }
+        return status;
+    }
+#endif
 
     /* The levels go to the last quarter; float i ends at or before level i, so expanding upwards is safe. */
     level = (const int8_t *)bytes + (size_t)n * 3;

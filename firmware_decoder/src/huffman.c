@@ -17,43 +17,17 @@ static ncd_status read_table(const ncd_model *m, ncd_cursor *c, uint32_t shared,
     return ncd_table_read(c);
 }
 
-/* Reads the index. `bits`: what all codes together take at least; 0: they are constant, with neither index nor data. */
-static ncd_status read_data(ncd_tensor *t, ncd_cursor *c, uint64_t bits)
-{
-    ncd_status status;
-    t->data = c->p;
-    if (bits == 0)
-        return c->p == c->end ? NCD_OK : NCD_ERR_CORRUPT;
-    status = ncd_tiles_read_index(t, c);
-#if NCD_FULL_CHECK
-    if (status == NCD_OK && (bits + 7) >> 3 > (uint64_t)(size_t)(c->end - c->p))
-        status = NCD_ERR_CORRUPT;
-#endif
-    return status;
-}
-
 static ncd_status bind_levels(const ncd_model *m, ncd_tensor *t, ncd_cursor *c, uint32_t mode)
 {
-    ncd_status status;
     uint64_t bits;
-
-    t->step_bits = ncd_get_u32(c);
-    if (t->dtype > NCD_F64 || t->step_bits - 1u >= 0x7F7FFFFFu)
-        return NCD_ERR_CORRUPT; /* the step is finite and positive */
-    if (mode & LEVELS_SCALES) {
-        const uint32_t width = ncd_get_u8(c);
-        if (width >> 4)
-            return NCD_ERR_UNSUPPORTED;
-        if (width - 1u > 7u)
-            return NCD_ERR_CORRUPT;
-        t->scale_width = (uint8_t)width;
-        t->scales = ncd_get_fields(c, t->rows, width);
-        if (ncd_is_bad(c))
-            return NCD_ERR_CORRUPT;
-    }
+    ncd_status status = ncd_tensor_read_scales(t, c, mode & LEVELS_SCALES);
+    if (status != NCD_OK)
+        return status;
     status = read_table(m, c, mode & LEVELS_SHARED, &t->tables[0]);
     if (status != NCD_OK)
         return status;
+    if (ncd_table_is_ranks(t->tables[0]))
+        return NCD_ERR_UNSUPPORTED;
     bits = ncd_table_min(t->tables[0]);
 #if NCD_FULL_CHECK
     {
@@ -61,7 +35,7 @@ static ncd_status bind_levels(const ncd_model *m, ncd_tensor *t, ncd_cursor *c, 
         bits *= ncd_table_is_double(t->tables[0]) ? (n + 1) >> 1 : n;
     }
 #endif
-    return read_data(t, c, bits);
+    return ncd_tensor_read_data(t, c, bits);
 }
 
 #if NCD_ENABLE_LOSSLESS
@@ -84,13 +58,15 @@ static ncd_status bind_lossless(const ncd_model *m, ncd_tensor *t, ncd_cursor *c
             const ncd_status status = read_table(m, c, kind == TABLE_SHARED, &t->tables[p]);
             if (status != NCD_OK)
                 return status;
+            if (ncd_table_is_ranks(t->tables[p]))
+                return NCD_ERR_UNSUPPORTED;
             if (ncd_table_is_double(t->tables[p]))
                 return NCD_ERR_CORRUPT;
             length = ncd_table_min(t->tables[p]);
         }
         bits += codes * length;
     }
-    return read_data(t, c, bits);
+    return ncd_tensor_read_data(t, c, bits);
 }
 #endif
 
@@ -297,9 +273,9 @@ NCD_INLINE void store(uint8_t *o, uint32_t entry, uint32_t shift)
 #endif
 
 /* Decodes n > 0 symbols from the `size` bytes at src, a symbol to every 2^shift-th byte. Reads ahead up to `limit`, the
- * end of the payload. Gives the bytes that the codes took, whose last bits must be zero, or SIZE_MAX. */
-NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const uint8_t *src, size_t size,
-                         const uint8_t *limit, uint8_t *o, uint32_t n, const uint32_t shift)
+ * end of the payload. A map is in the look-up already. Gives the bytes that the codes took, whose last bits must be zero, or SIZE_MAX. */
+NCD_INLINE size_t decode(const uint8_t *table, const uint8_t *map, const uint32_t *workspace, const uint8_t *src,
+                         size_t size, const uint8_t *limit, uint8_t *o, uint32_t n, const uint32_t shift)
 {
     const uint32_t *const lut = workspace + 1;
     uint8_t *const end = o + ((size_t)n << shift);
@@ -375,7 +351,7 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint32_t *workspace, const 
         if (e == 0)
             return SIZE_MAX;
         pos += e >> 16 & 255u;
-        *o = (uint8_t)e;
+        *o = map ? map[e & 255u] : (uint8_t)e;
         o += (size_t)1 << shift;
         if (e >> 24 == 2 && o != end) {
             *o = (uint8_t)(e >> 8);
@@ -411,10 +387,18 @@ ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, 
     if (!prepared(table, workspace))
         return NCD_ERR_WORKSPACE;
     status = ncd_tiles_extent(t, tile, &src, &size);
-    if (status == NCD_OK && decode(table, workspace, src, size, t->end, dst, n, 0) != size)
+    if (status == NCD_OK && decode(table, NULL, workspace, src, size, t->end, dst, n, 0) != size)
         status = NCD_ERR_CORRUPT;
     return status;
 }
+
+#if NCD_ENABLE_KMEANS
+ncd_status ncd_huffman_symbols(const ncd_tensor *t, const uint32_t *workspace, const uint8_t *src, size_t size,
+                               uint8_t *dst, uint32_t n)
+{
+    return decode(t->tables[0], t->map, workspace, src, size, t->end, dst, n, 0) == size ? NCD_OK : NCD_ERR_CORRUPT;
+}
+#endif
 
 #if NCD_ENABLE_LOSSLESS
 
@@ -517,7 +501,7 @@ ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst
         }
         if (!prepared(table, workspace))
             return NCD_ERR_WORKSPACE;
-        used = decode(table, workspace, src, size, limit, o, n, shift);
+        used = decode(table, NULL, workspace, src, size, limit, o, n, shift);
         if (used > size)
             return NCD_ERR_CORRUPT;
         src += used;

@@ -34,8 +34,11 @@
 /* Whether the caller gave p, which only a full check looks at. */
 #define NCD_GIVEN(p) (!NCD_FULL_CHECK || (p))
 
-/* What mode says in bits 0-1. */
-enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1 };
+/* What a tile holds. */
+enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1, NCD_MODE_INDICES = 2 };
+
+/* Kinds of shared objects. */
+enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3 };
 
 /* ---- tensor.c ---- */
 
@@ -56,6 +59,43 @@ ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c);
 /* Where the bytes of a tile lie. */
 ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **src, size_t *size);
 
+/* ---- What codecs 2 and 3 have in common. Inline: with one of them compiled in, a function would cost bytes. ---- */
+
+/* Reads the step, and the scale codes if there are any; the cursor may be bad afterwards. CORRUPT where the dtype has no
+ * levels. */
+static inline ncd_status ncd_tensor_read_scales(ncd_tensor *t, ncd_cursor *c, uint32_t has_codes)
+{
+    t->step_bits = ncd_get_u32(c);
+    if (t->dtype > NCD_F64 || t->step_bits - 1u >= 0x7F7FFFFFu)
+        return NCD_ERR_CORRUPT; /* the step is finite and positive */
+    if (has_codes) {
+        const uint32_t width = ncd_get_u8(c);
+        if (width >> 4)
+            return NCD_ERR_UNSUPPORTED;
+        if (width - 1u > 7u)
+            return NCD_ERR_CORRUPT;
+        t->scale_width = (uint8_t)width;
+        t->scales = ncd_get_fields(c, t->rows, width);
+    }
+    return NCD_OK;
+}
+
+/* Reads the tile index. `bits`: what all codes together take at least; 0: they are constant, with neither index nor
+ * data. */
+static inline ncd_status ncd_tensor_read_data(ncd_tensor *t, ncd_cursor *c, uint64_t bits)
+{
+    ncd_status status;
+    t->data = c->p;
+    if (bits == 0)
+        return c->p == c->end ? NCD_OK : NCD_ERR_CORRUPT;
+    status = ncd_tiles_read_index(t, c);
+#if NCD_FULL_CHECK
+    if (status == NCD_OK && (bits + 7) >> 3 > (uint64_t)(size_t)(c->end - c->p))
+        status = NCD_ERR_CORRUPT;
+#endif
+    return status;
+}
+
 /* ---- table.c: code tables. A table is known by the address of its first byte; once checked, it tells its own size. */
 
 /* Checks a table and moves the cursor behind it. */
@@ -66,6 +106,20 @@ static inline uint32_t ncd_table_min(const uint8_t *table)
 {
     return table[0] & 15u;
 }
+
+/* Whether symbols are ranks, which is for indices only. */
+static inline int ncd_table_is_ranks(const uint8_t *table)
+{
+    return NCD_ENABLE_KMEANS && (table[1] & 8u) != 0;
+}
+
+#if NCD_ENABLE_KMEANS
+/* Number of symbols. */
+uint32_t ncd_table_symbols(const uint8_t *table);
+
+/* Puts map[symbol] in place of each symbol of a look-up; nothing with map null. */
+void ncd_table_map(const uint8_t *map, uint32_t *workspace);
+#endif
 
 /* Whether a code may stand for two levels: pairs, or zeros. */
 static inline int ncd_table_is_double(const uint8_t *table)
@@ -104,8 +158,42 @@ uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, u
 
 ncd_status ncd_huffman_bind(const ncd_model *m, ncd_tensor *t);
 ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace);
+#if NCD_ENABLE_KMEANS
+/* Decodes n symbols from a tile's bytes, through t->map if there is one. */
+ncd_status ncd_huffman_symbols(const ncd_tensor *t, const uint32_t *workspace, const uint8_t *src, size_t size,
+                               uint8_t *dst, uint32_t n);
+#endif
 ncd_status ncd_huffman_lossless(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n,
                                 const uint32_t *workspace);
+
+/* ---- kmeans.c ---- */
+
+#if NCD_ENABLE_KMEANS
+ncd_status ncd_kmeans_bind(const ncd_model *m, ncd_tensor *t);
+size_t ncd_kmeans_workspace(const ncd_tensor *t);
+void ncd_kmeans_prepare(const ncd_tensor *t, uint32_t *workspace);
+
+/* Levels of a tile, or indices where centroids are floats. */
+ncd_status ncd_kmeans_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, const uint32_t *workspace);
+
+/* Bytes of a centroid. */
+static inline uint32_t ncd_centroid_size(uint32_t type)
+{
+    return 0x1224u >> 4 * type & 7u;
+}
+
+/* ---- rans.c ---- */
+
+/* Checks a frequency table of at most `symbols` symbols and moves the cursor behind it. constant: the symbol that has
+ * all slots, or UINT32_MAX. */
+ncd_status ncd_frequencies_read(ncd_cursor *c, uint32_t symbols, uint32_t *constant);
+
+/* Fills 2^m slots: byte 0 the symbol (or map[symbol]), bits 8-19 its frequency, 20-31 the slot's place among its. */
+void ncd_rans_build(const uint8_t *table, const uint8_t *map, uint32_t *slot);
+
+/* Decodes n > 0 symbols from the `size` bytes of a tile. */
+ncd_status ncd_rans_decode(uint32_t m, const uint32_t *slots, const uint8_t *src, size_t size, uint8_t *dst, uint32_t n);
+#endif
 
 /* ---- raw.c ---- */
 
@@ -124,6 +212,9 @@ static inline uint32_t ncd_size_log2(uint32_t dtype)
 
 /* Finds and checks shared code table `index`. */
 ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table);
+
+/* Reads the index of a shared object of this kind at the cursor, and gives the object, whose checksum is right. */
+ncd_status ncd_model_shared(const ncd_model *m, ncd_cursor *c, uint32_t kind, ncd_cursor *object);
 
 /* Goes to the place before the first record. */
 void ncd_record_rewind(const ncd_model *m, ncd_record *r);

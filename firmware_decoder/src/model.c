@@ -1,7 +1,7 @@
 /* The fixed part and the directory of a model stream (docs/format.md section 3). */
 #include "internal.h"
 
-enum { FIXED_SIZE = 16, NO_NAMES = 1, SHARED_TABLE = 1 };
+enum { FIXED_SIZE = 16, NO_NAMES = 1, KINDS = NCD_ENABLE_KMEANS ? NCD_SHARED_BOOK : NCD_SHARED_TABLE };
 
 #define MAGIC 0x4D44434Eu /* "NCDM" */
 
@@ -18,6 +18,9 @@ typedef struct ncd_shared {
     ncd_cursor next; /* what follows its record */
     size_t offset, size;
     uint32_t crc;
+#if NCD_ENABLE_KMEANS
+    uint32_t kind;
+#endif
     uint32_t left; /* shared objects from it on; 0 after the last */
 } ncd_shared;
 
@@ -33,8 +36,12 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
         return NCD_ERR_CORRUPT;
 #endif
     for (; s->left > 0; --s->left) {
-        if (ncd_get_u8(&s->next) != SHARED_TABLE)
+        const uint32_t kind = ncd_get_u8(&s->next);
+        if (kind - 1u >= KINDS)
             return ncd_is_bad(&s->next) ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
+#if NCD_ENABLE_KMEANS
+        s->kind = kind;
+#endif
         s->size = ncd_get_size(&s->next);
         s->crc = ncd_get_u32(&s->next);
         if (ncd_is_bad(&s->next))
@@ -46,24 +53,49 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
     return NCD_OK;
 }
 
-ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table)
+/* Finds a shared object of a kind, and checks it. */
+static ncd_status find_shared(const ncd_model *m, uint32_t index, uint32_t kind, ncd_cursor *object)
 {
     ncd_shared s;
-    ncd_status status = walk_shared(m, index, &s);
+    const ncd_status status = walk_shared(m, index, &s);
     if (status != NCD_OK)
         return status;
     if (s.left == 0)
         return NCD_ERR_CORRUPT;
+#if NCD_ENABLE_KMEANS
+    if (s.kind != kind)
+        return NCD_ERR_CORRUPT;
+#else
+    (void)kind;
+#endif
     /* Opening the model has shown that all shared objects are in memory. */
-    s.next.p = *table = m->blob + s.offset;
-    s.next.end = s.next.p + s.size;
+    object->p = m->blob + s.offset;
+    object->end = object->p + s.size;
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-    if (ncd_crc32(0, s.next.p, s.size) != s.crc)
+    if (ncd_crc32(0, object->p, s.size) != s.crc)
         return NCD_ERR_CHECKSUM;
 #endif
-    status = ncd_table_read(&s.next);
-    return status == NCD_OK && s.next.p != s.next.end ? NCD_ERR_CORRUPT : status;
+    return NCD_OK;
 }
+
+ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table)
+{
+    ncd_cursor object;
+    ncd_status status = find_shared(m, index, NCD_SHARED_TABLE, &object);
+    if (status != NCD_OK)
+        return status;
+    *table = object.p;
+    status = ncd_table_read(&object);
+    return status == NCD_OK && object.p != object.end ? NCD_ERR_CORRUPT : status;
+}
+
+#if NCD_ENABLE_KMEANS
+ncd_status ncd_model_shared(const ncd_model *m, ncd_cursor *c, uint32_t kind, ncd_cursor *object)
+{
+    const uint32_t index = ncd_get_varint32(c);
+    return ncd_is_bad(c) ? NCD_ERR_CORRUPT : find_shared(m, index, kind, object);
+}
+#endif
 
 /* ---- Records of tensors ---- */
 

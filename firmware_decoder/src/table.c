@@ -3,10 +3,10 @@
 
 #if NCD_ENABLE_HUFFMAN
 
-enum { LISTED = 1, PAIRS = 2, ZEROS = 4, HEAD = 2 };
+enum { LISTED = 1, PAIRS = 2, ZEROS = 4, RANKS = 8, HEAD = 2 };
 
-/* A bit for each value of the flags that there may be: 0, LISTED, and that with PAIRS or ZEROS. */
-#define FLAGS (1u << 0 | 1u << LISTED | 1u << (LISTED | PAIRS) | 1u << (LISTED | ZEROS))
+/* A bit for each value of the flags that there may be: 0, LISTED, and that with PAIRS or ZEROS; RANKS. */
+#define FLAGS (1u << 0 | 1u << LISTED | 1u << (LISTED | PAIRS) | 1u << (LISTED | ZEROS) | (uint32_t)NCD_ENABLE_KMEANS << RANKS)
 
 #define TWO_ZEROS 0x80u
 
@@ -75,7 +75,9 @@ uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
 {
     const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
     uint32_t symbol;
-    if (!(table[1] & LISTED))
+    if (ncd_table_is_ranks(table))
+        symbol = rank;
+    else if (!(table[1] & LISTED))
         symbol = ((rank >> 1) ^ (0u - (rank & 1u))) & 255u;
     else
         symbol = counts_of(table)[rank + max - min + 1];
@@ -138,6 +140,31 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
         }
     }
 }
+
+#if NCD_ENABLE_KMEANS
+
+uint32_t ncd_table_symbols(const uint8_t *table)
+{
+    const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
+    uint32_t sum = 0, i;
+    for (i = 0; i <= max - min; ++i)
+        sum += counts_of(table)[i];
+    return sum;
+}
+
+void ncd_table_map(const uint8_t *map, uint32_t *workspace)
+{
+    uint32_t i;
+    if (!map)
+        return;
+    for (i = 1; i <= (uint32_t)1 << NCD_HUFFMAN_LOOKUP_BITS; ++i) {
+        const uint32_t entry = workspace[i];
+        if (entry >> 16) /* else it begins a longer code */
+            workspace[i] = (entry & 0xFFFF0000u) | (uint32_t)map[entry >> 8 & 255u] << 8 | map[entry & 255u];
+    }
+}
+
+#endif
 
 uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d)
 {

@@ -3,7 +3,8 @@
 
 ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
 {
-    if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN))
+    if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN) &&
+        !(NCD_ENABLE_KMEANS && r->codec == NCD_CODEC_KMEANS))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
     t->payload = payload;
@@ -26,6 +27,10 @@ ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
 #if NCD_ENABLE_HUFFMAN
     if (t->codec == NCD_CODEC_HUFFMAN)
         return ncd_huffman_bind(m, t);
+#endif
+#if NCD_ENABLE_KMEANS
+    if (t->codec == NCD_CODEC_KMEANS)
+        return ncd_kmeans_bind(m, t);
 #endif
     return ncd_raw_bind(t);
 }
@@ -60,6 +65,12 @@ size_t ncd_tensor_workspace(const ncd_tensor *t)
     size_t size = 0;
 #if NCD_ENABLE_HUFFMAN
     uint32_t i;
+#endif
+#if NCD_ENABLE_KMEANS
+    if (NCD_GIVEN(t) && t->codec == NCD_CODEC_KMEANS)
+        return ncd_kmeans_workspace(t);
+#endif
+#if NCD_ENABLE_HUFFMAN
     for (i = 0; NCD_GIVEN(t) && i < NCD_TABLES; ++i)
         if (has_lookup(t->tables[i]))
             size += NCD_HUFFMAN_WORKSPACE;
@@ -74,6 +85,17 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
     uint32_t i;
     if (!NCD_GIVEN(t))
         return NCD_ERR_ARG;
+#if NCD_ENABLE_KMEANS
+    if (t->codec == NCD_CODEC_KMEANS) {
+        const size_t wanted = ncd_kmeans_workspace(t);
+        if (wanted == 0)
+            return NCD_OK;
+        if (size < wanted || !lookup || ((uintptr_t)lookup & 3u))
+            return NCD_ERR_WORKSPACE;
+        ncd_kmeans_prepare(t, lookup);
+        return NCD_OK;
+    }
+#endif
 #if NCD_ENABLE_HUFFMAN
     for (i = 0; i < NCD_TABLES; ++i) {
         if (!has_lookup(t->tables[i]))
@@ -104,6 +126,10 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
     n = rows * cols;
     if (capacity < (t->mode == NCD_MODE_LEVELS ? n : n * t->elem_size))
         return NCD_ERR_CAPACITY;
+#if NCD_ENABLE_KMEANS
+    if (t->codec == NCD_CODEC_KMEANS)
+        return ncd_kmeans_tile(t, tile, dst, (const uint32_t *)workspace);
+#endif
 #if NCD_ENABLE_HUFFMAN
     if (t->codec == NCD_CODEC_HUFFMAN) {
 #if NCD_ENABLE_LOSSLESS
@@ -128,7 +154,7 @@ ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, s
 ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
                                  const void *workspace)
 {
-    if (!NCD_GIVEN(t) || !NCD_GIVEN(dst) || t->mode == NCD_MODE_LEVELS)
+    if (!NCD_GIVEN(t) || !NCD_GIVEN(dst) || t->mode != NCD_MODE_LOSSLESS)
         return NCD_ERR_ARG;
     return decode_tile(t, tile, dst, capacity, workspace);
 }

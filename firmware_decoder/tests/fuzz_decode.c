@@ -46,6 +46,15 @@ static void decode_tile(const ncd_tensor *t, uint32_t tile, const void *workspac
             free(floats);
         }
 #endif
+#if NCD_ENABLE_KMEANS
+        if (t->codec == NCD_CODEC_KMEANS && ncd_decode_tile_indices(t, tile, bytes, n, workspace) == NCD_OK) {
+            const uint8_t *book;
+            uint32_t count, i;
+            require(ncd_codebook(t, row, &book, &count) == NCD_OK);
+            for (i = 0; i < n; ++i)
+                require(bytes[i] < count);
+        }
+#endif
         free(levels);
         free(bytes);
     }
@@ -62,6 +71,12 @@ static void decode_tensor(const ncd_tensor *t)
         decode_tile(t, tile, workspace);
         tile = i + 2 == TILES || t->tiles - tile <= step ? t->tiles - (tile + 1 < t->tiles ? 1u : 0u) : tile + step;
     }
+#if NCD_ENABLE_KMEANS
+    if (t->codec == NCD_CODEC_KMEANS && t->tiles > 0) {
+        require(ncd_tensor_prepare_indices(t, workspace, workspace_size) == NCD_OK);
+        decode_tile(t, 0, workspace);
+    }
+#endif
     (void)ncd_tensor_check(t);
     free(workspace);
 }

@@ -1,6 +1,6 @@
 /* Decodes whole streams from files and prints what came of each, one line a file:
  *
- *     ok CRC          crc32 of all decoded levels (lossy tensors) or element bytes, in order of tensors and tiles
+ *     ok CRC          crc32 of all decoded levels (lossy tensors), indices (float codebooks) or element bytes, in order of tensors and tiles
  *     error NAME      the status that stopped it, NCD_ERR_...
  *
  * With --tensors a line `tensor INDEX CRC` for each untied tensor comes before. Checks run in the order of
@@ -37,11 +37,36 @@ static void *allocate(size_t size)
     return p;
 }
 
+#if NCD_ENABLE_KMEANS
+/* Whether indices, looked up in the codebooks, give the levels. Leaves the workspace prepared for indices. */
+static int same_levels(const ncd_tensor *t, void *workspace, size_t size)
+{
+    int8_t *const levels = (int8_t *)allocate(t->tile_size);
+    uint8_t *const indices = (uint8_t *)allocate(t->tile_size);
+    uint32_t row, col, rows, cols, tile, i, count;
+    const uint8_t *book;
+    int same = 1;
+    for (tile = 0; same && tile < t->tiles; ++tile) {
+        same = ncd_tensor_prepare(t, workspace, size) == NCD_OK &&
+               ncd_decode_tile_i8(t, tile, levels, t->tile_size, workspace) == NCD_OK &&
+               ncd_tensor_prepare_indices(t, workspace, size) == NCD_OK &&
+               ncd_decode_tile_indices(t, tile, indices, t->tile_size, workspace) == NCD_OK &&
+               ncd_tile_place(t, tile, &row, &col, &rows, &cols) == NCD_OK;
+        for (i = 0; same && i < rows * cols; ++i)
+            same = ncd_codebook(t, row + i / cols, &book, &count) == NCD_OK && indices[i] < count &&
+                   book[indices[i]] == (uint8_t)levels[i];
+    }
+    free(levels);
+    free(indices);
+    return same;
+}
+#endif
+
 /* Decodes all tiles of an opened tensor and adds their bytes to the crc. */
 static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
 {
     const size_t workspace_size = ncd_tensor_workspace(t);
-    const int levels = t->mode == 0 && t->tiles > 0;
+    const int levels = t->mode == 0 && t->tiles > 0, indices = t->mode == 2;
     void *const workspace = workspace_size ? allocate(workspace_size) : NULL;
     ncd_status status = ncd_tensor_prepare(t, workspace, workspace_size);
     uint32_t tile;
@@ -49,14 +74,17 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
         uint32_t row, col, rows, cols;
         status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
         if (status == NCD_OK) {
-            const size_t n = (size_t)rows * cols, size = levels ? n : n * t->elem_size;
+            const size_t n = (size_t)rows * cols, size = levels || indices ? n : n * t->elem_size;
             uint8_t *const out = (uint8_t *)allocate(size);
-            status = levels ? ncd_decode_tile_i8(t, tile, (int8_t *)out, n, workspace)
-                            : ncd_decode_tile_bytes(t, tile, out, size, workspace);
+            status = levels    ? ncd_decode_tile_i8(t, tile, (int8_t *)out, n, workspace)
+#if NCD_ENABLE_KMEANS
+                     : indices ? ncd_decode_tile_indices(t, tile, out, n, workspace)
+#endif
+                               : ncd_decode_tile_bytes(t, tile, out, size, workspace);
             if (status == NCD_OK)
                 *crc = ncd_crc32(*crc, out, size);
 #if NCD_ENABLE_FLOAT
-            if (levels) { /* the floats must come out wherever the levels do */
+            if (levels || indices) { /* the floats must come out wherever the levels do */
                 float *const f = (float *)allocate(n * sizeof *f);
                 if (ncd_decode_tile_f32(t, tile, f, n, workspace) != status)
                     fprintf(stderr, "tile %lu: levels and floats disagree\n", (unsigned long)tile);
@@ -66,6 +94,10 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
             free(out);
         }
     }
+#if NCD_ENABLE_KMEANS
+    if (status == NCD_OK && levels && t->codec == NCD_CODEC_KMEANS && !same_levels(t, workspace, workspace_size))
+        fprintf(stderr, "levels and indices disagree\n");
+#endif
     free(workspace);
     return status;
 }

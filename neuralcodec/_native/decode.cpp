@@ -356,7 +356,12 @@ public:
     const ncd_tensor &tensor() const { return t_; }
     const Record &record() const { return record_; }
 
-    bool levels_inside() const { return t_.codec == NCD_CODEC_HUFFMAN && (t_.mode & 3) == 0; }
+    bool levels_inside() const { return t_.mode == 0; }
+    bool indices_inside() const { return t_.codec == NCD_CODEC_KMEANS && t_.tiles > 0; }
+
+    // Bytes of look-ups for prefix codes, or of the slots for rANS: one of the two is 0.
+    size_t lookups() const { return uses_rans() ? 0 : ncd_tensor_workspace(&t_); }
+    size_t slots() const { return uses_rans() ? ncd_tensor_workspace(&t_) : 0; }
 
     nb::tuple place(uint32_t tile) const {
         const Place p = locate(tile);
@@ -372,6 +377,8 @@ public:
             nb::gil_scoped_release release;
             if (levels_inside())
                 weights(first, stop, out.get());
+            else if (t_.mode == 2)
+                centroids(first, stop, out.get());
             else
                 each(first, stop, t_.elem_size, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
                     return ncd_decode_tile_bytes(&t_, i, to, room, workspace());
@@ -394,8 +401,33 @@ public:
         return out.array();
     }
 
+    Out1<uint8_t> indices(uint32_t first, std::optional<uint32_t> last) const {
+        if (!indices_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as indices", {}, {}};
+        const uint32_t stop = range(first, last);
+        const auto [begin, end] = span(first, stop);
+        Buffer<uint8_t> out = allocate<uint8_t>(end - begin, 1);
+        {
+            nb::gil_scoped_release release;
+            std::vector<uint32_t> plain(workspace_.size());
+            const ncd_status status = ncd_tensor_prepare_indices(&t_, plain.data(), plain.size() * 4);
+            if (status) refuse(status, "the table breaks a rule of the format");
+            each(first, stop, 1, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
+                return ncd_decode_tile_indices(&t_, i, to, room, plain.empty() ? nullptr : plain.data());
+            });
+        }
+        return out.array();
+    }
+
+    Out2<float> codebooks() const {
+        if (!indices_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as indices", {}, {}};
+        const uint32_t groups = t_.group_rows ? (t_.rows - 1) / t_.group_rows + 1 : 1;
+        Buffer<float> out = allocate<float>(static_cast<uint64_t>(groups) * t_.centroids, 1);
+        for (uint32_t g = 0; g < groups; ++g) codebook(g * t_.group_rows, out.get() + static_cast<size_t>(g) * t_.centroids);
+        return out.matrix(groups, t_.centroids);
+    }
+
     Out1<float> scales() const {
-        if (!levels_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
+        if (t_.mode == 1) throw Refused{NCD_ERR_ARG, "the tensor is stored neither as levels nor as indices", {}, {}};
         Buffer<float> out = allocate<float>(t_.rows, 1);
         for (uint32_t r = 0; r < t_.rows; ++r) out.get()[r] = ncd_row_scale(&t_, r);
         return out.array();
@@ -415,8 +447,9 @@ private:
     // Whether the payload refers to a shared object whose crc32 is wrong: to be known before anything reads that
     // object. Stops at the first thing out of order, which ncd_tensor_bind will find again.
     bool uses_damaged() const {
-        if (record_.raw.codec != NCD_CODEC_HUFFMAN) return false;
         Cursor c{payload_.data(), payload_.data() + payload_.size()};
+        if (record_.raw.codec == NCD_CODEC_KMEANS) return kmeans_uses_damaged(c);
+        if (record_.raw.codec != NCD_CODEC_HUFFMAN) return false;
         auto bad = [&](uint64_t index) {
             return c.ok && index < model_->shared.size() && !model_->shared[static_cast<size_t>(index)].intact;
         };
@@ -443,6 +476,74 @@ private:
             if (flags & 1) c.skip(symbols);
         }
         return false;
+    }
+
+    bool is_damaged(uint64_t index) const {
+        return index < model_->shared.size() && !model_->shared[static_cast<size_t>(index)].intact;
+    }
+
+    bool kmeans_uses_damaged(Cursor c) const {
+        const uint8_t mode = c.u8();
+        c.varint();
+        uint64_t groups = 1;
+        if (mode & 32) {
+            const uint64_t rows = c.varint();
+            if (!rows) return false;
+            groups = (record_.raw.rows + rows - 1) / rows;
+        }
+        if (mode & 16) {
+            const uint64_t index = c.varint();
+            if (!c.ok) return false;
+            if (is_damaged(index)) return true;
+        } else {
+            const uint8_t type = c.u8();
+            const uint64_t count = c.u8() + uint64_t{1};
+            c.skip(groups * count * (type == 0 ? 4 : type == 3 ? 1 : 2));
+        }
+        if (mode & 64) c.skip(4);
+        if (mode & 8) {
+            const uint64_t width = c.u8();
+            c.skip((record_.raw.rows * width + 7) / 8);
+        }
+        if (!(mode & 4)) return false;
+        const uint64_t index = c.varint();
+        return c.ok && is_damaged(index);
+    }
+
+    bool uses_rans() const { return indices_inside() && t_.coding == 2; }
+
+    // The codebook of a row as floats.
+    void codebook(uint32_t row, float *out) const {
+        const uint8_t *book;
+        uint32_t count;
+        if (ncd_codebook(&t_, row, &book, &count)) refuse(NCD_ERR_CORRUPT, "the tensor has no codebook");
+        for (uint32_t i = 0; i < count; ++i) {
+            const uint8_t *p = book + i * (t_.centroid_type == NCD_CENTROID_F32 ? 4 : t_.centroid_type == NCD_CENTROID_I8 ? 1 : 2);
+            if (t_.centroid_type == NCD_CENTROID_I8)
+                out[i] = static_cast<float>(static_cast<int8_t>(*p));
+            else if (t_.centroid_type == NCD_CENTROID_F16)
+                out[i] = half(static_cast<uint32_t>(p[0] | p[1] << 8));
+            else {
+                uint32_t bits = static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8;
+                if (t_.centroid_type == NCD_CENTROID_BF16)
+                    bits <<= 16;
+                else
+                    bits |= static_cast<uint32_t>(p[2]) << 16 | static_cast<uint32_t>(p[3]) << 24;
+                std::memcpy(out + i, &bits, 4);
+            }
+        }
+    }
+
+    static float half(uint32_t bits) {
+        const uint32_t exponent = bits >> 10 & 31, mantissa = bits & 1023;
+        float f;
+        if (exponent == 0) {
+            f = static_cast<float>(mantissa) * 0x1p-24f;
+        } else {
+            const uint32_t wide = exponent == 31 ? 0x7F800000u | mantissa << 13 : (exponent + 112) << 23 | mantissa << 13;
+            std::memcpy(&f, &wide, 4);
+        }
+        return bits >> 15 ? -f : f;
     }
 
     Place locate(uint32_t tile) const {
@@ -501,6 +602,68 @@ private:
         refuse(status, "tile " + std::to_string(tile) + ": its data break a rule of the format");
     }
 
+    // Floats to the tensor's dtype.
+    void narrow(const float *from, size_t n, uint8_t *out) const {
+        if (t_.dtype == NCD_F64)
+            to_f64(from, n, reinterpret_cast<double *>(out));
+        else if (t_.dtype == NCD_BF16)
+            to_bf16(from, n, reinterpret_cast<uint16_t *>(out));
+        else if (t_.dtype == NCD_F16)
+            to_f16(from, n, reinterpret_cast<uint16_t *>(out));
+        else
+            std::memcpy(out, from, n * 4);
+    }
+
+    // Centroids times scales. The few values that a row can have are rounded to the dtype first, then looked up.
+    void centroids(uint32_t first, uint32_t stop, uint8_t *out) const {
+        Buffer<uint8_t> at(t_.tile_size);
+        std::vector<float> book(t_.centroids), scaled(t_.centroids);
+        std::vector<uint8_t> values(size_t{t_.centroids} * 8);
+        uint32_t known = std::numeric_limits<uint32_t>::max();  // the row that `values` was made for
+        const bool scales = t_.step_bits != 0;
+        for (uint32_t i = first; i < stop; ++i) {
+            const Place p = locate(i);
+            const ncd_status status = ncd_decode_tile_indices(&t_, i, at.get(), at.size, workspace());
+            if (status) refuse_tile(i, status);
+            const uint8_t *index = at.get();
+            for (uint32_t r = 0; r < p.rows; ++r) {
+                const uint32_t row = p.row + r;
+                const bool same = known != std::numeric_limits<uint32_t>::max() &&
+                                  (row == known || (!t_.scale_width && (!t_.group_rows || row / t_.group_rows == known / t_.group_rows)));
+                if (!same) {
+                    codebook(row, book.data());
+                    const float scale = ncd_row_scale(&t_, row);
+                    for (size_t k = 0; k < book.size(); ++k) scaled[k] = scales ? book[k] * scale : book[k];
+                    narrow(scaled.data(), scaled.size(), values.data());
+                    for (size_t k = 0; k < book.size(); ++k) {  // rounding may make an infinity of a NaN
+                        if (scaled[k] == scaled[k]) continue;
+                        const uint16_t nan = t_.dtype == NCD_BF16 ? 0x7FC0 : 0x7E00;
+                        if (t_.elem_size == 2) std::memcpy(values.data() + 2 * k, &nan, 2);
+                    }
+                    known = row;
+                }
+                look_up(index, p.cols, values.data(), out);
+                index += p.cols;
+                out += size_t{p.cols} * t_.elem_size;
+            }
+        }
+    }
+
+    void look_up(const uint8_t *index, size_t n, const uint8_t *values, uint8_t *out) const {
+        auto copy = [&](auto type) {
+            using T = decltype(type);
+            T table[256];
+            std::memcpy(table, values, t_.centroids * sizeof(T));
+            for (size_t i = 0; i < n; ++i) std::memcpy(out + i * sizeof(T), table + index[i], sizeof(T));
+        };
+        if (t_.elem_size == 2)
+            copy(uint16_t{});
+        else if (t_.elem_size == 4)
+            copy(uint32_t{});
+        else
+            copy(uint64_t{});
+    }
+
     // Levels times scales, rounded to f32 and then to the dtype. As ncd_decode_tile_f32, but with vectors: it works in
     // place, which saves firmware a buffer and costs a host half the speed.
     void weights(uint32_t first, uint32_t stop, uint8_t *out) const {
@@ -517,12 +680,7 @@ private:
                 const size_t at = static_cast<size_t>(r) * p.cols;
                 multiply_run(levels.get() + at, p.cols, ncd_row_scale(&t_, p.row + r), to + at);
             }
-            if (t_.dtype == NCD_F64)
-                to_f64(to, n, reinterpret_cast<double *>(out));
-            else if (t_.dtype == NCD_BF16)
-                to_bf16(to, n, reinterpret_cast<uint16_t *>(out));
-            else if (t_.dtype == NCD_F16)
-                to_f16(to, n, reinterpret_cast<uint16_t *>(out));
+            if (t_.dtype != NCD_F32) narrow(to, n, out);
             out += n * t_.elem_size;
         }
     }
@@ -614,12 +772,16 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("tiles", [](const Reader &r) { return r.tensor().tiles; })
         .def_prop_ro("tile_rows", [](const Reader &r) { return r.tensor().tile_rows; })
         .def_prop_ro("tile_cols", [](const Reader &r) { return r.tensor().tile_cols; })
-        .def_prop_ro("tables", [](const Reader &r) { return ncd_tensor_workspace(&r.tensor()) / NCD_HUFFMAN_WORKSPACE; })
+        .def_prop_ro("tables", [](const Reader &r) { return r.lookups() / NCD_HUFFMAN_WORKSPACE; })
+        .def_prop_ro("slots", &Reader::slots)
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
         .def_prop_ro("has_levels", &Reader::levels_inside)
+        .def_prop_ro("has_indices", &Reader::indices_inside)
         .def("place", &Reader::place, nb::arg("tile"))
         .def("elements", &Reader::elements, nb::arg("first") = 0, nb::arg("last") = nb::none())
         .def("levels", &Reader::levels, nb::arg("first") = 0, nb::arg("last") = nb::none())
+        .def("indices", &Reader::indices, nb::arg("first") = 0, nb::arg("last") = nb::none())
+        .def("codebooks", &Reader::codebooks)
         .def("scales", &Reader::scales);
 
     nb::class_<Model>(m, "Model")

@@ -8,5 +8,6 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_codelengths(m);
     neuralcodec::bind_pack(m);
     neuralcodec::bind_planes(m);
+    neuralcodec::bind_rans(m);
     neuralcodec::bind_decode(m);
 }

@@ -37,11 +37,13 @@ class Demand:
         weights: in the largest tile of levels.
         bytes: in the largest tile of element bytes.
         tables: look-up tables at a time.
+        slots: bytes of the slots of the largest frequency table; such a tensor takes them instead of look-up tables.
     """
 
     weights: int
     bytes: int
     tables: int
+    slots: int
 
 
 class StreamReader:
@@ -113,12 +115,12 @@ class StreamReader:
     def demand(self, entry: Entry) -> Demand:
         """What a microcontroller must have ready to decode the tensor; nothing for a third party's codec."""
         if entry.number == NAMED:
-            return Demand(0, 0, 0)
+            return Demand(0, 0, 0, 0)
         with _placed(self._at, entry):
             opened = self._open(entry)
-            if opened.has_levels:
-                return Demand(opened.tile_size, 0, opened.tables)
-            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables)
+            if opened.has_levels or opened.has_indices:
+                return Demand(opened.tile_size, 0, opened.tables, opened.slots)
+            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables, 0)
 
     def decode_tile(self, entry: Entry, i: int) -> torch.Tensor:
         """Decodes one tile to a matrix."""
@@ -138,12 +140,22 @@ class StreamReader:
                 raise NeuralCodecError("the tensor is not stored as levels", tensor=entry.spec.name)
             return torch.from_numpy(opened.levels()).reshape(entry.spec.shape), torch.from_numpy(opened.scales())
 
+    def indices(self, entry: Entry) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Indices, codebooks, and the scale of each row."""
+        with _placed(self._at, entry):
+            opened = None if entry.number == NAMED else self._open(entry)
+            if opened is None or not opened.has_indices:
+                raise NeuralCodecError("the tensor is not stored as indices", tensor=entry.spec.name)
+            indices = torch.from_numpy(opened.indices()).reshape(entry.spec.shape)
+            return indices, torch.from_numpy(opened.codebooks()), torch.from_numpy(opened.scales())
+
     def is_lossless(self, entry: Entry) -> bool:
         """Whether the payload holds the exact elements."""
         with _placed(self._at, entry):
             if entry.number == NAMED:
                 return not self._codec(entry).lossy
-            return not self._open(entry).has_levels
+            opened = self._open(entry)
+            return not (opened.has_levels or opened.has_indices)
 
     def chunks(self, names: bool = True) -> Iterator[bytes]:
         """The bytes of the stream, piece by piece."""

@@ -17,8 +17,11 @@ extern const uint8_t model_stream[], model_stream_end[];
 extern const uint8_t _decoder_start[], _decoder_end[]; /* image.ld */
 
 /* What the decoder does differently, and so at different cost. */
-enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, OTHER, KINDS };
-static const char *const kind_names[KINDS] = {"raw", "huffman.levels", "huffman.lossless", "other"};
+enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, OTHER, KINDS };
+static const char *const kind_names[KINDS] = {
+    "raw", "huffman.levels", "huffman.lossless", "kmeans.fixed", "kmeans.prefix", "kmeans.rans", "other",
+};
+enum { LEVELS = 0, BYTES = 1, INDICES = 2 }; /* a tensor's mode */
 
 typedef struct cost {
     uint64_t instructions;
@@ -84,14 +87,30 @@ static int kind_of_tensor(void)
         return RAW;
     }
     if (tensor.codec == NCD_CODEC_HUFFMAN) {
-        return (tensor.mode & 3u) == 0 ? HUFFMAN_LEVELS : HUFFMAN_LOSSLESS;
+        return tensor.mode == LEVELS ? HUFFMAN_LEVELS : HUFFMAN_LOSSLESS;
     }
+#if NCD_ENABLE_KMEANS
+    if (tensor.codec == NCD_CODEC_KMEANS) {
+        return KMEANS_FIXED + tensor.coding;
+    }
+#endif
     return OTHER;
 }
 
-static ncd_status decode_tile(uint32_t tile, int levels)
+/* Bytes of the output for a weight. */
+static uint32_t unit_size(void)
 {
-    if (levels) {
+    return tensor.mode == BYTES ? tensor.elem_size : 1u;
+}
+
+static ncd_status decode_tile(uint32_t tile)
+{
+#if NCD_ENABLE_KMEANS
+    if (tensor.mode == INDICES) {
+        return ncd_decode_tile_indices(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
+    }
+#endif
+    if (tensor.mode == LEVELS) {
         return ncd_decode_tile_i8(&tensor, tile, (int8_t *)tile_buffer, sizeof tile_buffer, workspace);
     }
     return ncd_decode_tile_bytes(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
@@ -112,7 +131,7 @@ __attribute__((noinline)) static uint32_t measure_stack(void)
             fail("prepare", 0, status);
         }
         for (tile = 0; tile < tensor.tiles; ++tile) {
-            status = decode_tile(tile, kind_of_tensor() == HUFFMAN_LEVELS);
+            status = decode_tile(tile);
             if (status != NCD_OK) {
                 fail("decode", tile, status);
             }
@@ -180,7 +199,7 @@ static void decode_tensor(void)
 
     for (tile = 0; tile < tensor.tiles; ++tile) {
         from = port_counter();
-        status = decode_tile(tile, kind == HUFFMAN_LEVELS);
+        status = decode_tile(tile);
         to = port_counter();
         if (status == NCD_OK) {
             status = ncd_tile_place(&tensor, tile, &row, &column, &rows, &columns);
@@ -190,7 +209,7 @@ static void decode_tensor(void)
         }
         weights = rows * columns;
         add(&decode_cost[kind], from, to, weights);
-        checksum = ncd_crc32(checksum, tile_buffer, (size_t)weights * (kind == HUFFMAN_LEVELS ? 1u : tensor.elem_size));
+        checksum = ncd_crc32(checksum, tile_buffer, (size_t)weights * unit_size());
     }
     tiles += tensor.tiles;
 }

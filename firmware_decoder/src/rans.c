@@ -1,0 +1,114 @@
+/* Frequency tables and rANS (docs/format.md section 11). */
+#include "internal.h"
+
+#if NCD_ENABLE_KMEANS
+
+enum { HEAD = 2, LOWEST = 1 << 16 };
+
+/* Frequencies, read one after the other. */
+typedef struct frequencies {
+    const uint8_t *p, *end;
+    uint32_t bit; /* below 8, of *p */
+} frequencies;
+
+/* A field of up to 12 bits; UINT32_MAX past the end. */
+static uint32_t take(frequencies *f, uint32_t width)
+{
+    uint32_t value = 0, i;
+    for (i = 0; i < width; ++i) {
+        if (f->p == f->end)
+            return UINT32_MAX;
+        value |= ((uint32_t)*f->p >> f->bit & 1u) << i;
+        f->bit = (f->bit + 1u) & 7u;
+        f->p += f->bit == 0;
+    }
+    return value;
+}
+
+/* The next frequency; UINT32_MAX past the end. */
+static uint32_t next(frequencies *f)
+{
+    const uint32_t length = take(f, 4);
+    uint32_t low;
+    if (length - 1u >= 13u) /* none; or more than any m allows, or no more bits: a sum that cannot be right */
+        return length == 0 ? 0 : UINT32_MAX;
+    low = take(f, length - 1u);
+    return low == UINT32_MAX ? low : low | (uint32_t)1 << (length - 1u);
+}
+
+static void rewind_to(frequencies *f, const uint8_t *table)
+{
+    f->p = table + HEAD;
+    f->bit = 0;
+}
+
+ncd_status ncd_frequencies_read(ncd_cursor *c, uint32_t symbols, uint32_t *constant)
+{
+    const uint8_t *const table = ncd_get_bytes(c, HEAD);
+    frequencies f;
+    uint32_t sum = 0, m, i;
+    if (!table)
+        return NCD_ERR_CORRUPT;
+    m = table[0];
+    if (m >> 4)
+        return NCD_ERR_UNSUPPORTED;
+    if (m - 8u > 4u || table[1] >= symbols)
+        return NCD_ERR_CORRUPT;
+    *constant = UINT32_MAX;
+    rewind_to(&f, table);
+    f.end = c->end;
+    for (i = 0; i <= table[1]; ++i) {
+        const uint32_t frequency = next(&f);
+        if (frequency > (uint32_t)1 << m)
+            return NCD_ERR_CORRUPT;
+        if (frequency >> m)
+            *constant = i;
+        sum += frequency;
+    }
+    if (sum != (uint32_t)1 << m)
+        return NCD_ERR_CORRUPT;
+    c->p = f.p + (f.bit != 0);
+    return NCD_OK;
+}
+
+void ncd_rans_build(const uint8_t *table, const uint8_t *map, uint32_t *slot)
+{
+    frequencies f;
+    uint32_t i;
+    rewind_to(&f, table);
+    f.end = NULL; /* never met: the table was read before */
+    for (i = 0; i <= table[1]; ++i) {
+        const uint32_t frequency = next(&f), symbol = map ? map[i] : i;
+        uint32_t k;
+        for (k = 0; k < frequency; ++k)
+            *slot++ = symbol | frequency << 8 | k << 20;
+    }
+}
+
+ncd_status ncd_rans_decode(uint32_t m, const uint32_t *slots, const uint8_t *src, size_t size, uint8_t *dst, uint32_t n)
+{
+    const uint8_t *const end = src + size;
+    const uint32_t mask = ((uint32_t)1 << m) - 1u;
+    uint32_t x;
+    if (size < 4)
+        return NCD_ERR_CORRUPT;
+    x = ncd_load_u32(src);
+    src += 4;
+    if (x < LOWEST)
+        return NCD_ERR_CORRUPT;
+    do {
+        const uint32_t slot = slots[x & mask];
+        *dst++ = (uint8_t)slot;
+        /* At least 2^(16 - m) after it, so that one word brings the state back into its range. */
+        x = (slot >> 8 & 0xFFFu) * (x >> m) + (slot >> 20);
+        if (x < LOWEST) {
+            if (end - src < 2)
+                return NCD_ERR_CORRUPT;
+            x = x << 16 | (uint32_t)src[1] << 8 | src[0];
+            src += 2;
+        }
+    } while (--n > 0);
+    return x == LOWEST && src == end ? NCD_OK : NCD_ERR_CORRUPT;
+}
+
+#endif
