@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import environment, fetch, firmware, records, run
+from bench import fetch, records, run, sweep
 from bench.folders import ROOT, cache
-from bench.method import Method, Setting, methods
+from bench.method import Method, methods
 from bench.network import Network, networks
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
@@ -52,17 +53,32 @@ def list_() -> None:
 
 @app.command("run")
 def run_(
+    *,
     network: Names = None,
     method: Names = None,
     full: Full = False,
     rounds: Annotated[int, typer.Option(min=0, help="Repetitions of the timings; 0 leaves them out.")] = 3,
+    retime: Annotated[
+        bool, typer.Option("--retime", help="Takes timings anew; let nothing else run meanwhile.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, but for timings.")] = os.cpu_count() or 1,
 ) -> None:
     """Measures; what has been measured before is not measured again. Then `python -m bench report`."""
     chosen = _chosen(networks(), network, "network") if network else {n.name: n for n in networks().values()}
     if not network and not full:
         chosen = {name: n for name, n in chosen.items() if n.quick}
     using = _chosen(methods(), method, "method") if method else methods()
-    results = _measure(list(chosen.values()), list(using.values()), full, rounds)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def tell(stage: str, text: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task("", total=total)
+            progress.update(bars[stage], description=f"{stage}: {text}", completed=done, total=total)
+
+        options = sweep.Options(full, rounds, retime, jobs)
+        results = sweep.measure(list(chosen.values()), list(using.values()), options, tell)
     path = cache() / "results.json"
     _save(results, path)
     failed = len(results.failures())
@@ -113,59 +129,6 @@ def _chosen(known: dict[str, Network] | dict[str, Method], names: list[str], wha
             err.print(f"no {what} {name!r}; there are {', '.join(known)}", highlight=False, soft_wrap=True)
             raise typer.Exit(2)
     return {name: known[name] for name in known if name in names}
-
-
-def _measure(chosen: list[Network], using: list[Method], full: bool, rounds: int) -> Results:
-    found: list[Record] = []
-    skips: list[Skip] = []
-    usable = []
-    for method in using:
-        reason = environment.missing(method)
-        if reason is None:
-            usable.append(method)
-        else:
-            skips.append(Skip("", method.name, reason))
-    if (reason := firmware.missing()) is not None:
-        skips.append(Skip("", "emulated microcontrollers", reason))
-    settings: dict[str, tuple[Setting, ...]] = {m.name: m.full if full else m.quick for m in usable}
-    each = sum(map(len, settings.values())) + 2
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err) as progress:
-        task = progress.add_task("", total=each * len(chosen))
-        for network in chosen:
-            if (reason := network.missing()) is not None:
-                skips.append(Skip(network.name, "", reason))
-                progress.advance(task, each)
-                continue
-            progress.update(task, description=f"{network.name}: original")
-            loaded = run.load(network)
-            found.append(run.baseline(loaded))
-            progress.advance(task)
-            of_network: list[Record] = []
-            for method in usable:
-                for setting in settings[method.name]:
-                    progress.update(task, description=f"{network.name}: {method.name}")
-                    of_network.append(run.coded(loaded, method, setting))
-                    progress.advance(task)
-            timed = [(m, r) for m in usable if (r := run.to_time(m, of_network)) is not None]
-
-            def tell(text: str) -> None:
-                progress.update(task, description=text)
-
-            if rounds:
-                of_network += run.timings(loaded, timed, rounds, tell)
-            for method, record in timed:
-                tell(f"{network.name}: emulated microcontrollers")
-                if firmware.missing() is None and (cost := run.on_firmware(loaded, method, record.setting)) is not None:
-                    of_network.append(cost)
-            found += of_network
-            progress.advance(task)
-    return Results(
-        [NetworkFacts(n.name, n.title, n.metric, n.unit, n.higher_is_better, n.origin) for n in chosen],
-        [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull) for m in using],
-        found,
-        skips,
-    )
 
 
 def _save(results: Results, path: Path) -> None:

@@ -10,6 +10,7 @@ What an environment has itself goes before what it finds there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,8 +18,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench.folders import ROOT, cache
 from bench.method import Method
@@ -31,6 +34,7 @@ CHECK_SECONDS = 300.0
 VERSION = "1"
 """Changes with how environments are made."""
 
+_versions: dict[Path, str] = {}
 _failed: dict[str, str] = {}
 """Why an environment could not be made in this run; the next run tries again."""
 
@@ -42,10 +46,21 @@ class MethodError(Exception):
 def missing(method: Method) -> str | None:
     """Why a method cannot run here, or None. Makes its environment."""
     try:
-        work(method, ["--check"], CHECK_SECONDS)
+        version(method)
     except MethodError as error:
         return str(error)
     return None
+
+
+def version(method: Method) -> str:
+    """Of what does the method's work here. Makes its environment.
+
+    Raises:
+        MethodError: it cannot run.
+    """
+    if method.path not in _versions:
+        _versions[method.path] = str(work(method, ["--check"], CHECK_SECONDS)["version"])
+    return _versions[method.path]
 
 
 def work(method: Method, arguments: list[str], timeout: float) -> dict[str, Any]:
@@ -57,24 +72,77 @@ def work(method: Method, arguments: list[str], timeout: float) -> dict[str, Any]
     Raises:
         MethodError: it cannot run, failed, or took longer than ``timeout`` seconds.
     """
+    with started(method, arguments) as process:
+        return process.answer(timeout)
+
+
+class Process:
+    """A running bench/worker.py."""
+
+    def __init__(self, name: str, running: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+        self._name, self._running, self._errors = name, running, errors
+
+    def ask(self) -> None:
+        """Sends it a line, of which it waits for some if it was told to wait."""
+        assert self._running.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: answer() says why
+            self._running.stdin.write(b"\n")
+            self._running.stdin.flush()
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """The next line that it prints.
+
+        Raises:
+            MethodError: it failed, or took longer than ``timeout`` seconds, and was then ended.
+        """
+        assert self._running.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._running.kill()
+
+        clock = threading.Timer(timeout, end)
+        clock.daemon = True
+        clock.start()
+        line = self._running.stdout.readline()
+        clock.cancel()
+        if late.is_set():
+            raise MethodError(f"{self._name} took longer than {timeout:.0f} s")
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            code = self._running.wait()
+            self._errors.seek(0)
+            said = _last(self._errors.read().decode(errors="replace"), 3)
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise MethodError(f"{self._name} ended with {how}: {said}") from error
+        if "error" in found:
+            raise MethodError(str(found["error"]))
+        return found
+
+
+@contextlib.contextmanager
+def started(method: Method, arguments: list[str]) -> Iterator[Process]:
+    """Starts bench/worker.py in the method's environment, with one thread, and ends it at last.
+
+    Raises:
+        MethodError: the environment cannot be made.
+    """
     variables = {**os.environ, **ONE_THREAD}
     if method.requirements:
         for name in ("PYTHONPATH", "PYTHONHOME"):  # the benchmark's packages would go before its own
             variables.pop(name, None)
     command = [str(python_of(method)), str(WORKER), str(method.path), *arguments]
-    try:
-        done = subprocess.run(command, env=variables, capture_output=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise MethodError(f"{method.name} took longer than {timeout:.0f} s") from error
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        end = _last(done.stderr.decode(errors="replace"), 3)
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        raise MethodError(f"{method.name} ended with {how}: {end}") from error
-    if "error" in found:
-        raise MethodError(str(found["error"]))
-    return found
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, env=variables, stdin=pipe, stdout=pipe, stderr=errors) as running,
+    ):
+        try:
+            yield Process(method.name, running, errors)
+        finally:
+            running.kill()
 
 
 def python_of(method: Method) -> Path:

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.folders import cache
+from bench.folders import cache, lock
 
 
 class FetchError(Exception):
@@ -67,8 +67,13 @@ def missing_debian() -> str | None:
 def _once(registry: str, title: str, sha256: str, get: Callable[[Path], Path]) -> Path:
     """Fetches, checks, unpacks beside, then renames: what bears the name is whole."""
     target = cache("fetched", registry) / title.replace("/", "_")
-    if target.is_dir():
-        return target
+    with lock(f"{registry}-{target.name}"):
+        if not target.is_dir():
+            _fetch(registry, title, sha256, get, target)
+    return target
+
+
+def _fetch(registry: str, title: str, sha256: str, get: Callable[[Path], Path], target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         folder = Path(name)
         (folder / "download").mkdir()
@@ -79,7 +84,6 @@ def _once(registry: str, title: str, sha256: str, get: Callable[[Path], Path]) -
         unpacked = folder / "unpacked"
         _unpack(file, unpacked)
         unpacked.rename(target)
-    return target
 
 
 def _unpack(file: Path, to: Path) -> None:
@@ -103,5 +107,7 @@ def _call(command: list[str], folder: Path) -> None:
 
 
 def _only(folder: Path, pattern: str) -> Path:
-    (file,) = folder.glob(pattern)
-    return file
+    found = list(folder.glob(pattern))
+    if len(found) != 1:
+        raise FetchError(f"one file {pattern} was to be fetched, not {len(found)}")
+    return found[0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,6 +16,14 @@ def cache(*parts: str) -> Path:
     folder = Path(os.environ.get("NEURALCODEC_BENCH") or ROOT / ".cache" / "bench").joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Waits until no other process holds the lock of this name, and holds it."""
+    with (cache("locks") / name).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def data() -> Path | None:

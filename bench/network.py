@@ -48,6 +48,7 @@ class Network:
         missing: why it cannot be had here, or None.
         version: changes when weights, data or metric do; cached records of other versions do not count.
         quick: part of `make bench`.
+        slow: a score takes so long that `make bench-full` takes the quick sweeps for it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Network:
     missing: Callable[[], str | None] = lambda: None
     version: str = "1"
     quick: bool = True
+    slow: bool = False
 
 
 def networks() -> dict[str, Network]:

@@ -6,10 +6,12 @@ records instead of mixing with old ones.
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +27,12 @@ from bench.network import Network, State
 FORMAT = 1
 """Changes with the meaning of a record's fields."""
 
-OURS = ("neuralcodec", "codecs", "firmware_decoder/src", "firmware_decoder/include")
+ENCODER = ("neuralcodec", "codecs", "models")
+DESCRIPTION = {"TITLE", "KIND", "REQUIREMENTS", "QUICK", "FULL", "ADVICE", "hull"}
+"""What a method's file says of it, and what it is measured with: see bench/methods/__init__.py."""
+
+NOT_ENCODER = ("neuralcodec/cli/", "neuralcodec/profiling/", "neuralcodec/reference/")
+DECODER = ("firmware_decoder/src", "firmware_decoder/include", "firmware_decoder/ports")
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,9 @@ class Record:
     """One measurement.
 
     Attributes:
-        kind: "baseline", "coded", "timing" or "firmware".
+        kind: "baseline", "score", "coded", "timing" or "firmware".
         network: name.
-        method: name; empty for a baseline.
+        method: name; empty for a baseline or a score.
         setting: of the method.
         values: what was measured, by name; see bench/run.py.
         error: why it could not be, else empty.
@@ -67,12 +74,16 @@ class Skip:
 
 
 def key(kind: str, network: Network, state_hash: str, method: Method | None, setting: Setting, *more: object) -> str:
-    """Identifies a measurement."""
+    """Identifies a measurement.
+
+    It depends on the network, on the method's code and requirements, and on what it imports: other files of bench/, and
+    neuralcodec. It does not depend on which settings a sweep has, nor on what is said of the method.
+    """
     parts: list[object] = [FORMAT, kind, network.name, network.version, state_hash, dict(setting), *more]
     if method is not None:
-        text = method.path.read_text(encoding="utf-8")
-        parts += [method.name, hashlib.sha256(text.encode()).hexdigest(), list(method.requirements)]
-        if "neuralcodec" in text:
+        used = _used(method.path)
+        parts += [method.name, list(method.requirements), sorted(_code_hash(path) for path in used)]
+        if any(name.split(".")[0] == "neuralcodec" for path in used for name in _imported(path)):
             parts.append(source_hash())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -89,13 +100,66 @@ def content_hash(state: State) -> str:
 
 @cache
 def source_hash() -> str:
-    """Hash of neuralcodec's sources: its records are of this very code."""
+    """Hash of what encodes and decodes in neuralcodec: its Python sources and the compiled extension."""
+    paths = [p for folder in ENCODER for p in sorted((ROOT / folder).rglob("*.py"))]
+    total = _hash(p for p in paths if not p.relative_to(ROOT).as_posix().startswith(NOT_ENCODER))
+    native = importlib.util.find_spec("neuralcodec._native")
+    if native is not None and native.origin is not None:
+        total += hashlib.sha256(Path(native.origin).read_bytes()).hexdigest()
+    return hashlib.sha256(total.encode()).hexdigest()
+
+
+@cache
+def decoder_hash() -> str:
+    """Hash of the C decoder's sources and of the ports to emulated cores."""
+    paths = (p for folder in DECODER for p in sorted((ROOT / folder).rglob("*")) if p.is_file())
+    return _hash(p for p in paths if "__pycache__" not in p.parts)
+
+
+def _hash(paths: Iterable[Path]) -> str:
     total = hashlib.sha256()
-    for folder in OURS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".c", ".h", ".cpp", ".hpp"):
-                total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in paths:
+        total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
+
+
+def _code_hash(path: Path) -> str:
+    """Of what a file does: of its syntax tree, without comments, docstrings, and what describes a method."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.Assign) and _names(node) & DESCRIPTION)]
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _names(node: ast.Assign) -> set[str]:
+    return {target.id for target in node.targets if isinstance(target, ast.Name)}
+
+
+def _used(path: Path) -> set[Path]:
+    """A file, and the files of bench/ that it imports, and those that they import."""
+    found: set[Path] = set()
+    new = {path}
+    while new:
+        found |= new
+        names = {name for each in new for name in _imported(each) if name.startswith("bench.")}
+        new = {file for name in names if (file := (ROOT / name.replace(".", "/")).with_suffix(".py")).is_file()} - found
+    return found
+
+
+def _imported(path: Path) -> set[str]:
+    """Names that a file imports, wherever in it: of packages as they are, of ``from a import b`` also ``a.b``."""
+    return set(_imports(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def read(name: str) -> Record | None:
@@ -116,22 +180,6 @@ def write(name: str, record: Record) -> None:
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(asdict(record), indent=1, sort_keys=True), encoding="utf-8")
     part.replace(path)
-
-
-def save(records: Iterable[Record], path: Path) -> None:
-    """Writes records to one file for the report, and for others to read."""
-    text = json.dumps({"format": FORMAT, "records": [asdict(r) for r in records]}, indent=1, sort_keys=True)
-    part = path.with_suffix(".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def load(path: Path) -> list[Record]:
-    """Reads what :func:`save` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if data.get("format") != FORMAT:
-        raise ValueError(f"{path} holds records of format {data.get('format')}, not {FORMAT}")
-    return [Record(**record) for record in data["records"]]
 
 
 def _path(name: str) -> Path:

@@ -4,23 +4,28 @@ Values of records, by kind:
 
 baseline  ``weights``, ``bytes`` (floats at 32 bits), ``score``, ``stderr``, ``samples``, ``further``; and ``bound``:
           pairs of SNR in dB and the Gaussian lower bound in bits a weight
+score     ``score``, ``stderr``, ``samples``, ``further`` of decoded weights, whatever they were decoded from
 coded     ``bytes`` of the whole file, ``bits_per_weight`` (all bytes over all float weights), ``ratio`` (×),
           ``relative_size`` (%), ``snr_db`` (null where exact), ``relative_error``, ``max_error``, ``peak_bytes``, and
           ``score``, ``stderr``, ``samples``, ``further``
-timing    ``encode_s``, ``decode_s``: seconds of each repetition, one thread; ``weights``, ``bits_per_weight``
+timing    ``encode_s``, ``decode_s``: seconds of each repetition, one thread; ``weights``, ``bits_per_weight``;
+          ``load`` of the machine before (processes that ran, over the last minute)
 firmware  by core: instructions a weight, bytes of stack, table and code
 """
 
 from __future__ import annotations
 
 import math
+import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from bench import bound, fidelity, firmware, records, runner
+from bench import bound, environment, fidelity, firmware, records, runner
 from bench.method import Method, Setting
 from bench.network import Network, State
 from bench.records import Record
@@ -44,7 +49,10 @@ class Loaded:
 
 
 Progress = Callable[[str], None]
-"""Told what is being done; called once for each step of :func:`steps`."""
+"""Told what is being done."""
+
+_scoring = threading.Lock()
+"""One score at a time: each takes all the threads that it can use."""
 
 
 def load(network: Network) -> Loaded:
@@ -67,14 +75,14 @@ def baseline(loaded: Loaded) -> Record:
             "weights": fidelity.weights(state),
             "bytes": fidelity.original_bytes(state),
             "bound": list(map(list, zip(BOUND_DB, bound.gaussian_bound(state, BOUND_DB).tolist(), strict=True))),
-            **_score(network, state),
+            **score(network, state),
         }
         record = Record("baseline", network.name, "", {}, values, "", _made("original weights"))
         records.write(name, record)
-    score = record.values.get("score")
-    if score is not None and not abs(score - network.expected) <= network.margin:
+    found = record.values.get("score")
+    if found is not None and not abs(found - network.expected) <= network.margin:
         raise BaselineError(
-            f"{network.name}: the original weights score {score:.2f} {network.unit}, expected "
+            f"{network.name}: the original weights score {found:.2f} {network.unit}, expected "
             f"{network.expected:.2f} ± {network.margin:.2f}. Nothing is measured with a network in this state."
         )
     return record
@@ -83,13 +91,13 @@ def baseline(loaded: Loaded) -> Record:
 def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
     """Encodes, decodes and scores with one setting. A method that fails gives a record with an error."""
     network, state = loaded.network, loaded.state
-    name = records.key("coded", network, loaded.hash, method, setting)
-    record = records.read(name)
-    if record is not None:
-        return record
     try:
+        name = records.key("coded", network, loaded.hash, method, setting, environment.version(method))
+        record = records.read(name)
+        if record is not None:
+            return record
         outcome = runner.measure(method, setting, state)
-    except runner.MeasureError as error:
+    except (environment.MethodError, runner.MeasureError) as error:
         # Not kept: the next run tries again.
         return Record("coded", network.name, method.name, setting, {}, str(error), _made(""))
     loss = fidelity.compare(state, outcome.decoded)
@@ -103,7 +111,7 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
         "relative_error": loss.relative_error,
         "max_error": loss.max_error,
         "peak_bytes": outcome.peak_bytes,
-        **_score(network, {n: outcome.decoded[n].to(t.dtype).reshape(t.shape) for n, t in state.items()}),
+        **score(network, {n: outcome.decoded[n].to(t.dtype).reshape(t.shape) for n, t in state.items()}),
     }
     record = Record("coded", network.name, method.name, setting, values, "", _made(outcome.version))
     records.write(name, record)
@@ -111,47 +119,61 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
 
 
 def timings(
-    loaded: Loaded, choices: Sequence[tuple[Method, Record]], rounds: int, progress: Progress
-) -> Iterator[Record]:
-    """Times methods, each at the setting of a record: round after round, so that a slow moment hits all alike."""
-    seconds: dict[str, tuple[list[float], list[float]]] = {m.name: ([], []) for m, _ in choices}
-    names = {
-        m.name: records.key("timing", loaded.network, loaded.hash, m, r.setting, rounds, [platform.processor()])
-        for m, r in choices
-    }
-    todo = [(m, r) for m, r in choices if records.read(names[m.name]) is None]
-    failed: dict[str, str] = {}
-    for _ in range(rounds if todo else 0):
-        for method, record in todo:
-            progress(f"{loaded.network.name}: timing {method.name}")
-            try:
-                outcome = runner.measure(method, record.setting, loaded.state)
-            except runner.MeasureError as error:
-                failed[method.name] = str(error)
-                continue
-            seconds[method.name][0].extend(outcome.encode_s)
-            seconds[method.name][1].extend(outcome.decode_s)
-    for method, record in choices:
-        kept = records.read(names[method.name])
-        if kept is None:
-            values = {
-                "encode_s": seconds[method.name][0],
-                "decode_s": seconds[method.name][1],
-                "weights": fidelity.weights(loaded.state),
-                "bits_per_weight": record.values["bits_per_weight"],
-            }
-            reason = failed.get(method.name, "")
-            kept = Record("timing", loaded.network.name, method.name, record.setting, values, reason, record.made)
-            if not reason:
-                records.write(names[method.name], kept)
-        yield kept
+    loaded: Loaded, choices: Sequence[tuple[Method, Record]], rounds: int, progress: Progress, *, again: bool = False
+) -> list[Record]:
+    """Times methods, each at the setting of a record, in turns.
+
+    Times that were not taken in turns with each other are not compared: if one of them is missing, all are taken.
+
+    Args:
+        loaded: the network.
+        choices: methods, each with the record of what it is to encode with.
+        rounds: repetitions of each.
+        progress: told what is being done.
+        again: takes them anew even if they are all there.
+    """
+    each = [
+        records.key("timing", loaded.network, loaded.hash, m, r.setting, environment.version(m)) for m, r in choices
+    ]
+    names = [
+        records.key("timing", loaded.network, loaded.hash, None, {}, rounds, machine(), name, each) for name in each
+    ]
+    kept = [records.read(name) for name in names]
+    if not again and None not in kept:
+        return [record for record in kept if record is not None]
+    busy = os.getloadavg()[0]
+    found = runner.times(
+        [(m, r.setting) for m, r in choices],
+        loaded.state,
+        rounds,
+        lambda name: progress(f"{loaded.network.name}: timing {name}"),
+    )
+    made = []
+    for name, (method, record), took in zip(names, choices, found, strict=True):
+        if isinstance(took, runner.MeasureError):
+            values, reason = {}, str(took)
+        else:
+            values, reason = (
+                {
+                    "encode_s": list(took.encode),
+                    "decode_s": list(took.decode),
+                    "weights": fidelity.weights(loaded.state),
+                    "bits_per_weight": record.values["bits_per_weight"],
+                    "load": busy,
+                },
+                "",
+            )
+        made.append(Record("timing", loaded.network.name, method.name, record.setting, values, reason, record.made))
+        if not reason:
+            records.write(name, made[-1])
+    return made
 
 
 def on_firmware(loaded: Loaded, method: Method, setting: Setting) -> Record | None:
     """What the C decoder takes on emulated cores; None where it cannot be: see :func:`firmware.missing`."""
     if not firmware.can_decode(method):
         return None
-    name = records.key("firmware", loaded.network, loaded.hash, method, setting)
+    name = records.key("firmware", loaded.network, loaded.hash, method, setting, records.decoder_hash())
     record = records.read(name)
     if record is None:
         try:
@@ -172,17 +194,25 @@ def to_time(method: Method, of: Sequence[Record]) -> Record | None:
     return min(good, key=lambda r: abs(r.values["bits_per_weight"] - TIMED_BITS), default=None)
 
 
-def _score(network: Network, state: State) -> dict[str, object]:
+def score(network: Network, state: State) -> dict[str, Any]:
+    """The task metric of weights; the same weights are scored once, whichever method they were decoded by."""
     if network.evaluate is None:
         return {}
-    torch.set_num_threads(2)
-    score = network.evaluate(state)
-    return {
-        "score": score.value,
-        "stderr": score.stderr,
-        "samples": score.samples,
-        "further": dict(score.further),
-    }
+    name = records.key("score", network, records.content_hash(state), None, {})
+    with _scoring:
+        record = records.read(name)
+        if record is None:
+            torch.set_num_threads(2)
+            found = network.evaluate(state)
+            values = {
+                "score": found.value,
+                "stderr": found.stderr,
+                "samples": found.samples,
+                "further": dict(found.further),
+            }
+            record = Record("score", network.name, "", {}, values, "", _made("decoded weights"))
+            records.write(name, record)
+    return dict(record.values)
 
 
 def _made(version: str) -> Mapping[str, str]:

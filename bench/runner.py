@@ -1,9 +1,11 @@
-"""Measures one method with one setting, in a process of its own."""
+"""Measures one method with one setting, in a process of its own; and times several in turns."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +31,6 @@ class Outcome:
     Attributes:
         bytes: of the whole file.
         decoded: tensors by name.
-        encode_s: seconds of each repetition.
-        decode_s: the same.
         peak_bytes: the most memory while encoding and decoding, above what the process had before, the network and
             all packages included.
         version: of what did the work.
@@ -38,13 +38,19 @@ class Outcome:
 
     bytes: int
     decoded: dict[str, torch.Tensor]
-    encode_s: tuple[float, ...]
-    decode_s: tuple[float, ...]
     peak_bytes: int
     version: str
 
 
-def measure(method: Method, setting: Setting, state: State, repeats: int = 1, timeout: float = TIMEOUT) -> Outcome:
+@dataclass(frozen=True)
+class Seconds:
+    """Times of each repetition."""
+
+    encode: tuple[float, ...]
+    decode: tuple[float, ...]
+
+
+def measure(method: Method, setting: Setting, state: State, timeout: float = TIMEOUT) -> Outcome:
     """Encodes and decodes ``state``, its floats as float32.
 
     Raises:
@@ -53,9 +59,8 @@ def measure(method: Method, setting: Setting, state: State, repeats: int = 1, ti
     with tempfile.TemporaryDirectory() as folder:
         source, to = Path(folder) / "in.safetensors", Path(folder) / "out.safetensors"
         save_file({name: _plain(tensor) for name, tensor in state.items()}, source)
-        arguments = [json.dumps(dict(setting)), str(source), str(to), "--repeats", str(repeats)]
         try:
-            found = environment.work(method, arguments, timeout)
+            found = environment.work(method, [json.dumps(dict(setting)), str(source), str(to)], timeout)
         except environment.MethodError as error:
             raise MeasureError(str(error)) from error
         decoded = load_file(to)
@@ -63,11 +68,53 @@ def measure(method: Method, setting: Setting, state: State, repeats: int = 1, ti
     return Outcome(
         bytes=found["bytes"],
         decoded=decoded,
-        encode_s=tuple(found["encode_s"]),
-        decode_s=tuple(found["decode_s"]),
         peak_bytes=found["peak_bytes"],
         version=found["version"],
     )
+
+
+def times(
+    choices: Sequence[tuple[Method, Setting]], state: State, rounds: int, tell: Callable[[str], None]
+) -> list[Seconds | MeasureError]:
+    """Times methods in turns, so that a slow moment of the machine hits all alike.
+
+    Each has a process of its own, which has read the weights and waits while it is not its turn.
+
+    Args:
+        choices: the methods, each with a setting.
+        state: what they encode and decode.
+        rounds: repetitions of each.
+        tell: told the name of the method before each repetition.
+
+    Returns:
+        For each choice its times, or why there are none.
+    """
+    found: list[Seconds | MeasureError] = [Seconds((), ())] * len(choices)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        source = Path(folder) / "in.safetensors"
+        save_file({name: _plain(tensor) for name, tensor in state.items()}, source)
+        processes: dict[int, environment.Process] = {}
+        for i, (method, setting) in enumerate(choices):
+            arguments = [json.dumps(dict(setting)), str(source), "--wait"]
+            try:
+                processes[i] = running.enter_context(environment.started(method, arguments))
+                processes[i].answer(TIMEOUT)
+            except environment.MethodError as error:
+                found[i] = MeasureError(str(error))
+        for _ in range(rounds):
+            for i, (method, _) in enumerate(choices):
+                so_far = found[i]
+                if isinstance(so_far, MeasureError):
+                    continue
+                tell(method.name)
+                processes[i].ask()
+                try:
+                    took = processes[i].answer(TIMEOUT)
+                except environment.MethodError as error:
+                    found[i] = MeasureError(str(error))
+                    continue
+                found[i] = Seconds((*so_far.encode, took["encode_s"]), (*so_far.decode, took["decode_s"]))
+    return found
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

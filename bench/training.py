@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from bench.datasets import Images
-from bench.folders import cache
+from bench.folders import cache, lock
 from bench.network import Score, State
 
 
@@ -44,15 +41,24 @@ class Recipe:
     version: int = 1
 
 
+def _silent(name: str, text: str) -> None:
+    pass
+
+
+listener: Callable[[str, str], None] = _silent
+"""Told the network's name and how far its training is, at each percent."""
+
+
 def trained(name: str, build: Callable[[], nn.Module], images: Callable[[], Images], recipe: Recipe) -> State:
     """The trained weights, from the cache if they are there."""
     key = "-".join(str(value) for value in vars(recipe).values())
     kept = cache("trained") / f"{name}-{key}.safetensors"
-    if not kept.exists():
-        state = train(name, build, images(), recipe)
-        part = kept.with_suffix(f".{os.getpid()}.part")
-        save_file({n: t.contiguous() for n, t in state.items()}, part)
-        part.replace(kept)
+    with lock(kept.stem):
+        if not kept.exists():
+            state = train(name, build, images(), recipe)
+            part = kept.with_suffix(".part")
+            save_file({n: t.contiguous() for n, t in state.items()}, part)
+            part.replace(kept)
     return load_file(kept)
 
 
@@ -67,16 +73,17 @@ def train(name: str, build: Callable[[], nn.Module], images: Images, recipe: Rec
     steps = math.ceil(len(pixels) / recipe.batch) * recipe.epochs
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps)
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"training {name}", total=steps)
-        for _ in range(recipe.epochs):
-            for chosen in torch.split(torch.randperm(len(pixels), generator=generator), recipe.batch):
-                loss = F.cross_entropy(network(_varied(pixels[chosen], recipe, generator)), classes[chosen])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                progress.advance(task)
+    done = 0
+    for _ in range(recipe.epochs):
+        for chosen in torch.split(torch.randperm(len(pixels), generator=generator), recipe.batch):
+            loss = F.cross_entropy(network(_varied(pixels[chosen], recipe, generator)), classes[chosen])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            done += 1
+            if 100 * done // steps > 100 * (done - 1) // steps:
+                listener(name, f"training {name} {100 * done // steps} %")
     torch.set_num_threads(threads)
     return {n: t.detach().clone() for n, t in network.state_dict().items()}
 

@@ -1,11 +1,13 @@
 """Runs one method in the interpreter it is given, which may be an environment of the method's own.
 
     python bench/worker.py METHOD_FILE --check
-    python bench/worker.py METHOD_FILE SETTING_JSON IN.safetensors OUT.safetensors [--repeats N]
+    python bench/worker.py METHOD_FILE SETTING_JSON IN.safetensors OUT.safetensors
+    python bench/worker.py METHOD_FILE SETTING_JSON IN.safetensors --wait
 
-Prints one line of JSON: ``version``, and after a measurement ``bytes``, ``encode_s``, ``decode_s`` (seconds of each
-repetition) and ``peak_bytes``; or ``error``. Imports nothing of the benchmark and no package but numpy and safetensors,
-so that a method's environment needs nothing else.
+Prints one line of JSON: ``version``, and after a measurement ``bytes`` and ``peak_bytes``; or ``error``. Told to wait,
+it prints ``version`` as soon as it could begin, and then for each line that it reads encodes and decodes once, and
+prints ``encode_s`` and ``decode_s``, in seconds. Imports nothing of the benchmark and no package but numpy and
+safetensors, so that a method's environment needs nothing else.
 
 The caller limits libraries to one thread through environment variables, which must be set before numpy is imported.
 """
@@ -22,13 +24,11 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
-T = TypeVar("T")
 
 
 def main() -> int:
@@ -38,23 +38,28 @@ def main() -> int:
     parser.add_argument("setting", nargs="?", type=json.loads, default={})
     parser.add_argument("input", nargs="?", type=Path)
     parser.add_argument("output", nargs="?", type=Path)
-    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--check", action="store_true", help="only say the version, or what is missing")
+    parser.add_argument("--wait", action="store_true", help="encode and decode once for each line of input")
     options = parser.parse_args()
     # This folder is not to be searched for packages, as modules of it may have the name of one; and methods may use
     # each other as bench.methods.
     sys.path[:] = [*(p for p in sys.path if not p or Path(p).resolve() != ROOT / "bench"), str(ROOT)]
     result = _own_stdout()
+    found: dict[str, object] = {}
     try:
         method = load(options.method)
         if options.check:
-            found = check(method)
+            lines = iter([check(method)])
+        elif options.wait:
+            lines = repeat(method, options.setting, options.input)
         else:
-            found = measure(method, options.setting, options.input, options.output, options.repeats)
+            lines = iter([measure(method, options.setting, options.input, options.output)])
+        for found in lines:
+            os.write(result, json.dumps(found).encode() + b"\n")
     except BaseException as error:  # packages raise SystemExit for bad input
         traceback.print_exc()
         found = {"error": f"{type(error).__name__}: {error}"}
-    os.write(result, json.dumps(found).encode() + b"\n")
+        os.write(result, json.dumps(found).encode() + b"\n")
     return 1 if "error" in found else 0
 
 
@@ -76,8 +81,8 @@ def check(method: ModuleType) -> dict[str, object]:
     return {"version": method.version()}
 
 
-def measure(method: ModuleType, setting: dict[str, object], source: Path, to: Path, repeats: int) -> dict[str, object]:
-    """Encodes and decodes the arrays of a file ``repeats`` times, and writes what was decoded."""
+def measure(method: ModuleType, setting: dict[str, object], source: Path, to: Path) -> dict[str, object]:
+    """Encodes and decodes the arrays of a file, and writes what was decoded."""
     from safetensors.numpy import load_file, save_file  # noqa: PLC0415 (the method's environment may lack it)
 
     version = method.version()
@@ -85,17 +90,28 @@ def measure(method: ModuleType, setting: dict[str, object], source: Path, to: Pa
     arrays = load_file(source)
     gc.collect()
     before = _reset_peak()
-    encode_s, data = _timed(repeats, lambda: method.encode(arrays, setting))
-    decode_s, decoded = _timed(repeats, lambda: method.decode(data))
+    data = method.encode(arrays, setting)
+    decoded = method.decode(data)
     peak = _peak() - before
     save_file({name: array.copy(order="C") for name, array in decoded.items()}, to)
-    return {
-        "version": version,
-        "bytes": len(data),
-        "encode_s": encode_s,
-        "decode_s": decode_s,
-        "peak_bytes": max(0, peak),
-    }
+    return {"version": version, "bytes": len(data), "peak_bytes": max(0, peak)}
+
+
+def repeat(method: ModuleType, setting: dict[str, object], source: Path) -> Iterator[dict[str, object]]:
+    """Encodes and decodes the arrays of a file once for each line of standard input."""
+    from safetensors.numpy import load_file  # noqa: PLC0415 (as above)
+
+    version = method.version()
+    _warm_up(method, setting)
+    arrays = load_file(source)
+    yield {"version": version}
+    for _ in sys.stdin:
+        gc.collect()
+        start = time.perf_counter()
+        data = method.encode(arrays, setting)
+        middle = time.perf_counter()
+        method.decode(data)
+        yield {"encode_s": middle - start, "decode_s": time.perf_counter() - middle}
 
 
 def _warm_up(method: ModuleType, setting: dict[str, object]) -> None:
@@ -105,15 +121,6 @@ def _warm_up(method: ModuleType, setting: dict[str, object]) -> None:
     weights = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     with contextlib.suppress(Exception):  # so small a network may be too small for a setting
         method.decode(method.encode({"warm_up": weights}, setting))
-
-
-def _timed(repeats: int, work: Callable[[], T]) -> tuple[list[float], T]:
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = work()
-        seconds.append(time.perf_counter() - start)
-    return seconds, result
 
 
 def _reset_peak() -> int:

@@ -14,7 +14,7 @@ import torch
 pytest.importorskip("scipy", reason="the benchmark needs scipy")
 pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 
-from bench import bound, curves, fidelity, records, run, runner
+from bench import bound, curves, environment, fidelity, records, run, runner, sweep
 from bench.curves import Point
 from bench.method import Method
 from bench.network import Network, Score
@@ -106,6 +106,34 @@ def test_a_key_depends_on_all_that_matters():
         records.key("coded", NETWORK, records.content_hash({"w": state["w"].reshape(2, 1)}), None, {"bits": 4}),
     }
     assert len(known) == 6
+
+
+def test_a_key_depends_on_what_a_method_does_and_imports(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    folder = tmp_path / "bench" / "methods"
+    folder.mkdir(parents=True)
+    texts = {
+        "one": "QUICK = (1, 2)\n\ndef encode():\n    'Says something.'\n    return 1\n",
+        "two": "def encode():\n    from bench.methods import one\n    return one.encode()\n",
+        "three": "def encode():\n    import neuralcodec\n    return neuralcodec\n",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text)
+
+    def keys():
+        made = [Method(name, folder / f"{name}.py", "", "lossy", (), (), (), "", False) for name in texts]
+        return [records.key("coded", NETWORK, "", method, {}) for method in made]
+
+    monkeypatch.setattr(records, "source_hash", lambda: "1")
+    before = keys()
+    assert len(set(before)) == 3
+    (folder / "one.py").write_text(texts["one"].replace("(1, 2)", "(1, 2, 3)  # more").replace("something", "more"))
+    assert keys() == before
+    (folder / "one.py").write_text(texts["one"].replace("return 1", "return 2"))
+    assert [a == b for a, b in zip(before, keys(), strict=True)] == [False, False, True]
+    (folder / "one.py").write_text(texts["one"])
+    monkeypatch.setattr(records, "source_hash", lambda: "2")
+    assert [a == b for a, b in zip(before, keys(), strict=True)] == [True, True, False]
 
 
 def test_records_are_kept_and_a_broken_one_is_measured_again(tmp_path, monkeypatch):
@@ -302,9 +330,17 @@ def made_up(tmp_path, monkeypatch):
             raise runner.MeasureError("it fell over")
         step = 2.0 ** -setting["bits"]
         decoded = {name: torch.round(t / step) * step for name, t in state.items()}
-        return runner.Outcome(100 * setting["bits"], decoded, (0.5,), (0.25,), 10, "made up 1")
+        return runner.Outcome(100 * setting["bits"], decoded, 10, "made up 1")
+
+    def times(choices, state, rounds, tell):
+        calls.append([method.name for method, _ in choices])
+        took = [runner.Seconds((0.5,) * rounds, (0.25,) * rounds) for _ in choices]
+        fails = runner.MeasureError("it fell over")
+        return [fails if m.name == "broken" else t for (m, _), t in zip(choices, took, strict=True)]
 
     monkeypatch.setattr(runner, "measure", measure)
+    monkeypatch.setattr(runner, "times", times)
+    monkeypatch.setattr(environment, "version", lambda method: "made up 1")
     methods = []
     for name in ("good", "broken"):
         (path := tmp_path / f"{name}.py").write_text("")
@@ -312,6 +348,7 @@ def made_up(tmp_path, monkeypatch):
     weights = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
 
     def evaluate(state):
+        calls.append("score")
         return Score(100 - float((state["w"] - weights).abs().max()), 0.5, 512)
 
     network = Network("net", "Net", "score", "%", True, 100, 0.1, "made up", lambda: {"w": weights}, evaluate)
@@ -333,7 +370,17 @@ def test_a_run_measures_once_and_tries_failures_again(made_up):
     assert first.made["version"] == "made up 1"
     for _ in range(2):
         assert run.coded(loaded, broken, {"bits": 4}).error == "it fell over"
-    assert calls == [("good", 4), ("broken", 4), ("broken", 4)]
+    assert calls == ["score", ("good", 4), "score", ("broken", 4), ("broken", 4)]
+
+
+def test_the_same_weights_are_scored_once(made_up):
+    network, (good, _), calls = made_up
+    loaded = run.load(network)
+    found = [run.coded(loaded, dataclasses.replace(good, name=name), {"bits": 4}) for name in ("good", "other")]
+    assert found[0].values["score"] == found[1].values["score"]
+    assert calls == [("good", 4), "score", ("other", 4)]
+    assert run.score(dataclasses.replace(network, version="2"), loaded.state)["score"] == 100
+    assert calls.count("score") == 2
 
 
 def test_a_baseline_that_is_off_stops_the_run(made_up):
@@ -343,19 +390,23 @@ def test_a_baseline_that_is_off_stops_the_run(made_up):
         run.baseline(run.load(worse))
 
 
-def test_timings_alternate_between_the_methods(made_up):
-    network, (good, _), calls = made_up
+def test_timings_are_taken_together(made_up):
+    network, (good, broken), calls = made_up
     other = dataclasses.replace(good, name="other")
     loaded = run.load(network)
     chosen = [(m, run.coded(loaded, m, {"bits": 3})) for m in (good, other)]
     calls.clear()
-    said = []
-    timed = list(run.timings(loaded, chosen, 3, said.append))
-    assert calls == [("good", 3), ("other", 3)] * 3
-    assert len(said) == 6
+    timed = run.timings(loaded, chosen, 3, print)
     assert [r.values["encode_s"] for r in timed] == [[0.5] * 3] * 2
-    assert list(run.timings(loaded, chosen, 3, said.append)) == timed
-    assert len(calls) == 6
+    assert run.timings(loaded, chosen, 3, print) == timed
+    assert calls == [["good", "other"]]
+    run.timings(loaded, chosen, 3, print, again=True)
+    run.timings(loaded, chosen[:1], 3, print)  # not in turns with the other: not the same
+    assert calls == [["good", "other"], ["good", "other"], ["good"]]
+    chosen.append((broken, dataclasses.replace(chosen[0][1], method="broken")))
+    for _ in range(2):  # not all are there: all are taken again
+        assert run.timings(loaded, chosen, 3, print)[2].error == "it fell over"
+    assert calls[3:] == [["good", "other", "broken"]] * 2
 
 
 def test_a_lossy_method_is_timed_near_four_bits():
@@ -365,3 +416,31 @@ def test_a_lossy_method_is_timed_near_four_bits():
     assert chosen is not None
     assert chosen.values["bits_per_weight"] == 3.9
     assert run.to_time(dataclasses.replace(method, name="none"), made) is None
+
+
+def test_a_whole_run(made_up, monkeypatch):
+    network, (good, broken), calls = made_up
+    other = dataclasses.replace(network, name="other", missing=lambda: "its data are not here")
+    monkeypatch.setattr(sweep.firmware, "missing", lambda: "no emulator")
+    lacking = sweep.prepare.Lacking({"other": "its data are not here"}, {"absent": "no such package"})
+    monkeypatch.setattr(sweep.prepare, "prepare", lambda *_: lacking)
+    methods = [dataclasses.replace(m, quick=({"bits": 2}, {"bits": 4})) for m in (good, broken)]
+    methods.append(dataclasses.replace(good, name="absent"))
+    told = []
+    options = sweep.Options(full=False, rounds=2, retime=False, jobs=2)
+    made = sweep.measure([network, other], methods, options, lambda *each: told.append(each))
+    assert [s.network or s.method for s in made.skips] == ["absent", "other", "emulated microcontrollers"]
+    assert [r.values["bytes"] for r in made.coded("net", "good")] == [200, 400]
+    assert [r.error for r in made.failures()] == ["it fell over"] * 2
+    assert made.baseline("net").values["score"] == 100
+    assert made.of_kind("timing", "net", "good").values["encode_s"] == [0.5, 0.5]
+    assert [each[0] for each in told] == ["measuring"] * 4 + ["timing"]
+    assert told[3][2:] == (4, 4)
+    assert calls.count(("broken", 2)) == 1
+
+
+def test_slow_networks_take_the_quick_sweeps():
+    method = Method("m", None, "", "lossy", (), ({"bits": 2},), ({"bits": 2}, {"bits": 3}), "", False)
+    assert len(sweep.settings(NETWORK, method, True)) == 2
+    assert len(sweep.settings(dataclasses.replace(NETWORK, slow=True), method, True)) == 1
+    assert len(sweep.settings(NETWORK, method, False)) == 1

@@ -126,14 +126,29 @@ def test_chosen_levels_are_near_the_best():
 
 
 def test_worker_measures():
-    outcome = runner.measure(METHODS["lookup"], {"bits": 4, "tables": "tensor"}, state(), repeats=3)
+    setting = {"bits": 4, "tables": "tensor"}
+    outcome = runner.measure(METHODS["lookup"], setting, state())
     module = importlib.import_module("bench.methods.lookup")
-    expected = module.encode({n: t.numpy() for n, t in state().items()}, {"bits": 4, "tables": "tensor"})
+    expected = module.encode({n: t.numpy() for n, t in state().items()}, setting)
     assert outcome.bytes == len(expected)
-    assert len(outcome.encode_s) == len(outcome.decode_s) == 3
-    assert all(0 < s < 10 for s in (*outcome.encode_s, *outcome.decode_s))
     assert 0 <= outcome.peak_bytes < 2**30
-    assert outcome.version.startswith("numpy")
+    assert outcome.version == environment.version(METHODS["lookup"]) == f"numpy {np.__version__}"
+
+
+def test_methods_are_timed_in_turns(tmp_path):
+    """And one that fails in its second turn does not stop the others."""
+    works = "return {'w': np.ones((2, 3), np.float32)}"
+    slow = method_of(tmp_path, MADE_UP.format(encode="import time; time.sleep(0.1)", decode=works))
+    (tmp_path / "other").mkdir()
+    counting = "global turn; turn = globals().get('turn', 0) + 1; assert turn < 3"  # the first warms up
+    breaks = method_of(tmp_path / "other", MADE_UP.format(encode=counting, decode=works))
+    turns = []
+    first, second = runner.times([(slow, {}), (breaks, {})], SMALL, 3, turns.append)
+    assert len(turns) == 5
+    assert len(first.encode) == len(first.decode) == 3
+    assert all(0.1 < seconds < 1 for seconds in first.encode)
+    assert all(0 < seconds < 0.1 for seconds in first.decode)
+    assert "AssertionError" in str(second)
 
 
 def method_of(tmp_path, text, **changes):

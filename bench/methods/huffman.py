@@ -17,9 +17,10 @@ Arrays = dict[str, np.ndarray]
 TITLE = "neuralcodec huffman"
 KIND = "lossy"
 REQUIREMENTS = ()
-QUICK: tuple[dict[str, object], ...] = (*({"bits_per_weight": b} for b in (2, 3, 4, 5)), {})
-FULL: tuple[dict[str, object], ...] = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7)), {})
-ADVICE = "README: `encode(model, target=Target(bits_per_weight=...))`; \"default\" is `encode(model)` and nothing else."
+DEFAULT: dict[str, float] = {}
+QUICK = (*({"bits_per_weight": b} for b in (2, 3, 4, 5)), DEFAULT)
+FULL = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7)), DEFAULT)
+ADVICE = 'README: `encode(model, target=Target(bits_per_weight=...))`; "default" is `encode(model)` and nothing else.'
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:

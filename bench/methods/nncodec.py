@@ -26,7 +26,7 @@ REQUIREMENTS = (
     "safetensors",
 )
 QUICK = tuple({"qp": qp, "lambda_scale": scale} for qp in (-10, -16, -22, -28, -36) for scale in (0, 1))
-FULL = tuple({"qp": qp, "lambda_scale": scale} for qp in range(-6, -43, -3) for scale in (0, 0.5, 1))
+FULL = tuple({"qp": qp, "lambda_scale": scale} for qp in range(-6, -43, -4) for scale in (0, 0.5, 1))
 ADVICE = (
     "Its README: dependent quantization, `use_dq=True`; `qp` sets the rate, and `nonweight_qp=-75` gives biases and "
     "norms fine steps. Beside `lambda_scale=0`, which it does unasked, its rate-distortion optimization at 0.5 and 1, "

@@ -39,7 +39,7 @@ def encode(arrays: Arrays, setting: Mapping[str, int]) -> bytes:
     parameters = zstandard.ZstdCompressionParameters.from_level(
         setting["level"], window_log=LONG_WINDOW_LOG, enable_ldm=True
     )
-    return zstandard.ZstdCompressor(compression_params=parameters).compress(save(arrays))
+    return bytes(zstandard.ZstdCompressor(compression_params=parameters).compress(save(arrays)))
 
 
 def decode(data: bytes) -> Arrays:

@@ -172,5 +172,6 @@ NETWORKS = (
         evaluate=evaluate,
         missing=missing,
         quick=False,
+        slow=True,
     ),
 )
