@@ -160,7 +160,7 @@ def pack_planes(
 def pack_rans(
     symbols: npt.NDArray[np.uint8], tile: int, frequencies: npt.NDArray[np.uint32], m: int
 ) -> tuple[bytes, npt.NDArray[np.uint32]]:
-    """rANS codes of all tiles, one after the other, and the bytes of each tile.
+    """Codes of all tiles with rANS, one after the other, and the bytes of each tile.
 
     Args:
         symbols: shape [rows, cols].

@@ -15,12 +15,12 @@ from neuralcodec.container import file_size, open_file, save_stream, save_tensor
 from neuralcodec.errors import CorruptError, PlanError
 from neuralcodec.measure import Errors
 from neuralcodec.model import CompressedModel
-from neuralcodec.plan.rules import Assignment, Pattern, assign
+from neuralcodec.plan.rules import Assignment, Overrides, Pattern, assign
 from neuralcodec.plan.run import OnNonfinite, Progress, encode_source
 from neuralcodec.plan.search import Trial, find_step, with_step
 from neuralcodec.plan.target import Target
 from neuralcodec.registry import make_codec
-from neuralcodec.source import Source, open_source
+from neuralcodec.source import Source, open_source, with_importance
 from neuralcodec.stream.reader import StreamReader
 from neuralcodec.stream.writer import VERSION, Stream
 from neuralcodec.tensor import Tensor
@@ -36,6 +36,8 @@ def encode(  # noqa: PLR0917 (the order is public)
     exclude: Pattern = None,
     executor: Executor | None = None,
     *,
+    overrides: Overrides | None = None,
+    importance: Mapping[str, object] | None = None,
     on_nonfinite: OnNonfinite = "error",
     progress: Progress | None = None,
     **options: object,
@@ -56,6 +58,11 @@ def encode(  # noqa: PLR0917 (the order is public)
         exclude: names to keep exactly, in the same ways; wins over ``include``.
         executor: encodes tensors in parallel, for example a ``concurrent.futures.ThreadPoolExecutor``. The bytes do
             not depend on it.
+        overrides: options for some tensors, such as ``{"conv1.weight": {"clusters": 32}, "head.*": {"clusters": 4}}``.
+            The first name or shell pattern that matches counts.
+        importance: how much the squared error of a weight counts beside the others of its tensor, by the tensor's name:
+            arrays that broadcast to its shape, such as mean squared gradients. For codecs that weight distortion
+            (kmeans).
         on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"``
             to keep it as it is.
         progress: called with a tensor's name, the weights done, and those of the model.
@@ -73,7 +80,11 @@ def encode(  # noqa: PLR0917 (the order is public)
         raise PlanError(f'on_nonfinite is "error" or "raw", not {on_nonfinite!r}')
     chosen = make_codec(codec, options)
     source = open_source(model)
-    plan = assign(source, chosen, include, exclude)
+    if importance is not None:
+        if not getattr(chosen, "weighted", False):
+            raise PlanError(f"codec {chosen.name!r} does not weight distortion, so importance= would do nothing")
+        source = with_importance(source, importance)
+    plan = assign(source, chosen, include, exclude, overrides)
     if target is not None:
         plan = _meet(target, source, plan, chosen, executor, on_nonfinite, progress)
     stream = encode_source(source, plan, executor, on_nonfinite, progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -108,6 +108,23 @@ def make_codec(codec: str | Codec, options: dict[str, object]) -> Codec:
         made: Codec = cls(**options)
     except (TypeError, ValueError) as error:
         raise PlanError(f"codec {codec!r}: {error}") from error
+    return made
+
+
+def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:
+    """The same codec with other values for some options.
+
+    Raises:
+        PlanError: unknown option (the nearest one is suggested), or a value outside its range.
+    """
+    known = option_names(type(codec))
+    for option in options:
+        if option not in known:
+            raise PlanError(f"codec {codec.name!r} has no option {option!r}{_nearest(option, known)}")
+    try:
+        made: Codec = dataclasses.replace(codec, **options)  # type: ignore[type-var]  # it has options, so it is one
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"codec {codec.name!r}: {error}") from error
     return made
 
 

@@ -51,10 +51,13 @@ class Tensor:
     Attributes:
         spec: name, element type and shape.
         data: the elements in C order, little-endian; shape ``[spec.nbytes]``, uint8, contiguous.
+        importance: what the squared error of each element counts, float32, not negative, shape ``[rows, cols]``; None
+            where all count the same.
     """
 
     spec: TensorSpec
     data: npt.NDArray[np.uint8]
+    importance: npt.NDArray[np.float32] | None = None
 
     def elements(self) -> npt.NDArray[np.generic]:
         """The elements, shape ``[rows, cols]``, in the storage type of the dtype (a view)."""

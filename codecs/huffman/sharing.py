@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from neuralcodec.codec import SharedObject, Shares
 from neuralcodec.codecs.huffman.tables import ABSENT, Counts, Table, best
+from neuralcodec.logarithm import FRACTION, log2
 from neuralcodec.varint import varint
 
 CODE_TABLE = 1
@@ -24,9 +25,6 @@ CODE_TABLE = 1
 MOST_TABLES = 48
 ROUNDS = 4
 NEVER = 1 << 60
-
-FRACTION = 16
-"""Bits after the binary point of estimated bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,20 +164,9 @@ def _estimate(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     The sums are of integers, so that every machine groups alike.
     """
     total = counts.sum(-1)
-    bits: npt.NDArray[np.int64] = total * _log2(total) - (counts * _log2(counts)).sum(-1)
+    bits: npt.NDArray[np.int64] = total * log2(total) - (counts * log2(counts)).sum(-1)
     bits += 8 * (12 + (counts > 0).sum(-1)) << FRACTION
     return bits
-
-
-def _log2(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Logarithms to base 2 of integers, in units of 2^-16; 0 for 0. Numpy's own differ in the last bit between CPUs."""
-    mantissa, exponent = np.frexp(np.maximum(x, 1).astype(np.float64))
-    s = (mantissa - 1) / (mantissa + 1)  # ln m = 2 artanh s, and |s| <= 1/3
-    square = s * s
-    series = s * (1 + square * (1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11)))))
-    whole: npt.NDArray[np.int64] = exponent.astype(np.int64) << FRACTION
-    whole += np.rint(series * (2.8853900817779268 * 2**FRACTION)).astype(np.int64)
-    return whole
 
 
 def _lead(slots: list[Slot], own: npt.NDArray[np.int64], pairs: bool) -> list[_Group]:

@@ -38,6 +38,7 @@ class Table:
         listed: whether the table must list its symbols; else they are the first of :data:`ZIGZAG`.
         pairs: a symbol stands for two levels.
         zeros: the byte −128 stands for two levels 0.
+        ranks: the symbols are 0, 1, 2, … in order of rank; for indices.
     """
 
     symbols: bytes
@@ -45,6 +46,7 @@ class Table:
     listed: bool
     pairs: bool = False
     zeros: bool = False
+    ranks: bool = False
 
     @property
     def constant(self) -> bool:
@@ -68,7 +70,7 @@ class Table:
 
     def serialize(self) -> bytes:
         """The table as it stands in a stream."""
-        flags = self.listed | self.pairs << 1 | self.zeros << 2
+        flags = self.listed | self.pairs << 1 | self.zeros << 2 | self.ranks << 3
         least, most = self.lengths[0], self.lengths[-1]
         counts = bytes(_byte(self.lengths.count(length)) for length in range(least, most + 1))
         return bytes((least | most << 4, flags)) + counts + (self.symbols if self.listed else b"")

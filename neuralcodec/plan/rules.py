@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from neuralcodec.codec import Codec
 from neuralcodec.errors import PlanError
-from neuralcodec.registry import make_codec
+from neuralcodec.registry import make_codec, with_options
 from neuralcodec.source import Source
 from neuralcodec.tensor import TensorSpec
 
 MIN_WEIGHTS = 256
 """Smaller tensors are kept exact: quantizing them saves next to nothing and may cost accuracy."""
+
+Overrides = Mapping[str, Mapping[str, object]]
+"""For names or shell patterns of names, options that differ from those of the others. The first that matches counts."""
 
 Pattern = str | Sequence[str] | Callable[[str], bool] | None
 """Names to choose: a shell pattern such as ``"encoder.*"``, several of them, or a function of the name."""
@@ -27,7 +30,9 @@ class Assignment:
     reason: str
 
 
-def assign(source: Source, codec: Codec, include: Pattern, exclude: Pattern) -> dict[str, Assignment]:
+def assign(
+    source: Source, codec: Codec, include: Pattern, exclude: Pattern, overrides: Overrides | None = None
+) -> dict[str, Assignment]:
     """Gives each tensor of the source its codec.
 
     A lossy codec takes the float tensors with two dimensions and ``MIN_WEIGHTS`` weights or more that ``include`` and
@@ -36,11 +41,15 @@ def assign(source: Source, codec: Codec, include: Pattern, exclude: Pattern) -> 
     that is chosen.
 
     Raises:
-        PlanError: a pattern matches no tensor at all, so it is probably misspelled.
+        PlanError: a pattern matches no tensor at all, so it is probably misspelled; or an option is wrong.
     """
     names = [*source.specs, *source.ties]
     included = _matcher(include, names, "include") if include is not None else lambda name: True
     excluded = _matcher(exclude, names, "exclude") if exclude is not None else lambda name: False
+    special = [
+        (pattern, _matcher(pattern, names, "overrides"), with_options(codec, options))
+        for pattern, options in (overrides or {}).items()
+    ]
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
     plan: dict[str, Assignment] = {}
     for name, spec in source.specs.items():
@@ -48,7 +57,13 @@ def assign(source: Source, codec: Codec, include: Pattern, exclude: Pattern) -> 
         also = [name, *(other for other, first in source.ties.items() if first == name)]
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
         reason = _why_exact(spec, codec) if chosen else "not chosen"
-        plan[name] = Assignment(exact, f"exact: {reason}") if reason else Assignment(codec, "chosen")
+        own = next(((c, p) for p, matches, c in special if any(matches(n) for n in also)), None)
+        if reason:
+            plan[name] = Assignment(exact, f"exact: {reason}")
+        elif own is not None:
+            plan[name] = Assignment(own[0], f"chosen, with overrides for {own[1]!r}")
+        else:
+            plan[name] = Assignment(codec, "chosen")
     return plan
 
 
@@ -69,10 +84,10 @@ def _matcher(pattern: Pattern, names: list[str], what: str) -> Callable[[str], b
         return pattern
     patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
     for p in patterns:
-        if not any(fnmatchcase(name, p) for name in names):
+        if p not in names and not any(fnmatchcase(name, p) for name in names):
             raise PlanError(
                 f"{what}: no tensor matches {p!r}; names look like {names[0]!r}"
                 if names
                 else f"{what}: the model is empty"
             )
-    return lambda name: any(fnmatchcase(name, p) for p in patterns)
+    return lambda name: any(name == p or fnmatchcase(name, p) for p in patterns)

@@ -15,9 +15,10 @@ import torch
 from neuralcodec.errors import SourceError
 from neuralcodec.source.base import Source
 from neuralcodec.source.file import open_file
+from neuralcodec.source.importance import with_importance
 from neuralcodec.source.mapping import open_mapping
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "with_importance"]
 
 
 def open_source(model: torch.nn.Module | Mapping[str, object] | str | os.PathLike[str]) -> Source:

@@ -1,0 +1,249 @@
+"""The codec's options, and what it does with a tensor."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+
+from neuralcodec import _native
+from neuralcodec.codec import SharedObject, Shares
+from neuralcodec.codecs.huffman.tiles import MOST, tile_length
+from neuralcodec.codecs.kmeans import book, coding
+from neuralcodec.codecs.kmeans.book import Centroids
+from neuralcodec.codecs.kmeans.coding import Coding
+from neuralcodec.codecs.kmeans.quantize import (
+    Book,
+    Rule,
+    Sample,
+    assign,
+    counted,
+    divide,
+    finite_weights,
+    fit,
+    penalty_of,
+    sample,
+)
+from neuralcodec.codecs.kmeans.scales import of_rows, of_tensor
+from neuralcodec.errors import SourceError
+from neuralcodec.tensor import Tensor, TensorSpec
+from neuralcodec.varint import varint
+
+DEFAULT_CLUSTERS = 16
+MOST_CLUSTERS = 256
+
+TABLE_SHARED, SCALES, BOOK_SHARED, GROUPS, STEP = 4, 8, 16, 32, 64
+"""Bits of the mode."""
+
+CODEBOOK = 3
+"""Kind of a shared object."""
+
+TINIEST = 2.0**-126
+"""Least step: the smallest normal float32."""
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """Weight sharing: each weight is one of a few values of a codebook, found by optimal k-means.
+
+    Han, Mao and Dally, "Deep Compression", ICLR 2016. A tensor that has no more distinct values than ``clusters`` keeps
+    them, as far as the type of the centroids can express them.
+
+    Attributes:
+        clusters: 1 to 256 centroids in a codebook; None for 16, and for up to 256 where a target is to be met.
+        zero: one centroid is exactly 0, so that pruned weights stay 0.
+        centroids: type of the centroids: "fp32", "fp16", "bf16", or "int8" for levels that int8 kernels take as they
+            are: then a tile decodes straight to int8.
+        coding: of the indices: "fixed" width for the fastest decoder, "huffman", "rans" for the fewest bits, "auto"
+            for the shortest of the three.
+        scale: "tensor": clusters are those of the weights; "row": of weights divided by the size of their row (output
+            channel), which serves layers whose rows differ in size, at 4 to 6 bits a row.
+        group: rows that share a codebook; None for one codebook for all.
+        shared: one codebook for all tensors, of their weights divided by the size of their tensor (or row).
+        entropy: rate enters the assignment: minimizes D + λR with λ = ``entropy`` times the variance of the tensor
+            and R in bits a weight (Chou, Lookabaugh and Gray 1989). Sensible values are 0.001 to 0.5.
+        step: minimizes D + λR with λ = 2 ln 2 · step²/12: about the distortion of a uniform quantizer with this
+            step, whatever the tensor. Set by a target; ``entropy`` then does nothing.
+        tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
+            larger ones.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    name: ClassVar[str] = "kmeans"
+    number: ClassVar[int] = 3
+    weighted: ClassVar[bool] = True
+
+    clusters: int | None = None
+    zero: bool = False
+    centroids: Centroids = "fp16"
+    coding: Coding = "auto"
+    scale: Literal["row", "tensor"] = "tensor"
+    group: int | None = None
+    shared: bool = False
+    entropy: float = 0.0
+    step: float | None = None
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        _integer("clusters", self.clusters, 1, MOST_CLUSTERS)
+        _integer("tile", self.tile, 1, MOST)
+        _integer("group", self.group, 1, 2**32 - 1)
+        _one_of("centroids", self.centroids, get_args(Centroids))
+        _one_of("coding", self.coding, get_args(Coding))
+        _one_of("scale", self.scale, ("row", "tensor"))
+        _number("entropy", self.entropy, 0)
+        if self.step is not None:
+            _number("step", self.step, TINIEST)
+        if self.shared and self.group is not None:
+            raise ValueError("group: a codebook for groups of rows cannot be shared by tensors")
+        if self.zero and self.clusters == 1:
+            raise ValueError("clusters: at least 2 expected where one centroid is 0")
+
+    @property
+    def lossy(self) -> bool:
+        """Whether decoded weights may differ: always."""
+        return True
+
+    def with_step(self, step: float) -> KMeans:
+        """The same codec at the distortion of a uniform quantizer with this step."""
+        return replace(self, step=min(max(step, 2.0**-126), 2.0**120))
+
+    def encode(self, tensor: Tensor) -> bytes:
+        """The payload of a tensor.
+
+        Raises:
+            SourceError: weights that are NaN, infinite, or beyond the range of float32.
+        """
+        return self._encode(tensor, None)
+
+    def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
+        """The tensor of a payload, by the C decoder.
+
+        Raises:
+            CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format.
+        """
+        objects = [(each.kind, each.data) for each in shared]
+        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
+        return Tensor(spec, reader.elements())
+
+    def survey(self, tensor: Tensor) -> Sample | None:
+        """The weights in short, where a codebook is to be shared; None for one that cannot be encoded."""
+        if not self.shared or not tensor.spec.size:
+            return None
+        try:
+            weights = finite_weights(tensor)
+        except SourceError:
+            return None
+        found = of_rows(weights) if self.scale == "row" else of_tensor(weights)
+        return sample(divide(weights, found), found.step**2)
+
+    def share(self, surveys: Mapping[str, object], first: int) -> Shares:
+        """One codebook for all tensors."""
+        samples = [each for _, each in sorted(surveys.items()) if isinstance(each, Sample)]
+        if not samples:
+            return Shares((), {})
+        # The largest tensor's error counts 1: squares of steps may be beyond what floats express.
+        values = np.concatenate([each.values for each in samples])
+        counts = np.concatenate([each.weights for each in samples])
+        penalty = penalty_of(self.step, self.entropy, values)
+        (found,) = fit([(values, counts)], self._rule, penalty)
+        whole = padded(found, self.coding in {"fixed", "auto"})
+        data = book.serialize(whole.values[None], self.centroids)
+        return Shares((SharedObject(CODEBOOK, data),), {name: Hint(first, whole) for name in surveys})
+
+    def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
+        """As :meth:`encode`, with the codebook of a hint."""
+        if not isinstance(hint, Hint):
+            raise TypeError(f"hint: one that share() made expected, not {type(hint).__name__}")
+        return self._encode(tensor, hint)
+
+    @property
+    def _rule(self) -> Rule:
+        most = self.clusters or (DEFAULT_CLUSTERS if self.step is None else MOST_CLUSTERS)
+        return Rule(most, self.zero, self.centroids)
+
+    def _encode(self, tensor: Tensor, hint: Hint | None) -> bytes:
+        spec = tensor.spec
+        if not spec.size:
+            return b""
+        weights = finite_weights(tensor)
+        scales = of_rows(weights) if self.scale == "row" else of_tensor(weights) if hint is not None else None
+        values, importance = divide(weights, scales), counted(tensor, scales)
+        penalty = penalty_of(self.step, self.entropy, weights)
+        if scales is not None:
+            penalty /= scales.step**2
+
+        rows = spec.rows if self.group is None or self.group >= spec.rows else self.group
+        parts = [slice(start, start + rows) for start in range(0, spec.rows, rows)]
+        if hint is not None:
+            books = [hint.book]
+        else:
+            of_parts = [(values[p], None if importance is None else importance[p]) for p in parts]
+            books = fit(of_parts, self._rule, penalty)
+        indices = np.concatenate(
+            [
+                assign(values[p], None if importance is None else importance[p], each, penalty)
+                for p, each in zip(parts, books, strict=True)
+            ]
+        )
+        size = max(len(each.values) for each in books)
+        table = np.stack([np.pad(each.values, (0, size - len(each.values)), "edge") for each in books])
+        tile = tile_length(spec.rows, spec.cols, self.tile)
+        coded = coding.encode(indices, size, tile, self.coding, in_order=hint is not None)
+
+        mode = coded.coding
+        head = [varint(tile)]
+        if len(books) > 1:
+            mode |= GROUPS
+            head.append(varint(rows))
+        if hint is not None:
+            mode |= BOOK_SHARED
+            head.append(varint(hint.index))
+        else:
+            head.append(book.serialize(table[:, coded.order], self.centroids))
+        if scales is not None or self.centroids == "int8":
+            mode |= STEP
+            step = float(np.float32((1.0 if scales is None else scales.step) * books[0].unit))
+            head.append(struct.pack("<f", max(step, TINIEST)))
+        if scales is not None and scales.codes is not None:
+            mode |= SCALES
+            finest = int(scales.codes.min())
+            assert finest == 0  # the largest row has the step itself
+            width = max(int(scales.codes.max()).bit_length(), 1)
+            head += [bytes([width]), _native.pack_bits(scales.codes.astype(np.uint32), width)]
+        return b"".join([bytes([mode]), *head, coded.data])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hint:
+    """A shared codebook and its index."""
+
+    index: int
+    book: Book
+
+
+def padded(found: Book, to_power_of_two: bool) -> Book:
+    """A codebook that also serves indices of fixed width: its last centroid is repeated."""
+    size = 1 << (len(found.values) - 1).bit_length() if to_power_of_two else len(found.values)
+    return replace(found, values=np.pad(found.values, (0, size - len(found.values)), "edge"))
+
+
+def _integer(name: str, value: object, least: int, most: int) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+        raise ValueError(f"{name}: an integer from {least} to {most} or None expected, not {value!r}")
+
+
+def _one_of(name: str, value: object, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}: {', '.join(map(repr, known[:-1]))} or {known[-1]!r} expected, not {value!r}")
+
+
+def _number(name: str, value: object, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+        raise ValueError(f"{name}: a number from {least:g} on expected, not {value!r}")

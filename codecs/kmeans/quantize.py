@@ -1,0 +1,197 @@
+"""From weights to indices and codebooks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.codecs.kmeans import book, cluster
+from neuralcodec.codecs.kmeans.book import Centroids, Values
+from neuralcodec.codecs.kmeans.scales import Scales
+from neuralcodec.errors import SourceError
+from neuralcodec.tensor import Tensor
+
+SAMPLE = 4096
+"""Values that stand for a tensor where several tensors are clustered together."""
+
+CHUNK = 1 << 16
+
+Weights = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How values are clustered.
+
+    Attributes:
+        clusters: most centroids in a codebook.
+        zero: whether one is 0.
+        kind: their type.
+    """
+
+    clusters: int
+    zero: bool
+    kind: Centroids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """A codebook.
+
+    Attributes:
+        values: the centroids as a stream holds them, ascending: integers that count ``unit`` for int8.
+        unit: what int8 centroids are multiplied by, else 1.
+        bits: what each costs, in bits an index; None where rate does not count.
+    """
+
+    values: Values
+    unit: float
+    bits: Values | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Values that stand for a tensor, each with the weight of those it stands for."""
+
+    values: Weights
+    weights: Weights
+
+
+def finite_weights(tensor: Tensor) -> Weights:
+    """The weights, shape [rows, cols].
+
+    Raises:
+        SourceError: some are NaN, infinite, or beyond float32.
+    """
+    weights = np.ascontiguousarray(tensor.float32())
+    _, _, bad = _native.scan(weights)
+    if bad:
+        raise SourceError(
+            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which centroids cannot stand for",
+            tensor=tensor.spec.name,
+        )
+    return weights
+
+
+def divide(weights: Weights, scales: Scales | None) -> Weights:
+    """Weights over the scale of their row."""
+    if scales is None:
+        return weights
+    with np.errstate(over="ignore", under="ignore"):
+        divided = weights / scales.rows(len(weights))[:, None]
+    limit = np.finfo(np.float32).max
+    clipped: Weights = np.clip(divided, -limit, limit)
+    return clipped
+
+
+def counted(tensor: Tensor, scales: Scales | None) -> Weights | None:
+    """What the squared error of each value counts, shape [rows, cols]; None where all count the same."""
+    importance = tensor.importance
+    if scales is None or scales.codes is None:
+        return importance
+    rows = np.square(scales.rows(tensor.spec.rows) / np.float32(scales.step))[:, None]
+    weighted: Weights = np.broadcast_to(rows, (tensor.spec.rows, tensor.spec.cols)) * (
+        np.float32(1) if importance is None else importance
+    )
+    return weighted
+
+
+def fit(parts: Sequence[tuple[Weights, Weights | None]], rule: Rule, penalty: float) -> list[Book]:
+    """The codebooks of some groups of values, all of one unit.
+
+    Args:
+        parts: of each group the values, and what the squared error of each counts (None where all count the same).
+        rule: how many centroids a codebook may have, and of which type.
+        penalty: λ of D + λR, D in squared units of the values; 0 leaves the rate out.
+    """
+    found: list[tuple[Values, Values | None]] = []
+    for values, importance in parts:
+        flat = np.ascontiguousarray(values).reshape(-1)
+        counts = None if importance is None else np.ascontiguousarray(importance, np.float32).reshape(-1)
+        if penalty > 0:
+            constrained = cluster.entropy_constrained(flat, rule.clusters, penalty, counts, rule.zero)
+            found.append((constrained.centroids, constrained.bits))
+        else:
+            found.append((cluster.optimal(flat, rule.clusters, counts, rule.zero).centroids, None))
+    unit = 1.0
+    if rule.kind == "int8":
+        largest = max(float(np.abs(centroids).max()) for centroids, _ in found)
+        # A float32 that is not 0, as large as the outermost centroid needs.
+        unit = max(float(np.float32(largest / book.MOST_LEVEL)), float(np.finfo(np.float32).tiny)) if largest else 1.0
+    return [_rounded(centroids, bits, rule.kind, unit) for centroids, bits in found]
+
+
+def _rounded(centroids: Values, bits: Values | None, kind: Centroids, unit: float) -> Book:
+    kept, first = np.unique(book.round_to(centroids, kind, unit), return_index=True)
+    if bits is not None:
+        bits = -np.log2(np.add.reduceat(np.exp2(-bits), first))
+    return Book(kept, unit, bits)
+
+
+def assign(values: Weights, importance: Weights | None, with_book: Book, penalty: float) -> npt.NDArray[np.uint8]:
+    """The index of each value: that of the nearest centroid, or with a penalty that of the least D + λR."""
+    centroids = with_book.values * with_book.unit
+    if penalty == 0 or with_book.bits is None:
+        return cluster.assign(values.reshape(-1), centroids).reshape(values.shape)
+    if importance is None:
+        return _cells(values, centroids, with_book.bits * penalty)
+    out = np.empty(values.shape, np.uint8)
+    for row in range(len(values)):
+        counts = importance[row]
+        if counts.min() == counts.max():
+            if counts[0] > 0:
+                out[row] = _cells(values[row], centroids, with_book.bits * (penalty / float(counts[0])))
+            else:
+                out[row] = int(np.argmin(with_book.bits))
+            continue
+        for start in range(0, len(counts), CHUNK):
+            piece = slice(start, start + CHUNK)
+            away = np.square(values[row, piece, None].astype(np.float64) - centroids)
+            out[row, piece] = np.argmin(away * counts[piece, None] + with_book.bits * penalty, axis=1)
+    return out
+
+
+def _cells(values: Weights, centroids: Values, costs: Values) -> npt.NDArray[np.uint8]:
+    """The index of the least squared distance plus cost: the lower envelope of parabolas, whose cells are intervals."""
+    # (v - a)^2 + p < (v - b)^2 + q for a < b where v lies below border(a, b).
+    kept: list[int] = []
+    borders: list[float] = []
+    for i, (c, cost) in enumerate(zip(centroids.tolist(), costs.tolist(), strict=True)):
+        while kept:
+            b, q = float(centroids[kept[-1]]), float(costs[kept[-1]])
+            border = (b + c) / 2 + (cost - q) / (2 * (c - b))
+            if not borders or border > borders[-1]:
+                borders.append(border)
+                break
+            kept.pop()
+            borders.pop()
+        kept.append(i)
+    # The first centroid has no border below it; where all before it were dropped, neither has this one.
+    places = np.searchsorted(np.array(borders), values.reshape(-1).astype(np.float64), side="left")
+    found: npt.NDArray[np.uint8] = np.array(kept, np.uint8)[places].reshape(values.shape)
+    return found
+
+
+def sample(values: Weights, importance: float) -> Sample:
+    """A few values that stand for all: the means of runs of the sorted ones, each with their number."""
+    ordered = np.sort(values.reshape(-1).astype(np.float64))
+    pieces = np.array_split(ordered, min(SAMPLE, len(ordered)))
+    return Sample(
+        np.array([piece.mean() for piece in pieces], np.float32),
+        np.array([len(piece) * importance for piece in pieces], np.float32),
+    )
+
+
+def penalty_of(step: float | None, entropy: float, weights: Weights) -> float:
+    """λ in squared units of the weights.
+
+    A uniform quantizer with a fine step has D = step²/12, which a bit more divides by four: dD/dR = -2 ln 2 · D.
+    """
+    if step is not None:
+        return 2 * math.log(2) * step * step / 12
+    return entropy * float(np.var(weights, dtype=np.float64))

@@ -1,0 +1,54 @@
+"""Scales: what weights are divided by before they are clustered (docs/format.md, sections 6.1 and 10.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+
+MOST_CODE = 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scales:
+    """What the values of a tensor are multiplied by.
+
+    Attributes:
+        step: scale at code 0, a number that float32 holds exactly.
+        codes: scale codes of the rows, uint8; None where all rows have ``step``.
+    """
+
+    step: float
+    codes: npt.NDArray[np.uint8] | None
+
+    def rows(self, count: int) -> npt.NDArray[np.float32]:
+        """The scale of each row, shape [count], as decoders compute it."""
+        if self.codes is None:
+            return np.full(count, self.step, np.float32)
+        table = np.array([_native.row_scale(self.step, code) for code in range(int(self.codes.max()) + 1)], np.float32)
+        return table[self.codes]
+
+
+def of_tensor(weights: npt.NDArray[np.float32]) -> Scales:
+    """One scale: the root mean square of all weights, or 1 where that is no normal float32."""
+    return Scales(_usable(float(np.sqrt(np.mean(np.square(weights, dtype=np.float64))))), None)
+
+
+def of_rows(weights: npt.NDArray[np.float32]) -> Scales:
+    """The root mean square of each row, to the nearest of the scales that a stream can express."""
+    size = np.sqrt(np.mean(np.square(weights, dtype=np.float64), axis=1))
+    step = _usable(float(size.max()))
+    steps = np.array([_native.row_scale(step, code) for code in range(MOST_CODE + 1)])
+    # Halfway between two neighbours; from the finest to the coarsest, as searchsorted wants them.
+    borders = np.sqrt(steps[1:] * steps[:-1])[::-1]
+    codes = (MOST_CODE - np.searchsorted(borders, size)).astype(np.uint8)
+    codes[size == 0] = 0  # a row of zeros is at home everywhere
+    return Scales(step, codes if codes.any() else None)
+
+
+def _usable(scale: float) -> float:
+    rounded = float(np.float32(scale))
+    return rounded if np.finfo(np.float32).tiny <= rounded < np.inf else 1.0
