@@ -42,7 +42,9 @@ lint: setup ## ruff, mypy --strict, and the C decoder as every compiler here see
 	$(python) -m ruff format --check .
 	@rm -rf build/types && mkdir -p build/types/neuralcodec
 	@ln -s $(CURDIR)/neuralcodec/* $(CURDIR)/codecs $(CURDIR)/models build/types/neuralcodec/
+	@ln -s $(CURDIR)/bench build/types/
 	cd build/types && ../../$(python) -m mypy --strict --config-file ../../pyproject.toml -p neuralcodec
+	cd build/types && ../../$(python) -m mypy --strict --ignore-missing-imports --config-file ../../pyproject.toml -p bench
 	$(decoder) strict
 
 fuzz: setup ## the C decoder on damaged streams, for FUZZ_SECONDS
