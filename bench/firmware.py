@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ def missing() -> str | None:
 
 def can_decode(method: Method) -> bool:
     """Whether the method's streams are the C decoder's."""
-    return method.name == "huffman"
+    return method.for_decoder
 
 
 @cache
@@ -49,19 +50,19 @@ def version() -> str:
     return f"gcc {done.stdout.strip()} -O2, QEMU"
 
 
-def measure(state: State, setting: Setting) -> dict[str, Any]:
-    """Instructions a weight (retired, not cycles), stack, table and code, by core.
+def measure(state: State, method: Method, setting: Setting) -> dict[str, Any]:
+    """Instructions a weight (retired, not cycles), RAM and code, by core.
 
     Raises:
         FirmwareError: it cannot be.
     """
     import neuralcodec  # noqa: PLC0415 (slow to import)
-    from bench.methods import huffman  # noqa: PLC0415
 
     reason = missing()
     if reason is not None:
         raise FirmwareError(reason)
-    blob = neuralcodec.encode(dict(state), **huffman.options(setting)).to_bytes(names=False)
+    options = importlib.import_module(f"bench.methods.{method.name}").options(setting)
+    blob = neuralcodec.encode(dict(state), **options).to_bytes(names=False)
     if len(blob) > FLASH_BYTES:
         raise FirmwareError(f"the stream of {len(blob):,} bytes does not fit a microcontroller's flash")
     found: dict[str, Any] = {}
@@ -78,12 +79,19 @@ def measure(state: State, setting: Setting) -> dict[str, Any]:
             if result.exit_code:
                 raise FirmwareError(f"{core}: {result.output[-300:]}")
             found[core] = {
-                "instructions_per_weight": result.number("huffman.levels.per_weight_x100") / 100,
+                "instructions_per_weight": _sum(result, ".instructions") / _sum(result, ".weights"),
                 "prepare_instructions": result.number("prepare.per_tensor_x100") / 100,
                 "stack_bytes": result.number("stack_bytes"),
                 "table_bytes": result.number("table_bytes"),
+                "struct_bytes": result.number("model_struct_bytes") + result.number("tensor_struct_bytes"),
                 "code_bytes": result.number("decoder_code_bytes"),
             }
     if not found:
         raise FirmwareError("; ".join(reasons))
     return found
+
+
+def _sum(result: emulator.Result, what: str) -> int:
+    """Over all tensors that are coded; those that are stored as they are would make it look better."""
+    kinds = [key.removesuffix(".weights") for key in result.values if key.endswith(".weights")]
+    return sum(result.number(kind + what) for kind in kinds if kind != "raw")

@@ -29,6 +29,7 @@ class Method:
     full: tuple[Setting, ...]
     advice: str
     hull: bool
+    for_decoder: bool
 
 
 def methods() -> dict[str, Method]:
@@ -52,4 +53,5 @@ def _describe(path: Path) -> Method:
         full=tuple(module.FULL),
         advice=module.ADVICE,
         hull=getattr(module, "hull", False),
+        for_decoder=hasattr(module, "options"),
     )

@@ -32,7 +32,7 @@ DESCRIPTION = {"TITLE", "KIND", "REQUIREMENTS", "QUICK", "FULL", "ADVICE", "hull
 """What a method's file says of it, and what it is measured with: see bench/methods/__init__.py."""
 
 NOT_ENCODER = ("neuralcodec/cli/", "neuralcodec/profiling/", "neuralcodec/reference/")
-DECODER = ("firmware_decoder/src", "firmware_decoder/include", "firmware_decoder/ports")
+DECODER = ("firmware_decoder/src", "firmware_decoder/include", "firmware_decoder/ports", "firmware_decoder/examples")
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ def source_hash() -> str:
 
 @cache
 def decoder_hash() -> str:
-    """Hash of the C decoder's sources and of the ports to emulated cores."""
+    """Hash of the C decoder's sources, of the ports to emulated cores, and of what measures there."""
     paths = (p for folder in DECODER for p in sorted((ROOT / folder).rglob("*")) if p.is_file())
-    return _hash(p for p in paths if "__pycache__" not in p.parts)
+    return _hash([ROOT / "bench" / "firmware.py", *(p for p in paths if "__pycache__" not in p.parts)])
 
 
 def _hash(paths: Iterable[Path]) -> str:

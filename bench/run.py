@@ -10,7 +10,7 @@ coded     ``bytes`` of the whole file, ``bits_per_weight`` (all bytes over all f
           ``score``, ``stderr``, ``samples``, ``further``
 timing    ``encode_s``, ``decode_s``: seconds of each repetition, one thread; ``weights``, ``bits_per_weight``;
           ``load`` of the machine before (processes that ran, over the last minute)
-firmware  by core: instructions a weight, bytes of stack, table and code
+firmware  by core: instructions a weight and to prepare a tensor; bytes of code, stack, tables and structs
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def on_firmware(loaded: Loaded, method: Method, setting: Setting) -> Record | No
     record = records.read(name)
     if record is None:
         try:
-            values, error = firmware.measure(loaded.state, setting), ""
+            values, error = firmware.measure(loaded.state, method, setting), ""
         except firmware.FirmwareError as reason:
             values, error = {}, str(reason)
         record = Record("firmware", loaded.network.name, method.name, setting, values, error, _made(firmware.version()))

@@ -121,7 +121,7 @@ def test_a_key_depends_on_what_a_method_does_and_imports(tmp_path, monkeypatch):
         (folder / f"{name}.py").write_text(text)
 
     def keys():
-        made = [Method(name, folder / f"{name}.py", "", "lossy", (), (), (), "", False) for name in texts]
+        made = [Method(name, folder / f"{name}.py", "", "lossy", (), (), (), "", False, False) for name in texts]
         return [records.key("coded", NETWORK, "", method, {}) for method in made]
 
     monkeypatch.setattr(records, "source_hash", lambda: "1")
@@ -344,7 +344,7 @@ def made_up(tmp_path, monkeypatch):
     methods = []
     for name in ("good", "broken"):
         (path := tmp_path / f"{name}.py").write_text("")
-        methods.append(Method(name, path, name, "lossy", (), (), (), "", False))
+        methods.append(Method(name, path, name, "lossy", (), (), (), "", False, False))
     weights = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
 
     def evaluate(state):
@@ -411,7 +411,7 @@ def test_timings_are_taken_together(made_up):
 
 def test_a_lossy_method_is_timed_near_four_bits():
     made = [coded("huffman", bits, 90, 6 * bits) for bits in (1, 2.5, 3.9, 5)]
-    method = Method("huffman", None, "", "lossy", (), (), (), "", False)
+    method = Method("huffman", None, "", "lossy", (), (), (), "", False, False)
     chosen = run.to_time(method, made)
     assert chosen is not None
     assert chosen.values["bits_per_weight"] == 3.9
@@ -440,7 +440,7 @@ def test_a_whole_run(made_up, monkeypatch):
 
 
 def test_slow_networks_take_the_quick_sweeps():
-    method = Method("m", None, "", "lossy", (), ({"bits": 2},), ({"bits": 2}, {"bits": 3}), "", False)
+    method = Method("m", None, "", "lossy", (), ({"bits": 2},), ({"bits": 2}, {"bits": 3}), "", False, False)
     assert len(sweep.settings(NETWORK, method, True)) == 2
     assert len(sweep.settings(dataclasses.replace(NETWORK, slow=True), method, True)) == 1
     assert len(sweep.settings(NETWORK, method, False)) == 1

@@ -155,7 +155,7 @@ def method_of(tmp_path, text, **changes):
     path = tmp_path / "made_up.py"
     path.write_text("import os, sys\nimport numpy as np\n" + text)
     known = {"title": "", "kind": "lossless", "requirements": (), "quick": ({},), "full": ({},), "advice": ""}
-    return Method(name="made_up", path=path, hull=False, **(known | changes))
+    return Method(name="made_up", path=path, hull=False, for_decoder=False, **(known | changes))
 
 
 MADE_UP = """

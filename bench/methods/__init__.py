@@ -14,6 +14,10 @@ environment of its own where its requirements say so (bench/worker.py). It defin
                   file that holds all of them, names and shapes included
 ``decode(data)``  from these bytes to a dict of name to numpy array, same shapes; float tensors may come as float32
 
-and may define ``missing()``, a reason why it cannot run on this machine, or None; and ``hull``, True if its settings
-have more than one axis, of which curves show the lower hull.
+and may define
+
+``missing()``     a reason why it cannot run on this machine, or None
+``hull``          True if its settings have more than one axis, of which curves show the lower hull
+``options(setting)``  keyword arguments of neuralcodec.encode(), if its streams are the C decoder's, which is then
+                  measured on emulated microcontrollers
 """
