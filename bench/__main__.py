@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -20,7 +25,7 @@ from bench.method import Method, methods
 from bench.network import Network, networks
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
-from bench.report.results import MethodFacts, NetworkFacts, Results
+from bench.report.results import MethodFacts, NetworkFacts, Results, text_of
 
 app = typer.Typer(
     help="Compares codecs on trained networks: whole-file bytes, fidelity, task metric, speed, memory.",
@@ -68,20 +73,17 @@ def run_(
     if not network and not full:
         chosen = {name: n for name, n in chosen.items() if n.quick}
     using = _chosen(methods(), method, "method") if method else methods()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def tell(stage: str, text: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task("", total=total)
-            progress.update(bars[stage], description=f"{stage}: {text}", completed=done, total=total)
-
-        options = sweep.Options(full, rounds, retime, jobs)
+    options = sweep.Options(full, rounds, retime, jobs)
+    with _progress() as tell:
         results = sweep.measure(list(chosen.values()), list(using.values()), options, tell)
     path = cache() / "results.json"
     _save(results, path)
     failed = len(results.failures())
+    for skip in results.skips:
+        err.print(f"skipped: {skip.network or skip.method}: {skip.reason}", highlight=False, soft_wrap=True)
+    for record in results.failures():
+        what = f"{record.network}, {record.method} {text_of(record.setting)}"
+        err.print(f"failed: {what}: {record.error}", highlight=False, soft_wrap=True)
     err.print(
         f"{len(results.records) - failed} records, {failed} failures, {len(results.skips)} skips in {path}",
         highlight=False,
@@ -131,18 +133,44 @@ def _chosen(known: dict[str, Network] | dict[str, Method], names: list[str], wha
     return {name: known[name] for name in known if name in names}
 
 
+@contextlib.contextmanager
+def _progress() -> Iterator[sweep.Tell]:
+    """A bar for each stage; where there is no terminal, a line at every twentieth of it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        bars: dict[str, TaskID] = {}
+        said: set[tuple[str, int]] = set()
+
+        def tell(stage: str, text: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task("", total=total)
+            progress.update(bars[stage], description=f"{stage}: {text}", completed=done, total=total)
+            if not err.is_terminal and (stage, 20 * done // total) not in said:
+                said.add((stage, 20 * done // total))
+                err.print(f"{stage} {done}/{total}: {text}", highlight=False, soft_wrap=True)
+
+        yield tell
+
+
 def _save(results: Results, path: Path) -> None:
     made = {
-        "fetch, train, measure": "make bench" if len(sys.argv) <= 2 else f"python -m bench {' '.join(sys.argv[1:])}",
+        "fetch, train, measure": _command(),
         "write this page": "python -m bench report",
-        "machine": run.machine(),
+        "machine": f"{run.machine()}, {platform.system()}",
+        "Python": f"{platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}",
         "sources": records.source_hash()[:16],
         **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
+        "emulated cores": next((r.made["version"] for r in results.records if r.kind == "firmware"), "not run"),
     }
     text = json.dumps({"made": made, **asdict(results)}, indent=1, sort_keys=True)
     part = path.with_suffix(".part")
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _command() -> str:
+    whole = {("run",): "make bench", ("run", "--full"): "make bench-full"}
+    return whole.get(tuple(sys.argv[1:]), f"python -m bench {' '.join(sys.argv[1:])}")
 
 
 def _load(path: Path) -> tuple[Results, dict[str, str]]:

@@ -168,6 +168,7 @@ def coded(method, bits, score, snr, network="net"):
 
 def results():
     base = {"weights": 1000, "bytes": 4000, "bound": [[6.02, 1.0], [12.04, 2.0]], "score": 90.0, "stderr": 1.0}
+    base["further"] = {"errors": 7.5}
     timing = {"encode_s": [0.2, 0.1, 0.4], "decode_s": [0.01, 0.02], "weights": 10**6, "bits_per_weight": 4.0}
     return Results(
         [NetworkFacts("net", "Net <on> data", "accuracy", "%", True, "From nowhere & back.")],
@@ -202,12 +203,17 @@ def test_tables_hold_what_was_measured():
     (row,) = made["Average rate difference to NNCodec, at equal SNR / at equal metric"].rows
     assert row[1].startswith("+8.3 %")  # 6.5 / 6 of the rate at each SNR
     (row,) = made["Speed and memory on the host, one thread"].rows
-    assert row[3:] == ["5.0 (2.5 – 10.0)", "66.7 (50.0 – 100.0)", "1"]
+    assert row[3:] == ["0.200", "5.0 (2.5 – 10.0)", "0.015", "66.7 (50.0 – 100.0)", "1"]
     assert made["Not measured"].rows == [
         ["other", "all", "its data are not here"],
         ["net", "nncodec qp=1", "it fell over"],
     ]
-    assert len(made["Net <on> data"].rows) == 10
+    assert len(made["Net <on> data"].rows) == 11
+    assert made["Net <on> data"].headings[-2:] == ["accuracy, %", "errors"]
+    assert made["Net <on> data"].rows[0] == [
+        *("original, float32", "", "4,000", "32.000", "1.00×", "100.0", "exact", "0", "0", "90.00 ± 1.00", "7.5")
+    ]
+    assert made["Net <on> data"].rows[1][-2:] == ["50.00 ± 1.00", ""]
 
 
 def test_settings_of_two_axes_give_a_front():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.curves import rate_difference
 from bench.report.results import (
@@ -136,6 +137,7 @@ def speed(results: Results) -> Table:
             cells = [network.title, method.title, f"{record.values['bits_per_weight']:.2f}"]
             for name in ("encode_s", "decode_s"):
                 median, least, most = spread(record.values[name])
+                cells.append(f"{median:.3f}")
                 cells.append(f"{_rate(weights, median)} ({_rate(weights, most)} – {_rate(weights, least)})")
             coded = next((r for r in results.coded(network.name, method.name) if r.setting == record.setting), None)
             peak = coded.values.get("peak_bytes") if coded is not None else None
@@ -143,11 +145,20 @@ def speed(results: Results) -> Table:
             rows.append(cells)
     return Table(
         "Speed and memory on the host, one thread",
-        ["network", "method", "bits/weight", "encode, M weights/s", "decode, M weights/s", "peak memory, MB"],
+        [
+            *("network", "method", "bits/weight", "encode, s", "encode, M weights/s", "decode, s"),
+            *("decode, M weights/s", "peak memory, MB"),
+        ],
         rows,
-        "Medians of repetitions that were interleaved between the methods, with slowest and fastest in brackets. Peak "
-        "memory is of the process, above what it held before.",
+        f"Medians of {_rounds(results)} repetitions in which the methods took turns, with slowest and fastest in "
+        "brackets; methods that need less than some hundredths of a second are timed coarsely. Peak memory is of the "
+        "process while it encodes and decodes, above what it held with the network read and all packages imported.",
     )
+
+
+def _rounds(results: Results) -> str:
+    rounds = sorted({len(r.values["encode_s"]) for r in results.records if r.kind == "timing" and not r.error})
+    return " or ".join(map(str, rounds))
 
 
 def microcontrollers(results: Results) -> Table:
@@ -186,49 +197,55 @@ def microcontrollers(results: Results) -> Table:
 
 
 def points(results: Results, network: NetworkFacts) -> Table:
-    """Every measured setting of a network."""
-    rows = []
-    for method in results.methods:
-        for record in results.coded(network.name, method.name):
-            v = record.values
-            score = f"{v['score']:.2f} ± {v['stderr']:.2f}" if v.get("score") is not None else ""
-            snr = f"{v['snr_db']:.2f}" if v["snr_db"] is not None else "exact"
-            rows.append(
-                [
-                    method.title,
-                    text_of(record.setting),
-                    f"{v['bytes']:,}",
-                    f"{v['bits_per_weight']:.3f}",
-                    f"{v['ratio']:.2f}×",
-                    f"{v['relative_size']:.1f}",
-                    snr,
-                    f"{v['relative_error']:.2e}",
-                    f"{v['max_error']:.2e}",
-                    score,
-                ]
-            )
+    """The original and every measured setting of a network."""
     base = results.baseline(network.name)
-    note = network.origin
-    if base is not None and base.values.get("score") is not None:
-        note += f" Original: {base.values['score']:.2f} ± {base.values['stderr']:.2f} {network.unit}."
-    metric = f"{network.metric}, {network.unit}" if network.metric else ""
+    coded = [
+        (method.title, record) for method in results.methods for record in results.coded(network.name, method.name)
+    ]
+    scored = [record.values for record in (base, *(record for _, record in coded)) if record is not None]
+    further = list(dict.fromkeys(name for values in scored for name in values.get("further", {})))
+    rows = []
+    if base is not None and coded:
+        v = base.values
+        size = [f"{v['bytes']:,}", f"{8 * v['bytes'] / v['weights']:.3f}", "1.00×", "100.0", "exact", "0", "0"]
+        rows.append(["original, float32", "", *size, *_scores(v, further)])
+    for title, record in coded:
+        v = record.values
+        rows.append(
+            [
+                title,
+                text_of(record.setting),
+                f"{v['bytes']:,}",
+                f"{v['bits_per_weight']:.3f}",
+                f"{v['ratio']:.2f}×",
+                f"{v['relative_size']:.1f}",
+                f"{v['snr_db']:.2f}" if v["snr_db"] is not None else "exact",
+                f"{v['relative_error']:.2e}",
+                f"{v['max_error']:.2e}",
+                *_scores(v, further),
+            ]
+        )
+    metric = [", ".join(filter(None, (network.metric, network.unit))), *further] if network.metric else []
     return Table(
         network.title,
         [
-            "method",
-            "setting",
-            "bytes",
-            "bits/weight",
-            "ratio",
-            "size %",
-            "SNR dB",
-            "relative error",
-            "max error",
-            metric,
+            *("method", "setting", "bytes", "bits/weight", "ratio", "size %", "SNR dB", "relative error", "max error"),
+            *metric,
         ],
         rows,
-        note,
+        f"{network.origin[0].upper()}{network.origin[1:]}. Whole files; scores with their standard errors. "
+        f"To measure it again: python -m bench run --network {network.name}; python -m bench report",
     )
+
+
+def _scores(values: Mapping[str, Any], further: Sequence[str]) -> list[str]:
+    if values.get("score") is None:
+        return []
+    named = values.get("further", {})
+    return [
+        f"{values['score']:.2f} ± {values['stderr']:.2f}",
+        *(f"{named[name]:.4g}" if name in named else "" for name in further),
+    ]
 
 
 def not_measured(results: Results) -> Table:
