@@ -163,55 +163,72 @@ void ncd_kmeans_prepare(const ncd_tensor *t, uint32_t *workspace)
 
 /* ---- Tiles ---- */
 
-NCD_INLINE void take_fields(const uint8_t *src, const uint8_t *end, uint32_t bit, uint32_t width, const uint8_t *map,
-                            uint8_t *dst, uint32_t n)
+#define TAKE()                                             \
+    do {                                                   \
+        const uint32_t index = window & mask;              \
+        window >>= width;                                  \
+        *dst++ = mapped ? map[index] : (uint8_t)index;     \
+    } while (0)
+
+/* Takes `turn` fields at a time, as many as 25 bits hold: the first may begin within a byte. Turn is a
+ * constant where this is called, and its loop is unrolled by hand because -O2 does not. */
+NCD_INLINE void take_fields(const uint8_t *src, const uint8_t *end, uint32_t bit, const uint32_t width,
+                            const uint32_t turn, const uint8_t *map, const int mapped, uint8_t *dst, uint32_t n)
 {
     const uint32_t mask = ((uint32_t)1 << width) - 1u;
-    uint32_t window, have;
-    const uint8_t *const stop = dst + n;
-    /* As many fields as 25 bits hold: bits 0 to 7 of the first byte may belong to the field before. */
-    const uint32_t turn = 25u / width;
-    while (end - src >= 4 && (uint32_t)(stop - dst) >= turn) {
-        uint32_t k = turn;
+    uint32_t window;
+    while (n >= turn && end - src >= 4) {
         window = ncd_load_u32(src) >> bit;
+        TAKE();
+        TAKE();
+        TAKE();
+        if (turn > 3)
+            TAKE();
+        if (turn > 4) {
+            TAKE();
+            TAKE();
+            TAKE();
+            TAKE();
+        }
+        n -= turn;
         bit += turn * width;
         src += bit >> 3;
         bit &= 7u;
-        do {
-            const uint32_t index = window & mask;
-            window >>= width;
-            *dst++ = map ? map[index] : (uint8_t)index;
-        } while (--k > 0);
     }
-    window = 0;
-    have = 0;
-    if (dst != stop) {
-        window = (uint32_t)*src++ >> bit;
-        have = 8u - bit;
-    }
-    while (dst != stop) {
-        uint32_t index;
-        if (have < width) {
-            window |= (uint32_t)*src++ << have;
-            have += 8u;
-        }
-        index = window & mask;
-        window >>= width;
-        have -= width;
-        *dst++ = map ? map[index] : (uint8_t)index;
+    for (; n > 0; --n) {
+        window = (uint32_t)*src >> bit;
+        if (bit + width > 8u)
+            window |= (uint32_t)src[1] << (8u - bit);
+        TAKE();
+        bit += width;
+        src += bit >> 3;
+        bit &= 7u;
     }
 }
 
-static NCD_NOINLINE void take_indices(const uint8_t *src, const uint8_t *end, uint32_t bit, uint32_t width, uint8_t *dst,
-                                      uint32_t n)
+NCD_INLINE void take(const ncd_tensor *t, uint64_t first, const uint8_t *map, const int mapped, uint8_t *dst, uint32_t n)
 {
-    take_fields(src, end, bit, width, NULL, dst, n);
+    const uint8_t *src = t->data + (size_t)(first >> 3), *const end = t->end;
+    const uint32_t bit = (uint32_t)first & 7u, width = t->size_width;
+    if (width == 8)
+        for (; n > 0; --n, ++src, ++dst)
+            *dst = mapped ? map[*src] : *src;
+    else if (width <= 3)
+        take_fields(src, end, bit, width, 8, map, mapped, dst, n);
+    else if (width <= 6)
+        take_fields(src, end, bit, width, 4, map, mapped, dst, n);
+    else
+        take_fields(src, end, bit, width, 3, map, mapped, dst, n);
 }
 
-static NCD_NOINLINE void take_mapped(const uint8_t *src, const uint8_t *end, uint32_t bit, uint32_t width,
-                                     const uint8_t *map, uint8_t *dst, uint32_t n)
+static NCD_NOINLINE void take_indices(const ncd_tensor *t, uint64_t first, uint8_t *dst, uint32_t n)
 {
-    take_fields(src, end, bit, width, map, dst, n);
+    take(t, first, NULL, 0, dst, n);
+}
+
+static NCD_NOINLINE void take_mapped(const ncd_tensor *t, uint64_t first, uint8_t *dst, uint32_t n)
+{
+    take(t, first, t->map, 1, dst, n);
 }
 
 static ncd_status decode(const ncd_tensor *t, uint32_t tile, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n,
@@ -227,11 +244,10 @@ static ncd_status decode(const ncd_tensor *t, uint32_t tile, uint32_t row, uint3
     }
     if (t->coding == FIXED) {
         const uint64_t first = ((uint64_t)row * t->cols + col) * t->size_width;
-        src = t->data + (size_t)(first >> 3);
         if (t->map)
-            take_mapped(src, t->end, (uint32_t)first & 7u, t->size_width, t->map, dst, n);
+            take_mapped(t, first, dst, n);
         else
-            take_indices(src, t->end, (uint32_t)first & 7u, t->size_width, dst, n);
+            take_indices(t, first, dst, n);
         return NCD_OK;
     }
     if (!NCD_GIVEN(workspace) || !NCD_GIVEN(((uintptr_t)workspace & 3u) == 0) || (workspace[0] ^ tag_of(t)) >> 9 != 0)
