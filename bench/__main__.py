@@ -158,11 +158,11 @@ def _save(results: Results, path: Path) -> None:
         "write this page": "python -m bench report",
         "machine": f"{run.machine()}, {platform.system()}",
         "Python": f"{platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}",
-        "sources": records.source_hash()[:16],
+        "neuralcodec, hash of what runs": records.source_hash()[:16],
         **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
         "emulated cores": next((r.made["version"] for r in results.records if r.kind == "firmware"), "not run"),
     }
-    text = json.dumps({"made": made, **asdict(results)}, indent=1, sort_keys=True)
+    text = json.dumps({"made": made, **asdict(results)}, indent=1)
     part = path.with_suffix(".part")
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)

@@ -14,7 +14,7 @@ import torch
 pytest.importorskip("scipy", reason="the benchmark needs scipy")
 pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 
-from bench import bound, curves, environment, fidelity, records, run, runner, sweep
+from bench import bound, curves, environment, fetch, fidelity, prepare, records, run, runner, sweep
 from bench.curves import Point
 from bench.method import Method
 from bench.network import Network, Score
@@ -450,3 +450,24 @@ def test_slow_networks_take_the_quick_sweeps():
     assert len(sweep.settings(NETWORK, method, True)) == 2
     assert len(sweep.settings(dataclasses.replace(NETWORK, slow=True), method, True)) == 1
     assert len(sweep.settings(NETWORK, method, False)) == 1
+
+
+def test_what_cannot_be_had_is_named(made_up, monkeypatch):
+    network, (good, _), _ = made_up
+
+    def unreachable():
+        raise fetch.FetchError("no such registry")
+
+    known = {
+        "net": network,
+        "far": dataclasses.replace(network, name="far", load=unreachable),
+        "off": dataclasses.replace(network, name="off", expected=50),
+    }
+    monkeypatch.setattr(prepare, "networks", lambda: known)
+    assert [prepare._load(name) for name in known] == [None, "no such registry", None]
+    monkeypatch.setattr(environment, "missing", lambda method: "no such package")
+    absent = dataclasses.replace(network, missing=lambda: "its data are not here")
+    told = []
+    found = prepare.prepare([absent], [good], 1, lambda text, done: told.append(done))
+    assert found == prepare.Lacking({"net": "its data are not here"}, {"good": "no such package"})
+    assert told[-1] == 1

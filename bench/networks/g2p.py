@@ -135,7 +135,7 @@ def evaluate(state: State) -> Score:
 NETWORKS = (
     Network(
         name="g2p-en",
-        title="pronunciation of English words, GRU encoder and decoder",
+        title="Pronunciation of English words, GRU encoder and decoder",
         metric="phoneme error rate",
         unit="%",
         higher_is_better=False,

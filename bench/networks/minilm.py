@@ -163,7 +163,7 @@ def evaluate(state: State) -> Score:
 NETWORKS = (
     Network(
         name="minilm",
-        title="sentence embeddings all-MiniLM-L6-v2, word similarities",
+        title="Sentence embeddings all-MiniLM-L6-v2, word similarities",
         metric="Spearman's rank correlation × 100",
         unit="",
         higher_is_better=True,

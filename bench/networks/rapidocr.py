@@ -161,7 +161,7 @@ def missing() -> str | None:
 NETWORKS = (
     Network(
         name="rapidocr",
-        title="text recognizer PP-OCRv4, rendered lines",
+        title="Text recognizer PP-OCRv4, rendered lines",
         metric="character error rate",
         unit="%",
         higher_is_better=False,

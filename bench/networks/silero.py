@@ -180,7 +180,7 @@ def evaluate(state: State) -> Score:
 NETWORKS = (
     Network(
         name="silero-vad",
-        title="voice activity detector Silero VAD, spoken prompts under noise",
+        title="Voice activity detector Silero VAD, spoken prompts under noise",
         metric="area under the ROC curve",
         unit="%",
         higher_is_better=True,

@@ -137,7 +137,7 @@ def evaluate(size: str, count: int, noise_db: float, state: State) -> Score:
 def _network(size: str, count: int, noise_db: float, expected: float, *, small: bool) -> Network:
     return Network(
         name=f"crepe-{size}",
-        title=f"pitch tracker CREPE {size}, tones and sweeps under noise",
+        title=f"Pitch tracker CREPE {size}, tones and sweeps under noise",
         metric="raw pitch accuracy",
         unit="%",
         higher_is_better=True,

@@ -14,7 +14,7 @@ def markdown(table: Table, *, heading: str = "##") -> str:
     lines = [f"{heading} {table.title}", ""] if heading else []
     lines += ["| " + " | ".join(map(_cell, table.headings)) + " |"]
     lines += [
-        "| --- | " + " | ".join("--:" if _is_number(table, i) else "---" for i in range(1, len(table.headings))) + " |"
+        "| --- | " + " | ".join("--:" if table.is_number(i) else "---" for i in range(1, len(table.headings))) + " |"
     ]
     lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
     return "\n".join([*lines, "", table.note, ""])
@@ -34,8 +34,3 @@ def put(text: str, readme: Path) -> bool:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _is_number(table: Table, column: int) -> bool:
-    cells = [row[column].strip("*") for row in table.rows]
-    return all(not c or c[0].isdigit() or c[0] in "+-–−" for c in cells)

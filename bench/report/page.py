@@ -13,8 +13,9 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #1a1a1a; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2em; border-bottom: 1px solid #ccc; padding-bottom: .2em; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; margin: .8em 0; }
-th, td { border-bottom: 1px solid #e2e2e2; padding: .25em .7em; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { border-bottom: 1px solid #e2e2e2; padding: .25em .7em; vertical-align: top; }
+th:not(.number), td:not(.number) { text-align: left; }
+.number { text-align: right; } td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { position: sticky; top: 0; background: #f4f4f4; }
 .note { color: #555; font-size: 13px; max-width: 70em; } svg { max-width: 100%; height: auto; }
 code { background: #f4f4f4; padding: .1em .3em; } nav a { margin-right: 1em; }
@@ -67,16 +68,19 @@ def _methods(results: Results) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(h)}</th>" for h in table.headings)
-    rows = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
+    kinds = [' class="number"' if table.is_number(i) else "" for i in range(len(table.headings))]
+    head = "".join(f"<th{kind}>{escape(h)}</th>" for h, kind in zip(table.headings, kinds, strict=True))
+    rows = "".join(
+        "<tr>" + "".join(_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in table.rows
+    )
     body = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     return f'{body}<p class="note">{escape(table.note)}</p>'
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, kind: str) -> str:
     bold = text.startswith("**")
     plain = text.strip("*")
-    kind = ' class="number"' if re.match(r"[+\-−–]?\d|–$|exact$", plain) else ""
     return f"<td{kind}>{'<b>' if bold else ''}{escape(plain)}{'</b>' if bold else ''}</td>"
 
 

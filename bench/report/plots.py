@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from bench.curves import rising
+from bench.records import Record
 from bench.report.results import NetworkFacts, Results, metric_curve, snr_curve
 from bench.report.tables import lossy
 
@@ -21,6 +25,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 
 MARKERS = "osD^vP*X"
 MOST_BITS = 9.0
+SHOWN_ERRORS = 16.0
+"""Of a metric so many standard errors below the original's are shown: where it breaks down lines leave the picture."""
 
 
 def figures(results: Results) -> dict[str, Figure]:
@@ -64,10 +70,9 @@ def save(drawn: Figure, path: Path) -> list[Path]:
 def _snr(axes: Axes, results: Results, network: NetworkFacts) -> None:
     top = 0.0
     for i, method in enumerate(lossy(results)):
-        points = rising(snr_curve(results, network.name, method))
-        if not points:
+        shown = [p for p in rising(snr_curve(results, network.name, method)) if p.rate <= MOST_BITS]
+        if not shown:
             continue
-        shown = [p for p in points if p.rate <= MOST_BITS]
         axes.plot(
             [p.rate for p in shown],
             [p.quality for p in shown],
@@ -81,7 +86,13 @@ def _snr(axes: Axes, results: Results, network: NetworkFacts) -> None:
     base = results.baseline(network.name)
     if base is not None and base.values.get("bound"):
         bound = [(rate, snr) for snr, rate in base.values["bound"] if snr <= top + 2]
-        axes.plot(*zip(*bound, strict=True), color="#555555", linestyle=":", linewidth=1.3, label="Gaussian bound")
+        axes.plot(
+            *zip(*bound, strict=True),
+            color="#555555",
+            linestyle=":",
+            linewidth=1.3,
+            label="Gaussian bound, matrices alone",
+        )
     axes.set_xlim(0, MOST_BITS)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("bits a weight, whole file")
@@ -107,6 +118,8 @@ def _metric(axes: Axes, results: Results, network: NetworkFacts) -> None:
             markersize=4,
             linewidth=1.3,
         )
+    if base is not None and base.values.get("score") is not None:
+        axes.set_ylim(*_near(base, sign, [line.get_ydata() for line in axes.get_lines()[1:]]))
     axes.set_xlim(0, MOST_BITS)
     axes.set_xlabel("bits a weight, whole file")
     axes.set_ylabel(f"{network.metric}, {network.unit}" + ("" if network.higher_is_better else " (less is better)"))
@@ -114,10 +127,19 @@ def _metric(axes: Axes, results: Results, network: NetworkFacts) -> None:
     if base is not None and base.values.get("score") is not None:
         axes.annotate(
             "original ± standard error",
-            (MOST_BITS, base.values["score"]),
-            xytext=(-4, 4),
+            (0, base.values["score"] + base.values["stderr"]),
+            xytext=(4, 3),
             textcoords="offset points",
-            ha="right",
             fontsize=8,
             color="#555555",
         )
+
+
+def _near(base: Record, sign: int, lines: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Limits of the metric's axis: the original's surroundings, as far as there are points."""
+    score, error = base.values["score"], base.values["stderr"]
+    seen = [sign * (float(y) - score) / error for line in lines for y in np.asarray(line)]
+    worst = max(min(seen, default=-4), -SHOWN_ERRORS) - 1
+    best = min(max(seen, default=0), SHOWN_ERRORS / 2) + 2
+    ends = (score + sign * worst * error, score + sign * max(best, 3) * error)
+    return min(ends), max(ends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,11 @@ class Table:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str
+
+    def is_number(self, column: int) -> bool:
+        """Whether all cells of a column are numbers, or say that there is none."""
+        cells = [row[column].strip("*") for row in self.rows]
+        return all(re.match(r"$|[+\-−–]? ?[\d/]|–$|exact$", cell) for cell in cells) and any(cells)
 
 
 def all_tables(results: Results) -> list[Table]:
@@ -220,8 +226,8 @@ def points(results: Results, network: NetworkFacts) -> Table:
                 f"{v['ratio']:.2f}×",
                 f"{v['relative_size']:.1f}",
                 f"{v['snr_db']:.2f}" if v["snr_db"] is not None else "exact",
-                f"{v['relative_error']:.2e}",
-                f"{v['max_error']:.2e}",
+                f"{v['relative_error']:.2e}" if v["relative_error"] else "0",
+                f"{v['max_error']:.2e}" if v["max_error"] else "0",
                 *_scores(v, further),
             ]
         )
