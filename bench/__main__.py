@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy
 import torch
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -36,6 +37,7 @@ app = typer.Typer(
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True)
 
+T = TypeVar("T", Network, Method)
 Names = Annotated[list[str] | None, typer.Option(help="Only this one; may be given again.")]
 Full = Annotated[bool, typer.Option("--full", help="All networks and the long sweeps, not the quick ones.")]
 
@@ -109,10 +111,10 @@ def report(
         plots.save(figure, to / f"rate-{name}.png")
     html = page.page(results, listed, {name: plots.svg(figure) for name, figure in drawn.items()}, made)
     (to / "index.html").write_text(html, encoding="utf-8")
-    (to / "tables.md").write_text("\n".join(map(markdown.markdown, listed)), encoding="utf-8")
+    (to / "tables.md").write_text(markdown.document(listed, made), encoding="utf-8")
     (to / "results.json").write_bytes(source.read_bytes())
     if readme:
-        _write_readme(results, drawn)
+        _write_readme(results, drawn, markdown.document(listed, made))
     err.print(f"{len(listed)} tables, {len(drawn)} plots: {to / 'index.html'}", highlight=False, soft_wrap=True)
 
 
@@ -125,7 +127,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _chosen(known: dict[str, Network] | dict[str, Method], names: list[str], what: str) -> dict:  # type: ignore[type-arg]
+def _chosen(known: dict[str, T], names: list[str], what: str) -> dict[str, T]:
     for name in names:
         if name not in known:
             err.print(f"no {what} {name!r}; there are {', '.join(known)}", highlight=False, soft_wrap=True)
@@ -184,14 +186,16 @@ def _load(path: Path) -> tuple[Results, dict[str, str]]:
     return results, data["made"]
 
 
-def _write_readme(results: Results, drawn: dict) -> None:  # type: ignore[type-arg]
+def _write_readme(results: Results, drawn: dict[str, Figure], document: str) -> None:
     chosen = [tables.no_loss(results), tables.rate_differences(results), tables.lossless(results)]
     text = "\n".join(markdown.markdown(table, heading="###") for table in chosen if table.rows)
-    picture = ROOT / "docs" / "benchmark"
-    picture.mkdir(exist_ok=True)
+    folder = ROOT / "docs" / "benchmark"
+    folder.mkdir(exist_ok=True)
+    (folder / "tables.md").write_text(document, encoding="utf-8")
+    text += "\n[All tables](docs/benchmark/tables.md): every setting of every network, speed and memory, versions.\n"
     shown = next((name for name in ("silero-vad", "crepe-tiny", "lenet5") if name in drawn), None)
     if shown is not None:
-        paths = plots.save(drawn[shown], picture / "rate.png")
+        paths = plots.save(drawn[shown], folder / "rate.png")
         text = f"![rate and accuracy]({paths[0].relative_to(ROOT).as_posix()})\n\n{text}"
     if not markdown.put(text, ROOT / "README.md"):
         err.print("README.md lacks the lines between which the tables go")

@@ -66,7 +66,7 @@ def main() -> None:
             after, report = accuracy(network, frames, cents), cm.report()
             table.add_row(
                 "",
-                f"{bits} bit" + (" (default)" if bits == 8 else ""),
+                f"{bits} bit",
                 f"{report.bits_per_weight:.2f}",
                 f"{report.ratio:.2f}×",
                 f"{report.snr_db:.1f}",

@@ -24,7 +24,7 @@ import rates  # noqa: E402
 BEGIN, END = "<!-- results: bench/readme.py writes between these lines -->", "<!-- /results -->"
 SETTINGS: dict[str, dict[str, object]] = {
     "lossless": {"lossless": True},
-    "default (8 bit)": {},
+    "default": {},
     "`bits=4`": {"bits": 4},
     "`Target(bits_per_weight=4)`": {"target": Target(bits_per_weight=4)},
     "`Target(snr_db=20)`": {"target": Target(snr_db=20)},

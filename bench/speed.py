@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 import neuralcodec
 
 MODES: dict[str, dict[str, object]] = {
-    "8 bit, scale a row (default)": {},
+    "default (8 bit, scale a row)": {},
     "4 bit, scale a row": {"bits": 4},
     "4 bit, scale a tensor": {"bits": 4, "scale": "tensor"},
     "2 bit, scale a row": {"bits": 2},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.report.tables import Table
@@ -18,6 +19,12 @@ def markdown(table: Table, *, heading: str = "##") -> str:
     ]
     lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
     return "\n".join([*lines, "", table.note, ""])
+
+
+def document(tables: Sequence[Table], made: Mapping[str, str]) -> str:
+    """All tables, with how they came about."""
+    lines = [f"- {label}: `{text}`" for label, text in made.items()]
+    return "\n".join(["# Benchmark: all tables", "", *lines, "", *map(markdown, tables)])
 
 
 def put(text: str, readme: Path) -> bool:
