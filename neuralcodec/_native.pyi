@@ -89,6 +89,59 @@ def dequantize(
 ) -> npt.NDArray[np.float32]:
     """Levels times the scale of their row; shape [rows, cols]."""
 
+# cluster.cpp
+
+def kmeans(
+    values: npt.NDArray[np.float32],
+    most: int,
+    importance: npt.NDArray[np.float32] | None = None,
+    zero: bool = False,
+    bins: int = ...,
+    all: bool = False,
+) -> list[tuple[npt.NDArray[np.float64], float, float]]:
+    """Optimal k-means: centroids, distortion, and how far at most it lies above the least.
+
+    See :mod:`neuralcodec.codecs.kmeans.cluster`.
+
+    Args:
+        values: any shape, finite.
+        most: how many clusters, fewer if there are fewer distinct values.
+        importance: as many numbers as values.
+        zero: one centroid is 0.
+        bins: most groups of neighbouring values.
+        all: results for 1, 2, … clusters instead of the last only.
+    """
+
+# lagrangian.cpp
+
+def assign(
+    values: npt.NDArray[np.float32],
+    centroids: npt.NDArray[np.float64],
+    penalties: npt.NDArray[np.float64] | None = None,
+    importance: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Index of the centroid of least importance · (value − centroid)² + penalty; shape [n], the lowest of equals.
+
+    Args:
+        values: any shape, n finite numbers.
+        centroids: shape [1 to 256], ascending.
+        penalties: shape as centroids; infinite for centroids out of use.
+        importance: as many numbers as values; without penalties of no consequence.
+    """
+
+def entropy_constrained(
+    values: npt.NDArray[np.float32],
+    clusters: int,
+    lagrangian: float,
+    importance: npt.NDArray[np.float32] | None = None,
+    zero: bool = False,
+    bins: int = ...,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float, float, npt.NDArray[np.float64]]:
+    """Centroids, their probabilities, distortion, bits a value, and distortion + λ · bits of each round.
+
+    See :mod:`neuralcodec.codecs.kmeans.cluster`.
+    """
+
 # codelengths.cpp
 
 def code_lengths(counts: npt.NDArray[np.int64], limit: int = 15) -> npt.NDArray[np.uint8]:

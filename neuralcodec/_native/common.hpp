@@ -111,11 +111,17 @@ float row_scale(float step, unsigned code);
 // Levels times a scale.
 void multiply_run(const int8_t *levels, size_t n, float scale, float *out);
 
+// Base 2, of a positive number, to within some 1e-15. The C library's may differ by a last digit from machine to
+// machine.
+double log2_alike(double x);
+
 // docs/format.md, section 1; start with 0.
 uint32_t crc32(uint32_t crc, const uint8_t *data, size_t size);
 
 void bind_stats(nb::module_ &m);
 void bind_quantize(nb::module_ &m);
+void bind_cluster(nb::module_ &m);
+void bind_lagrangian(nb::module_ &m);
 void bind_codelengths(nb::module_ &m);
 void bind_pack(nb::module_ &m);
 void bind_planes(nb::module_ &m);

@@ -5,6 +5,8 @@ NB_MODULE(_native, m) {
     m.doc() = "Kernels of the encoder, and the C decoder that firmware compiles.";
     neuralcodec::bind_stats(m);
     neuralcodec::bind_quantize(m);
+    neuralcodec::bind_cluster(m);
+    neuralcodec::bind_lagrangian(m);
     neuralcodec::bind_codelengths(m);
     neuralcodec::bind_pack(m);
     neuralcodec::bind_planes(m);
