@@ -41,11 +41,16 @@ def version() -> str:
 
 def encode(arrays: Arrays, setting: Mapping[str, object]) -> bytes:
     """The file that neuralcodec.save() writes."""
+    return saved(arrays, options(setting))
+
+
+def saved(arrays: Arrays, options: Mapping[str, Any]) -> bytes:
+    """The file of a network that is encoded with these options."""
     import neuralcodec
 
     with tempfile.TemporaryDirectory(dir=_in_memory()) as folder:
         path = Path(folder) / "model.safetensors"
-        neuralcodec.save(neuralcodec.encode(arrays, **options(setting)), path)
+        neuralcodec.save(neuralcodec.encode(arrays, **options), path)
         return path.read_bytes()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from neuralcodec import _native
 from neuralcodec.codec import SharedObject, Shares
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
-from neuralcodec.codecs.kmeans import book, coding
+from neuralcodec.codecs.kmeans import book, coding, frequencies
 from neuralcodec.codecs.kmeans.book import Centroids
 from neuralcodec.codecs.kmeans.coding import Coding
 from neuralcodec.codecs.kmeans.quantize import (
@@ -68,6 +68,7 @@ class KMeans:
             and R in bits a weight (Chou, Lookabaugh and Gray 1989). Sensible values are 0.001 to 0.5.
         step: minimizes D + λR with λ = 2 ln 2 · step²/12: about the distortion of a uniform quantizer with this
             step, whatever the tensor. Set by a target; ``entropy`` then does nothing.
+        table_bits: 8 to 12: a table for rANS has at most 2^table_bits slots, of four bytes each in a decoder's memory.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
             larger ones.
 
@@ -88,11 +89,13 @@ class KMeans:
     shared: bool = False
     entropy: float = 0.0
     step: float | None = None
+    table_bits: int = 10
     tile: int | None = None
 
     def __post_init__(self) -> None:
         _integer("clusters", self.clusters, 1, MOST_CLUSTERS)
         _integer("tile", self.tile, 1, MOST)
+        _integer("table_bits", self.table_bits, frequencies.FEWEST, frequencies.MOST)
         _integer("group", self.group, 1, 2**32 - 1)
         _one_of("centroids", self.centroids, get_args(Centroids))
         _one_of("coding", self.coding, get_args(Coding))
@@ -195,7 +198,7 @@ class KMeans:
         size = max(len(each.values) for each in books)
         table = np.stack([np.pad(each.values, (0, size - len(each.values)), "edge") for each in books])
         tile = tile_length(spec.rows, spec.cols, self.tile)
-        coded = coding.encode(indices, size, tile, self.coding, in_order=hint is not None)
+        coded = coding.encode(indices, size, tile, self.coding, self.table_bits, in_order=hint is not None)
 
         mode = coded.coding
         head = [varint(tile)]

@@ -37,7 +37,9 @@ class Coded:
     order: npt.NDArray[np.int64]
 
 
-def encode(indices: Indices, centroids: int, tile: int, coding: Coding, *, in_order: bool = False) -> Coded:
+def encode(
+    indices: Indices, centroids: int, tile: int, coding: Coding, table_bits: int = 10, *, in_order: bool = False
+) -> Coded:
     """Codes indices.
 
     Args:
@@ -45,6 +47,7 @@ def encode(indices: Indices, centroids: int, tile: int, coding: Coding, *, in_or
         centroids: size of the codebook.
         tile: tile length T.
         coding: how; "auto" takes the shortest.
+        table_bits: log2 of the most slots of a frequency table.
         in_order: the codebook stays as it is, because others have it, too.
 
     Raises:
@@ -57,7 +60,7 @@ def encode(indices: Indices, centroids: int, tile: int, coding: Coding, *, in_or
     if coding in {"auto", "huffman"}:
         found.append(_prefix_in_order(indices, counts, tile) if in_order else _prefix(indices, counts, tile))
     if coding in {"auto", "rans"}:
-        found.append(_rans(indices, counts, tile))
+        found.append(_rans(indices, counts, tile, table_bits))
     # 256 indices that all occur equally often have no prefix code that a table can say; they need none.
     possible = [each for each in found if each is not None] or [_fixed(indices, counts)]
     if in_order and any(len(each.order) != centroids for each in possible):
@@ -116,8 +119,8 @@ def _codes(ranks: Indices, tile: int, lengths: Sequence[npt.NDArray[np.uint8]]) 
     return table.serialize() + _native.tile_index(sizes) + packed
 
 
-def _rans(indices: Indices, counts: frequencies.Counts, tile: int) -> Coded:
-    table = frequencies.best(counts)
+def _rans(indices: Indices, counts: frequencies.Counts, tile: int, table_bits: int) -> Coded:
+    table = frequencies.best(counts, table_bits)
     data = table.serialize()
     if not table.constant:
         packed, sizes = table.pack(indices, tile)

@@ -83,9 +83,9 @@ def fit(counts: Counts, m: int) -> Frequencies:
     return Frequencies(m, tuple(out.tolist()))
 
 
-def best(counts: Counts) -> Frequencies:
-    """The table whose size and whose symbols' bits are fewest, with no more slots than pay."""
-    tables = [fit(counts, m) for m in range(FEWEST, MOST + 1) if np.count_nonzero(counts) <= 1 << m]
+def best(counts: Counts, most: int = MOST) -> Frequencies:
+    """Of the tables of up to 2^most slots the one with which a tensor is shortest, with no more slots than pay."""
+    tables = [fit(counts, m) for m in range(FEWEST, most + 1) if np.count_nonzero(counts) <= 1 << m]
     costs = [8 * len(table.serialize()) + table.bits(counts) for table in tables]
     chosen = 0
     for i in range(1, len(tables)):

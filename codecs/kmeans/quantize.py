@@ -19,8 +19,6 @@ from neuralcodec.tensor import Tensor
 SAMPLE = 4096
 """Values that stand for a tensor where several tensors are clustered together."""
 
-CHUNK = 1 << 16
-
 Weights = npt.NDArray[np.float32]
 
 
@@ -129,52 +127,15 @@ def fit(parts: Sequence[tuple[Weights, Weights | None]], rule: Rule, penalty: fl
 def _rounded(centroids: Values, bits: Values | None, kind: Centroids, unit: float) -> Book:
     kept, first = np.unique(book.round_to(centroids, kind, unit), return_index=True)
     if bits is not None:
-        bits = -np.log2(np.add.reduceat(np.exp2(-bits), first))
+        with np.errstate(divide="ignore"):  # nothing may be assigned to a centroid that is pinned at 0
+            bits = -np.log2(np.add.reduceat(np.exp2(-bits), first))
     return Book(kept, unit, bits)
 
 
-def assign(values: Weights, importance: Weights | None, with_book: Book, penalty: float) -> npt.NDArray[np.uint8]:
+def assign(values: Weights, importance: Weights | None, of: Book, penalty: float) -> npt.NDArray[np.uint8]:
     """The index of each value: that of the nearest centroid, or with a penalty that of the least D + λR."""
-    centroids = with_book.values * with_book.unit
-    if penalty == 0 or with_book.bits is None:
-        return cluster.assign(values.reshape(-1), centroids).reshape(values.shape)
-    if importance is None:
-        return _cells(values, centroids, with_book.bits * penalty)
-    out = np.empty(values.shape, np.uint8)
-    for row in range(len(values)):
-        counts = importance[row]
-        if counts.min() == counts.max():
-            if counts[0] > 0:
-                out[row] = _cells(values[row], centroids, with_book.bits * (penalty / float(counts[0])))
-            else:
-                out[row] = int(np.argmin(with_book.bits))
-            continue
-        for start in range(0, len(counts), CHUNK):
-            piece = slice(start, start + CHUNK)
-            away = np.square(values[row, piece, None].astype(np.float64) - centroids)
-            out[row, piece] = np.argmin(away * counts[piece, None] + with_book.bits * penalty, axis=1)
-    return out
-
-
-def _cells(values: Weights, centroids: Values, costs: Values) -> npt.NDArray[np.uint8]:
-    """The index of the least squared distance plus cost: the lower envelope of parabolas, whose cells are intervals."""
-    # (v - a)^2 + p < (v - b)^2 + q for a < b where v lies below border(a, b).
-    kept: list[int] = []
-    borders: list[float] = []
-    for i, (c, cost) in enumerate(zip(centroids.tolist(), costs.tolist(), strict=True)):
-        while kept:
-            b, q = float(centroids[kept[-1]]), float(costs[kept[-1]])
-            border = (b + c) / 2 + (cost - q) / (2 * (c - b))
-            if not borders or border > borders[-1]:
-                borders.append(border)
-                break
-            kept.pop()
-            borders.pop()
-        kept.append(i)
-    # The first centroid has no border below it; where all before it were dropped, neither has this one.
-    places = np.searchsorted(np.array(borders), values.reshape(-1).astype(np.float64), side="left")
-    found: npt.NDArray[np.uint8] = np.array(kept, np.uint8)[places].reshape(values.shape)
-    return found
+    rates = None if penalty == 0 or of.bits is None else of.bits * penalty
+    return cluster.assign(values, of.values * of.unit, rates, importance).reshape(values.shape)
 
 
 def sample(values: Weights, importance: float) -> Sample:
