@@ -216,8 +216,6 @@ class KMeans:
             head.append(struct.pack("<f", max(step, TINIEST)))
         if scales is not None and scales.codes is not None:
             mode |= SCALES
-            finest = int(scales.codes.min())
-            assert finest == 0  # the largest row has the step itself
             width = max(int(scales.codes.max()).bit_length(), 1)
             head += [bytes([width]), _native.pack_bits(scales.codes.astype(np.uint32), width)]
         return b"".join([bytes([mode]), *head, coded.data])

@@ -33,7 +33,7 @@ class Scales:
 
 
 def of_tensor(weights: npt.NDArray[np.float32]) -> Scales:
-    """One scale: the root mean square of all weights, or 1 where that is no normal float32."""
+    """One scale: the root mean square of all weights, or the normal float32 that is nearest."""
     return Scales(_usable(float(np.sqrt(np.mean(np.square(weights, dtype=np.float64))))), None)
 
 
@@ -50,5 +50,5 @@ def of_rows(weights: npt.NDArray[np.float32]) -> Scales:
 
 
 def _usable(scale: float) -> float:
-    rounded = float(np.float32(scale))
-    return rounded if np.finfo(np.float32).tiny <= rounded < np.inf else 1.0
+    limits = np.finfo(np.float32)
+    return float(np.float32(min(max(scale, float(limits.tiny)), float(limits.max))))

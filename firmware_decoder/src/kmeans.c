@@ -129,8 +129,9 @@ ncd_status ncd_kmeans_bind(const ncd_model *m, ncd_tensor *t)
         return status;
     if (least == 0)
         t->is_constant = 1;
-    return ncd_tensor_read_data(t, &c, t->coding == RANS ? 32u * (uint64_t)least * t->tiles
-                                                         : (uint64_t)t->rows * t->cols * least);
+    else if (t->coding == RANS) /* which may take no data at all */
+        return ncd_tiles_read_index(t, &c);
+    return ncd_tensor_read_data(t, &c, (uint64_t)t->rows * t->cols * least);
 }
 
 /* ---- Tables ---- */

@@ -85,30 +85,31 @@ void ncd_rans_build(const uint8_t *table, const uint8_t *map, uint32_t *slot)
     }
 }
 
+/* Takes a word where the state needs one and there is one. */
+#define REFILL()                                                   \
+    do {                                                           \
+        if (x < LOWEST && src != end) {                            \
+            x = x << 16 | (uint32_t)src[1] << 8 | src[0];          \
+            src += 2;                                              \
+        }                                                          \
+    } while (0)
+
 ncd_status ncd_rans_decode(uint32_t m, const uint32_t *slots, const uint8_t *src, size_t size, uint8_t *dst, uint32_t n)
 {
     const uint8_t *const end = src + size;
     const uint32_t mask = ((uint32_t)1 << m) - 1u;
-    uint32_t x;
-    if (size < 4)
+    uint32_t x = 0;
+    if (size & 1u)
         return NCD_ERR_CORRUPT;
-    x = ncd_load_u32(src);
-    src += 4;
-    if (x < LOWEST)
-        return NCD_ERR_CORRUPT;
+    REFILL();
+    REFILL();
     do {
         const uint32_t slot = slots[x & mask];
         *dst++ = (uint8_t)slot;
-        /* At least 2^(16 - m) after it, so that one word brings the state back into its range. */
         x = (slot >> 8 & 0xFFFu) * (x >> m) + (slot >> 20);
-        if (x < LOWEST) {
-            if (end - src < 2)
-                return NCD_ERR_CORRUPT;
-            x = x << 16 | (uint32_t)src[1] << 8 | src[0];
-            src += 2;
-        }
+        REFILL();
     } while (--n > 0);
-    return x == LOWEST && src == end ? NCD_OK : NCD_ERR_CORRUPT;
+    return x == 0 && src == end ? NCD_OK : NCD_ERR_CORRUPT;
 }
 
 #endif

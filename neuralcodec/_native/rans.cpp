@@ -10,8 +10,6 @@ namespace neuralcodec {
 
 namespace {
 
-constexpr uint32_t lowest = 1u << 16;
-
 // All tiles of a matrix of symbols, one after the other, and the bytes of each tile.
 nb::tuple pack_rans(In2<uint8_t> symbols, size_t tile, In1<uint32_t> frequencies, unsigned m) {
     if (m < 8 || m > 12) throw std::invalid_argument("m: 8 to 12 expected");
@@ -35,9 +33,9 @@ nb::tuple pack_rans(In2<uint8_t> symbols, size_t tile, In1<uint32_t> frequencies
         std::vector<uint8_t> words;
         for_each_tile(symbols.shape(0), symbols.shape(1), tile, [&](size_t at, size_t n) {
             // From the last symbol to the first, so that the decoder meets them in order; words fill from the end.
-            words.resize(4 + 2 * n);
+            words.resize(4 + 2 * n);  // the state, and a word for each symbol at most
             uint8_t *p = words.data() + words.size();
-            uint32_t x = lowest;
+            uint32_t x = 0;
             for (size_t i = n; i-- > 0;) {
                 const uint32_t s = data[at + i], frequency = f[s];
                 if (!frequency) {
@@ -52,7 +50,11 @@ nb::tuple pack_rans(In2<uint8_t> symbols, size_t tile, In1<uint32_t> frequencies
                 }
                 x = (x / frequency << m) + x % frequency + c[s];
             }
-            for (unsigned b = 4; b-- > 0;) *--p = static_cast<uint8_t>(x >> (8 * b));
+            // The high half comes first; a half that is 0 is not there.
+            for (unsigned shift = x ? 0 : 32; shift < 32 && x >> shift; shift += 16) {
+                *--p = static_cast<uint8_t>(x >> (shift + 8));
+                *--p = static_cast<uint8_t>(x >> shift);
+            }
             const size_t size = static_cast<size_t>(words.data() + words.size() - p);
             std::memcpy(out.reserve(size), p, size);
             out.advance(size);
