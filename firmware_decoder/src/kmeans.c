@@ -188,6 +188,8 @@ NCD_INLINE void take_fields(const uint8_t *src, const uint8_t *end, uint32_t bit
         if (turn > 4) {
             TAKE();
             TAKE();
+        }
+        if (turn > 6) {
             TAKE();
             TAKE();
         }
@@ -216,6 +218,8 @@ NCD_INLINE void take(const ncd_tensor *t, uint64_t first, const uint8_t *map, co
             *dst = mapped ? map[*src] : *src;
     else if (width <= 3)
         take_fields(src, end, bit, width, 8, map, mapped, dst, n);
+    else if (width == 4)
+        take_fields(src, end, bit, 4, 6, map, mapped, dst, n);
     else if (width <= 6)
         take_fields(src, end, bit, width, 4, map, mapped, dst, n);
     else
