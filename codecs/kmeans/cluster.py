@@ -157,7 +157,7 @@ def entropy_constrained(  # noqa: PLR0917 (as optimal)
     return EntropyConstrained(
         *_native.entropy_constrained(
             _floats(values),
-            clusters,
+            _count(clusters),
             lagrangian,
             None if importance is None else _floats(importance),
             zero,
@@ -171,13 +171,19 @@ def _cluster(
 ) -> list[Clustering]:
     found = _native.kmeans(
         _floats(values),
-        clusters,
+        _count(clusters),
         None if importance is None else _floats(importance),
         zero,
         _bins(bins, clusters),
         every,
     )
     return [Clustering(*each) for each in found]
+
+
+def _count(clusters: int) -> int:
+    if isinstance(clusters, bool) or not isinstance(clusters, (int, np.integer)) or clusters < 1:
+        raise ValueError(f"clusters: 1 to 65536 expected, not {clusters!r}")
+    return int(clusters)
 
 
 def _bins(bins: int | None, clusters: int) -> int:
