@@ -37,6 +37,9 @@ app = typer.Typer(
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True)
 
+FORMAT = 2
+"""Of the file of results."""
+
 T = TypeVar("T", Network, Method)
 Names = Annotated[list[str] | None, typer.Option(help="Only this one; may be given again.")]
 Full = Annotated[bool, typer.Option("--full", help="All networks and the long sweeps, not the quick ones.")]
@@ -103,7 +106,11 @@ def report(
     if not source.exists():
         err.print("there are no results yet: python -m bench run")
         raise typer.Exit(1)
-    results, made = _load(source)
+    try:
+        results, made = _load(source)
+    except (ValueError, KeyError, TypeError) as error:
+        err.print(f"{source} is damaged or of another version ({error}); measure again: python -m bench run")
+        raise typer.Exit(1) from error
     to.mkdir(parents=True, exist_ok=True)
     listed = tables.all_tables(results)
     drawn = plots.figures(results)
@@ -164,7 +171,7 @@ def _save(results: Results, path: Path) -> None:
         **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
         "emulated cores": next((r.made["version"] for r in results.records if r.kind == "firmware"), "not run"),
     }
-    text = json.dumps({"made": made, **asdict(results)}, indent=1)
+    text = json.dumps({"format": FORMAT, "made": made, **asdict(results)}, indent=1)
     part = path.with_suffix(".part")
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
@@ -177,6 +184,8 @@ def _command() -> str:
 
 def _load(path: Path) -> tuple[Results, dict[str, str]]:
     data = json.loads(path.read_text(encoding="utf-8"))
+    if data.get("format") != FORMAT:
+        raise ValueError(f"format {data.get('format')}, not {FORMAT}")
     results = Results(
         [NetworkFacts(**each) for each in data["networks"]],
         [MethodFacts(**each) for each in data["methods"]],

@@ -14,6 +14,9 @@ import torch
 pytest.importorskip("scipy", reason="the benchmark needs scipy")
 pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 
+from typer.testing import CliRunner
+
+from bench import __main__ as command
 from bench import bound, curves, environment, fetch, fidelity, prepare, records, run, runner, sweep
 from bench.curves import Point
 from bench.method import Method
@@ -471,3 +474,23 @@ def test_what_cannot_be_had_is_named(made_up, monkeypatch):
     found = prepare.prepare([absent], [good], 1, lambda text, done: told.append(done))
     assert found == prepare.Lacking({"net": "its data are not here"}, {"good": "no such package"})
     assert told[-1] == 1
+
+
+def test_results_go_from_file_to_report(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEURALCODEC_BENCH", str(tmp_path))
+    runs = CliRunner()
+    assert runs.invoke(command.app, ["report", "-o", str(tmp_path / "to")]).exit_code == 1
+    command._save(results(), tmp_path / "results.json")
+    assert runs.invoke(command.app, ["report", "-o", str(tmp_path / "to")]).exit_code == 0
+    made = {path.name for path in (tmp_path / "to").iterdir()}
+    assert made == {"index.html", "tables.md", "results.json", "rate-net.png", "rate-net.svg"}
+    assert "| Net <on> data | 90.00 ± 1.00 % | **8.0× (4.00)** |" in (tmp_path / "to" / "tables.md").read_text()
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert len(kept["records"]) == len(results().records)
+    (tmp_path / "results.json").write_text(json.dumps({**kept, "format": 1}))
+    assert runs.invoke(command.app, ["report", "-o", str(tmp_path / "to")]).exit_code == 1
+
+
+def test_a_name_that_is_unknown():
+    found = CliRunner().invoke(command.app, ["run", "--network", "alexnet"])
+    assert found.exit_code == 2
