@@ -11,6 +11,7 @@ from neuralcodec.errors import (
     BitstreamError,
     ChecksumError,
     CorruptError,
+    EvaluationError,
     NeuralCodecError,
     PlanError,
     RegistryError,
@@ -18,6 +19,7 @@ from neuralcodec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from neuralcodec.exploration import Front, Point, explore
 from neuralcodec.export_c import export_c
 from neuralcodec.model import CompressedModel
 from neuralcodec.plan.target import Target
@@ -34,8 +36,11 @@ __all__ = [
     "Codec",
     "CompressedModel",
     "CorruptError",
+    "EvaluationError",
+    "Front",
     "NeuralCodecError",
     "PlanError",
+    "Point",
     "Profile",
     "RegistryError",
     "Report",
@@ -49,6 +54,7 @@ __all__ = [
     "decode_to_file",
     "describe_codecs",
     "encode",
+    "explore",
     "export_c",
     "load",
     "profile",

@@ -10,12 +10,19 @@
     │   └── UnsupportedError    written by a newer version, or by a codec that is not here
     ├── SourceError             an input that cannot be encoded (not a model, NaN where levels are wanted)
     ├── PlanError               a target or option that cannot be met; ``nearest`` says what can
-    └── RegistryError           unknown or duplicate codec
+    ├── EvaluationError         a function of the caller's failed; ``front`` holds what was found until then
+    ├── RegistryError           unknown or duplicate codec
+    └── FinetuneError           training cannot go on: no batches, NaN, a checkpoint of another run
 
 Each carries what is known of the place: ``tensor`` (name) and ``offset`` (bytes from the start of the file or stream).
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neuralcodec.exploration.front import Front
 
 
 class NeuralCodecError(Exception):
@@ -87,5 +94,28 @@ class PlanError(NeuralCodecError):
         self.nearest = nearest
 
 
+class EvaluationError(NeuralCodecError):
+    """The evaluation function given to :func:`neuralcodec.explore` raised, or gave no finite number.
+
+    Attributes:
+        front: a :class:`~neuralcodec.Front` of what was found until then, for ``explore(…, resume=error.front)``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        front: Front | None = None,
+        tensor: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message, tensor=tensor, offset=offset)
+        self.front = front
+
+
 class RegistryError(NeuralCodecError):
     """Unknown or duplicate codec."""
+
+
+class FinetuneError(NeuralCodecError):
+    """Training that cannot go on."""

@@ -182,6 +182,10 @@ def test_bad_input_is_named(call):
         call(np.float32([]), 2)
     with pytest.raises(ValueError, match="clusters: 1 to 65536 expected"):
         call(np.float32([1]), 0)
+    with pytest.raises(ValueError, match="clusters: 1 to 65536 expected"):
+        call(np.float32([1]), 65537)
+    with pytest.raises(ValueError, match="clusters: 1 to 65536 expected"):
+        call(np.float32([1]), 2.5)
     with pytest.raises(ValueError, match="importance: one number for each"):
         call(np.float32([1, 2]), 1, [1])
     with pytest.raises(ValueError, match="importance: finite numbers not below 0 expected, 1 of 2 are not"):

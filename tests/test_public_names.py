@@ -6,8 +6,9 @@ import neuralcodec
 def test_public_names():
     assert neuralcodec.__all__ == [
         "STREAM_VERSION", "BitstreamError", "ChecksumError", "Codec", "CompressedModel", "CorruptError",
-        "NeuralCodecError", "PlanError", "Profile", "RegistryError", "Report", "SourceError", "Target",
-        "TruncatedError", "UnsupportedError", "Verification", "codec_names", "decode", "decode_to_file",
-        "describe_codecs", "encode", "export_c", "load", "profile", "register", "save", "verify",
+        "EvaluationError", "Front", "NeuralCodecError", "PlanError", "Point", "Profile", "RegistryError", "Report",
+        "SourceError", "Target", "TruncatedError", "UnsupportedError", "Verification", "codec_names", "decode",
+        "decode_to_file", "describe_codecs", "encode", "explore", "export_c", "load", "profile", "register", "save",
+        "verify",
     ]  # fmt: skip
     assert all(hasattr(neuralcodec, name) for name in neuralcodec.__all__)

@@ -1,0 +1,224 @@
+"""Every tensor at every setting: the bytes it takes, and what it loses."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from neuralcodec.codec import Codec
+from neuralcodec.container import file_size
+from neuralcodec.errors import PlanError
+from neuralcodec.plan.rules import Assignment, Pattern, assign
+from neuralcodec.plan.run import Encoded, Progress, encode_source, encode_tensor
+from neuralcodec.registry import with_options
+from neuralcodec.source import Source
+from neuralcodec.stream.writer import VERSION
+from neuralcodec.tensor import Tensor
+
+Options = Mapping[str, object]
+"""Options of a codec that make up a setting, such as ``{"clusters": 16}``."""
+
+CLUSTERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)
+
+SETTINGS: Mapping[str, tuple[Options, ...]] = {
+    "kmeans": tuple({"clusters": k} for k in CLUSTERS),
+    "huffman": tuple({"bits": b} for b in range(2, 9)),
+}
+"""What is tried by default, by codec."""
+
+ORIGINAL = -1
+"""In place of the index of a setting: the tensor as it is."""
+
+Choice = tuple[int, ...]
+"""For each tensor, in order, the index of a setting or ``ORIGINAL``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """A tensor at one setting.
+
+    Attributes:
+        options: the setting.
+        codec: the codec with these options.
+        payload: the tensor, encoded.
+        distortion: Σ importance · (w − ŵ)².
+    """
+
+    options: Options
+    codec: Codec
+    payload: bytes
+    distortion: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What can be chosen.
+
+    Attributes:
+        source: the model.
+        settings: for each tensor that is coded lossily its settings, coarsest first. More bytes always mean less
+            distortion: others are left out.
+        energy: Σ importance · w² of these tensors.
+        fixed: bytes of the file besides the payloads of these tensors.
+    """
+
+    source: Source
+    settings: Mapping[str, tuple[Setting, ...]]
+    energy: float
+    fixed: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors in the order of a choice."""
+        return tuple(self.settings)
+
+    def chosen(self, choice: Choice) -> Iterator[tuple[str, Setting]]:
+        """Tensors and their settings, those that stay as they are left out."""
+        for (name, settings), index in zip(self.settings.items(), choice, strict=True):
+            if index != ORIGINAL:
+                yield name, settings[index]
+
+    def nbytes(self, choice: Choice) -> int:
+        """Bytes of the file. The real one may differ by some bytes: directory, tables that tensors share."""
+        return self.fixed + sum(len(setting.payload) for _, setting in self.chosen(choice))
+
+    def distortion(self, choice: Choice) -> float:
+        """Distortion over energy."""
+        lost = sum(setting.distortion for _, setting in self.chosen(choice))
+        return lost / self.energy if self.energy else 0.0
+
+    def fingerprint(self) -> int:
+        """Differs, most likely, for other weights or settings."""
+        crc = 0
+        for name, settings in self.settings.items():
+            crc = zlib.crc32(name.encode(), crc)
+            for setting in settings:
+                crc = zlib.crc32(setting.payload, crc)
+        return crc
+
+
+class States:
+    """State dicts of choices. Tensors are decoded when their setting changes."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self._candidates = candidates
+        source = candidates.source
+        self._original = {name: source.read(name).torch() for name in source.specs}
+        self._decoded: dict[str, tuple[int, torch.Tensor]] = {}
+
+    def state(self, choice: Choice) -> dict[str, torch.Tensor]:
+        """The model at a choice, tied tensors under each of their names."""
+        source = self._candidates.source
+        state = dict(self._original)
+        indices = dict(zip(self._candidates.names, choice, strict=True))
+        for name, setting in self._candidates.chosen(choice):
+            held = self._decoded.get(name)
+            if held is None or held[0] != indices[name]:
+                tensor = setting.codec.decode(setting.payload, source.specs[name], ()).torch()
+                held = self._decoded[name] = (indices[name], tensor)
+            state[name] = held[1]
+        return state | {name: state[first] for name, first in source.ties.items()}
+
+
+def make_candidates(
+    source: Source,
+    codec: Codec,
+    settings: Sequence[Options] | None = None,
+    *,
+    include: Pattern = None,
+    exclude: Pattern = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Candidates:
+    """Encodes each tensor at each setting.
+
+    Raises:
+        PlanError: no settings, wrong ones, or no tensor to give them to.
+        SourceError: a tensor cannot be encoded.
+    """
+    if settings is None:
+        if codec.name not in SETTINGS:
+            raise PlanError(f"settings: say which settings of codec {codec.name!r} to try")
+        settings = SETTINGS[codec.name]
+    if not settings:
+        raise PlanError("settings: at least one expected")
+    codecs = [with_options(codec, options) for options in settings]
+    plan = assign(source, codec, include, exclude)
+    names = [name for name, assigned in plan.items() if assigned.codec.lossy and source.specs[name].size]
+    if not names:
+        raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so there is no choice")
+    found: dict[str, tuple[Setting, ...]] = {}
+    energy = 0.0
+    total, done = sum(source.specs[name].size for name in names), 0
+    for name, (own_energy, measured) in _measured(source, names, codecs, executor):
+        each = [
+            Setting(options, made, payload, distortion)
+            for options, made, (payload, distortion) in zip(settings, codecs, measured, strict=True)
+        ]
+        found[name] = tuple(_undominated(each))
+        energy += own_energy
+        done += source.specs[name].size
+        if progress is not None:
+            progress(f"encoding {name}", done, total)
+    # The rest of the file is what is left of a whole one. Coarse settings are quick to encode.
+    coarsest = {name: Assignment(settings[0].codec, "chosen") for name, settings in found.items()}
+    stream = encode_source(source, {**plan, **coarsest})
+    whole = file_size(stream.size(), VERSION, source.metadata)
+    return Candidates(source, found, energy, whole - sum(len(each[0].payload) for each in found.values()))
+
+
+def measure_tensor(tensor: Tensor, codecs: Sequence[Codec]) -> tuple[float, list[tuple[bytes, float]]]:
+    """Energy of a tensor, and with each codec its payload and distortion; both weighted by importance if it has any.
+
+    Raises:
+        SourceError: NaN or Inf.
+    """
+    weights = tensor.float32().astype(np.float64)
+    importance = 1.0 if tensor.importance is None else tensor.importance.astype(np.float64)
+
+    def lost(encoded: Encoded) -> float:
+        if tensor.importance is None:
+            return encoded.errors.squared
+        decoded = encoded.codec.decode(encoded.payload, tensor.spec, ()).float32()
+        return float((importance * (weights - decoded) ** 2).sum())
+
+    each = [encode_tensor(tensor, Assignment(codec, "chosen"), None, (), "error") for codec in codecs]
+    return float((importance * weights**2).sum()), [(encoded.payload, lost(encoded)) for encoded in each]
+
+
+def _measured(
+    source: Source, names: Sequence[str], codecs: Sequence[Codec], executor: Executor | None
+) -> Iterator[tuple[str, tuple[float, list[tuple[bytes, float]]]]]:
+    if executor is None:
+        for name in names:
+            yield name, measure_tensor(source.read(name), codecs)
+        return
+    # A window keeps the workers busy without reading the whole model ahead of them.
+    window = 2 * int(getattr(executor, "_max_workers", 4))
+    waiting: deque[tuple[str, Future[tuple[float, list[tuple[bytes, float]]]]]] = deque()
+    try:
+        for name in names:
+            waiting.append((name, executor.submit(measure_tensor, source.read(name), codecs)))
+            if len(waiting) >= window:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _undominated(settings: Sequence[Setting]) -> list[Setting]:
+    kept: list[Setting] = []
+    for setting in sorted(settings, key=lambda s: (len(s.payload), s.distortion)):
+        if not kept or setting.distortion < kept[-1].distortion:
+            kept.append(setting)
+    return kept
