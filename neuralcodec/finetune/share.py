@@ -1,0 +1,177 @@
+"""Weights that share a few values, and the training of those values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from neuralcodec.codecs.kmeans import cluster
+from neuralcodec.errors import FinetuneError
+from neuralcodec.finetune.prune import weight_names
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """The weights of a tensor as indices into a few values.
+
+    Attributes:
+        centroids: float32, shape [k].
+        indices: int64, of the shape of the tensor.
+        zero: index of the centroid that stays exactly 0; None for none.
+    """
+
+    centroids: torch.Tensor
+    indices: torch.Tensor
+    zero: int | None
+
+    def expand(self) -> torch.Tensor:
+        """The weights, float32, of the shape of the tensor."""
+        return self.centroids[self.indices]
+
+
+def share(
+    model: nn.Module, clusters: int | Mapping[str, int], *, zero: bool = True, entropy: float = 0.0
+) -> dict[str, Codebook]:
+    """Replaces weights by the nearest of a few values, found by optimal k-means.
+
+    Args:
+        model: changed in place.
+        clusters: 2 to 256 values a tensor, zero included, for all with two or more dimensions; or by name.
+        zero: one of the values is 0, so that pruned weights stay pruned.
+        entropy: rate enters the choice, as the option of this name of the kmeans codec has it: λ = ``entropy`` times
+            the variance of the tensor. For indices that will be entropy-coded.
+
+    Returns:
+        The codebooks, by name.
+
+    Raises:
+        FinetuneError: the model has no such tensor; weights that are NaN or infinite; a count out of range.
+    """
+    counts = clusters if isinstance(clusters, Mapping) else dict.fromkeys(weight_names(model), clusters)
+    parameters = dict(model.named_parameters())
+    books = {}
+    for name, count in counts.items():
+        if name not in parameters:
+            raise FinetuneError("the model has no parameter of this name to share weights in", tensor=name)
+        if not 2 <= count <= 256:
+            raise FinetuneError(f"2 to 256 clusters expected, not {count!r}", tensor=name)
+        books[name] = _book(name, parameters[name].detach(), count, zero, entropy)
+    write(model, books)
+    return books
+
+
+def _book(name: str, weights: torch.Tensor, clusters: int, zero: bool, entropy: float) -> Codebook:
+    if not weights.numel():
+        raise FinetuneError("an empty tensor has no weights to share", tensor=name)
+    values = weights.float().cpu().numpy()
+    if not torch.isfinite(weights).all():
+        raise FinetuneError("weights that are NaN or infinite cannot be shared", tensor=name)
+    penalties = None
+    if entropy > 0 and values.var() > 0:
+        lagrangian = entropy * float(values.var(dtype="float64"))
+        found = cluster.entropy_constrained(values, clusters, lagrangian, zero=zero)
+        centroids, penalties = found.centroids, lagrangian * found.bits
+    else:
+        centroids = cluster.optimal(values, clusters, zero=zero).centroids
+    indices = cluster.assign(values, centroids, penalties)
+    at = [i for i, value in enumerate(centroids) if value == 0]
+    return Codebook(
+        torch.from_numpy(centroids).float().to(weights.device),
+        torch.from_numpy(indices).long().view(weights.shape).to(weights.device),
+        at[0] if zero and at else None,
+    )
+
+
+@torch.no_grad()
+def write(model: nn.Module, books: Mapping[str, Codebook]) -> None:
+    """Sets the weights of a model to those of codebooks."""
+    parameters = dict(model.named_parameters())
+    for name, book in books.items():
+        parameters[name].copy_(book.expand())
+
+
+def centroid_gradient(book: Codebook, gradient: torch.Tensor) -> torch.Tensor:
+    """Gradient of the centroids: for each the sum over the weights that share it (Han et al. 2016, section 3.3).
+
+    Args:
+        book: k centroids.
+        gradient: of the weights, of their shape.
+
+    Returns:
+        Float32, shape [k]; 0 for the pinned centroid.
+    """
+    flat = gradient.flatten().double()
+    sums = torch.bincount(book.indices.flatten(), weights=flat, minlength=len(book.centroids)).float()
+    if book.zero is not None:
+        sums[book.zero] = 0
+    return sums
+
+
+def overrides(books: Mapping[str, Codebook]) -> dict[str, dict[str, object]]:
+    """What ``neuralcodec.encode(model, "kmeans", overrides=...)`` needs to keep each weight at its centroid."""
+    return {
+        name: {"clusters": max(2, len(book.centroids)), "zero": book.zero is not None} for name, book in books.items()
+    }
+
+
+class Sharing:
+    """A constraint that moves centroids, not weights. Parameters without a codebook are trained as ever.
+
+    Raises:
+        FinetuneError: a codebook that is none of the model's, or has another shape.
+    """
+
+    label = "tuning shared weights"
+
+    def __init__(self, model: nn.Module, books: Mapping[str, Codebook]) -> None:
+        parameters = dict(model.named_parameters())
+        for name, book in books.items():
+            if name not in parameters or parameters[name].shape != book.indices.shape:
+                shape = tuple(book.indices.shape)
+                raise FinetuneError(f"the model has no parameter of this name and shape {shape}", tensor=name)
+        self._books = dict(books)
+        self._centroids = {name: book.centroids.clone().requires_grad_() for name, book in books.items()}
+
+    @property
+    def books(self) -> dict[str, Codebook]:
+        """The codebooks as they are now."""
+        return {name: replace(book, centroids=self._centroids[name].detach()) for name, book in self._books.items()}
+
+    def variables(self, model: nn.Module) -> list[torch.Tensor]:
+        """Centroids, and parameters that have none."""
+        write(model, self.books)
+        free = [p for name, p in model.named_parameters() if p.requires_grad and name not in self._books]
+        return [*self._centroids.values(), *free]
+
+    def before(self, model: nn.Module, step: int) -> None:
+        """Nothing."""
+
+    def gradients(self, model: nn.Module) -> None:
+        """Sums gradients by centroid."""
+        parameters = dict(model.named_parameters())
+        for name, book in self._books.items():
+            gradient = parameters[name].grad
+            self._centroids[name].grad = None if gradient is None else centroid_gradient(book, gradient)
+            parameters[name].grad = None
+
+    def after(self, model: nn.Module) -> None:
+        """Writes the centroids to the weights."""
+        write(model, self.books)
+
+    def state(self) -> dict[str, Any]:
+        """Centroids and indices."""
+        return {
+            "centroids": {name: centroids.detach() for name, centroids in self._centroids.items()},
+            "indices": {name: book.indices for name, book in self._books.items()},
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Takes back :meth:`state`."""
+        for name, book in self._books.items():
+            self._books[name] = replace(book, indices=state["indices"][name])
+            with torch.no_grad():
+                self._centroids[name].copy_(state["centroids"][name])
