@@ -73,3 +73,17 @@ def test_instructions_a_weight(board: str, out: Path, options: dict[str, object]
     result = emulator.run(board, emulator.build(board, blob, out))
     way = {"fixed": "fixed", "huffman": "prefix", "rans": "rans"}[str(options["coding"])]
     assert result.number(f"kmeans.{way}.per_weight_x100") <= 100 * limit
+
+
+@pytest.mark.parametrize("board", ["m0", "m4", "rv32"], indirect=True)
+@pytest.mark.parametrize("coding", ["fixed", "huffman", "rans"])
+def test_a_layer_by_sums_over_indices(board: str, out: Path, coding: str) -> None:
+    weights = torch.randn(20, 300, generator=torch.Generator().manual_seed(0))
+    cm = neuralcodec.encode({"w": weights}, codec="kmeans", centroids="int8", clusters=13, coding=coding)
+    blob = out / "model.ncd"
+    blob.write_bytes(cm.to_bytes(names=False))
+    result = emulator.run(board, emulator.build(board, blob, out, "lookup"))
+    assert result.exit_code == 0, result.output
+    x = torch.arange(300) * 7 % 255 - 127
+    expected = cm.levels("w")[0].long() @ x
+    assert [int(v) for v in result.values["y"].split()] == expected.tolist()

@@ -17,18 +17,19 @@ static ncd_tensor tensor;
 
 static ncd_status decode_tensor(uint32_t *crc)
 {
-    int levels = tensor.codec == NCD_CODEC_HUFFMAN && (tensor.mode & 3u) == 0;
+    const int levels = tensor.mode == 0, indices = tensor.mode == 2;
     uint32_t tile, row, column, rows, columns;
     ncd_status status = ncd_tensor_prepare(&tensor, workspace, sizeof workspace);
 
     for (tile = 0; status == NCD_OK && tile < tensor.tiles; ++tile) {
         status = ncd_tile_place(&tensor, tile, &row, &column, &rows, &columns);
         if (status == NCD_OK) {
-            status = levels ? ncd_decode_tile_i8(&tensor, tile, (int8_t *)tile_buffer, sizeof tile_buffer, workspace)
-                            : ncd_decode_tile_bytes(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
+            status = levels    ? ncd_decode_tile_i8(&tensor, tile, (int8_t *)tile_buffer, sizeof tile_buffer, workspace)
+                     : indices ? ncd_decode_tile_indices(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace)
+                               : ncd_decode_tile_bytes(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
         }
         if (status == NCD_OK) {
-            *crc = ncd_crc32(*crc, tile_buffer, (size_t)rows * columns * (levels ? 1u : tensor.elem_size));
+            *crc = ncd_crc32(*crc, tile_buffer, (size_t)rows * columns * (levels || indices ? 1u : tensor.elem_size));
         }
     }
     return status;
