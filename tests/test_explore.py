@@ -17,7 +17,7 @@ from samples import Net, weights
 
 import neuralcodec
 from neuralcodec.exploration.search import predict
-from neuralcodec.exploration.sums import combine, convex_hull
+from neuralcodec.exploration.sums import combine, convex_hull, hull_choices
 
 KS = [{"clusters": k} for k in (2, 4, 8, 16, 64)]
 
@@ -129,14 +129,16 @@ def test_few_evaluations_come_near_the_best_of_the_grid(model):
     for point in front.points:
         ks = tuple(point.settings[n]["clusters"] for n in SENSITIVITY)
         assert losses[ks] == (point.nbytes, pytest.approx(point.loss))
-    # Where the front has a point, the grid has none that is much smaller at that loss. Near a loss of 1 the losses of
-    # tensors are far from adding up.
-    for point in front.points:
+    # Where the front has a point, the grid has none that is much smaller at that loss. Only where the model is still of
+    # use: near a loss of 1 the losses of tensors do not add up at all, and nothing is promised.
+    useful = [point for point in front.points if point.loss < 0.5]
+    assert len(useful) >= 5
+    for point in useful:
         least = min(size for size, loss in losses.values() if loss <= point.loss)
-        assert point.nbytes <= (1.02 if point.loss < 0.5 else 1.15) * least
-    # Sensitive tensors get more centroids than equal treatment would give them.
-    middle = front.points[len(front.points) // 2].settings
-    assert middle["a.weight"]["clusters"] > middle["b.weight"]["clusters"]
+        assert point.nbytes <= 1.02 * least
+    # What a loses counts three times as much as what b loses.
+    ratios = [p.settings["a.weight"]["clusters"] / p.settings["b.weight"]["clusters"] for p in front.points]
+    assert np.mean(np.log(ratios)) > 0
 
 
 def test_the_budget_with_evaluations(model):
@@ -344,7 +346,7 @@ curves = st.lists(
 
 
 @given(curves)
-def test_combine_finds_what_is_best_for_any_lambda(curves):
+def test_combine_finds_all_that_nothing_beats(curves):
     curves = [[(b, float(loss)) for b, loss in curve] for curve in curves]
     choices = combine(curves)
 
@@ -353,6 +355,7 @@ def test_combine_finds_what_is_best_for_any_lambda(curves):
 
     everything = [total(choice) for choice in itertools.product(*(range(len(c)) for c in curves))]
     found = [total(choice) for choice in choices]
+    assert not {t for t in everything if not any(a <= t[0] and b <= t[1] for a, b in found)}
     for tradeoff in (0.01, 0.1, 0.37, 1.0, 2.5, 30.0):
         least = min(loss + tradeoff * b for b, loss in everything)
         assert min(loss + tradeoff * b for b, loss in found) == pytest.approx(least)
@@ -360,10 +363,30 @@ def test_combine_finds_what_is_best_for_any_lambda(curves):
     assert [loss for _, loss in found] == sorted(loss for _, loss in found)
 
 
+def test_combine_keeps_the_hull_of_many_tensors():
+    rng = np.random.default_rng(0)
+    curves = [
+        list(zip(np.sort(rng.choice(5000, 12, False)).tolist(), np.sort(rng.exponential(size=12))[::-1], strict=True))
+        for _ in range(40)
+    ]
+    choices = combine(curves)
+    assert 500 < len(choices) < 6000
+
+    def totals(choices):
+        return np.array([[sum(c[i][part] for c, i in zip(curves, choice, strict=True)) for part in (0, 1)]
+                         for choice in choices])  # fmt: skip
+
+    found, hull = totals(choices), totals(hull_choices(curves))
+    for tradeoff in 10.0 ** np.linspace(-6, 0, 30):
+        assert (found @ [tradeoff, 1]).min() == pytest.approx((hull @ [tradeoff, 1]).min())
+    assert (np.diff(found[:, 0]) < 0).all()
+    assert (np.diff(found[:, 1]) > 0).all()
+
+
 def test_combine_leaves_out_what_failed():
     curve = [(1, math.inf), (2, 5.0), (3, 1.0), (4, 2.0)]
     assert convex_hull(curve) == [1, 2]
-    assert combine([curve, [(1, math.inf)]]) == [(2, 0), (1, 0)]
+    assert combine([curve, [(1, math.inf), (2, math.inf)]]) == [(2, 1), (1, 1)]
 
 
 def test_predicted_losses_follow_distortion():

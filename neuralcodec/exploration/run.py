@@ -60,7 +60,8 @@ def explore(
     Each tensor is encoded at each setting; sizes are those of real payloads.
 
     Without ``evaluate`` no data is needed. The loss is the distortion over the energy, which adds up over tensors, so
-    that the lower convex hull of the front is found exactly (Shoham and Gersho 1988).
+    that the front can be calculated: all of it for small models, for larger ones a dense part of it with all points of
+    its lower convex hull (Shoham and Gersho 1988).
 
     With ``evaluate`` the search is a heuristic after Dupuis et al., "A Heuristic Exploration of Retraining-free
     Weight-Sharing for CNN Compression" (ASP-DAC 2022): first each tensor alone, then combinations that this promises to
