@@ -170,7 +170,8 @@ class Pruner:
         if p.criterion == "magnitude":
             scores = magnitude(weights)
         elif self._seen:
-            scores = self._scores
+            # What a weight was worth before it was pruned fades only slowly from the running mean.
+            scores = {name: score.masked_fill(~self.masks[name], -1) for name, score in self._scores.items()}
         else:
             return  # there is no gradient yet
         self.masks.update(lowest(scores, self._due(p, math.inf if step == last else step), p.scope))
