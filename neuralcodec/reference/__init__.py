@@ -12,6 +12,8 @@ covers a section:
 :mod:`.huffman`       6 Codec 2, huffman
 :mod:`.floats`        6.1 the rounding of weights
 :mod:`.tables`        7 Code tables
+:mod:`.kmeans`        10 Codec 3, kmeans
+:mod:`.frequencies`   11 Frequency tables and rANS
 :mod:`.registries`    9 Registries
 ====================  =======================================
 
@@ -23,9 +25,10 @@ from __future__ import annotations
 
 from neuralcodec.reference.container import read_file
 from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
+from neuralcodec.reference.kmeans import Indices, open_kmeans
 from neuralcodec.reference.primitives import Reader
 from neuralcodec.reference.raw import Empty, Raw
-from neuralcodec.reference.registries import HUFFMAN, RAW, ElementType
+from neuralcodec.reference.registries import HUFFMAN, KMEANS, RAW, ElementType
 from neuralcodec.reference.stream import SharedObject, Stream, Tensor, read_stream
 
 __all__ = [
@@ -34,9 +37,12 @@ __all__ = [
     "Stream",
     "Tensor",
     "decode_bytes",
+    "decode_indices",
     "decode_levels",
     "decode_tile_bytes",
+    "decode_tile_indices",
     "decode_tile_levels",
+    "has_indices",
     "has_levels",
     "number_of_tiles",
     "open_tensor",
@@ -46,13 +52,13 @@ __all__ = [
 ]
 
 
-def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless:
+def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices:
     """Opens a tensor, following a tie: checks its checksum and reads its payload's header (section 8, step 4)."""
     if tensor.target is not None:
         return open_tensor(tensor.target)
     payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
     payload.check_crc(tensor.payload_crc, "payload")
-    if tensor.codec not in (RAW, HUFFMAN):
+    if tensor.codec not in (RAW, HUFFMAN, KMEANS):
         codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
         raise payload.unsupported(f"codec {codec} is not known here")
     if tensor.elements == 0:
@@ -61,12 +67,18 @@ def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless:
         return Empty()
     if tensor.codec == RAW:
         return Raw.open(tensor, payload)
-    return open_huffman(tensor, payload)
+    return open_kmeans(tensor, payload) if tensor.codec == KMEANS else open_huffman(tensor, payload)
 
 
 def has_levels(tensor: Tensor) -> bool:
     """Whether a tensor was quantized, so that it has levels. An empty tensor has none."""
-    return isinstance(open_tensor(tensor), Levels)
+    opened = open_tensor(tensor)
+    return isinstance(opened, Levels) or (isinstance(opened, Indices) and opened.has_levels)
+
+
+def has_indices(tensor: Tensor) -> bool:
+    """Whether a tensor is coded as indices into codebooks."""
+    return isinstance(open_tensor(tensor), Indices)
 
 
 def number_of_tiles(tensor: Tensor) -> int:
@@ -85,6 +97,17 @@ def decode_levels(tensor: Tensor) -> list[int]:
     return [level for i in range(opened.number_of_tiles) for level in opened.tile_levels(i)]
 
 
+def decode_tile_indices(tensor: Tensor, i: int) -> list[int]:
+    """The indices of tile ``i``. ValueError if the tensor has none, IndexError if it has no such tile."""
+    return _open_indices(tensor).tile_indices(i)
+
+
+def decode_indices(tensor: Tensor) -> list[int]:
+    """All indices of a tensor in C order. ValueError if it has none."""
+    opened = _open_indices(tensor)
+    return [index for i in range(opened.number_of_tiles) for index in opened.tile_indices(i)]
+
+
 def decode_tile_bytes(tensor: Tensor, i: int) -> bytes:
     """The element bytes of tile ``i``; of a tensor with levels its weights in the tensor's dtype."""
     return open_tensor(tensor).tile_bytes(i)
@@ -97,12 +120,22 @@ def decode_bytes(tensor: Tensor) -> bytes:
 
 
 def row_scale(tensor: Tensor, row: int) -> float:
-    """The scale that multiplies the levels of a row. ValueError if the tensor has no levels."""
-    return _open_levels(tensor).row_scale(row)
-
-
-def _open_levels(tensor: Tensor) -> Levels:
+    """The scale that multiplies the levels or centroids of a row. ValueError if the tensor has neither."""
     opened = open_tensor(tensor)
-    if not isinstance(opened, Levels):
+    if not isinstance(opened, (Levels, Indices)):
         raise ValueError(f"tensor {tensor.name!r} has no levels")
+    return opened.row_scale(row)
+
+
+def _open_levels(tensor: Tensor) -> Levels | Indices:
+    opened = open_tensor(tensor)
+    if isinstance(opened, Levels) or (isinstance(opened, Indices) and opened.has_levels):
+        return opened
+    raise ValueError(f"tensor {tensor.name!r} has no levels")
+
+
+def _open_indices(tensor: Tensor) -> Indices:
+    opened = open_tensor(tensor)
+    if not isinstance(opened, Indices):
+        raise ValueError(f"tensor {tensor.name!r} has no indices")
     return opened

@@ -43,7 +43,9 @@ def _pack(form: str, value: float) -> bytes:
 
 
 def _bf16(value: float) -> bytes:
-    """The upper half of an f32, rounded by its lower half. The value is not NaN."""
+    """The upper half of an f32, rounded by its lower half."""
+    if math.isnan(value):
+        return b"\xc0\x7f"
     bits = int.from_bytes(struct.pack(F32, value), "little")
     kept, dropped = bits >> 16, bits & 0xFFFF
     if dropped > 0x8000 or (dropped == 0x8000 and kept & 1):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neuralcodec.reference.floats import f32_from_bits, round_f32, weight_bytes
 from neuralcodec.reference.primitives import Reader, ceil_div
-from neuralcodec.reference.registries import ElementType
+from neuralcodec.reference.registries import CODE_TABLE, ElementType
 from neuralcodec.reference.tables import Table, read_symbols, read_table, signed
 from neuralcodec.reference.tiles import Tiling, read_index_and_data, tiling
 
@@ -38,15 +38,17 @@ def open_huffman(tensor: Tensor, payload: Reader) -> Levels | Lossless:
 
 
 def _read_shared_table(tensor: Tensor, payload: Reader) -> Table:
-    index = payload.varint("index of a shared table")
-    if index >= len(tensor.shared):
-        raise payload.corrupt(f"shared object {index} of {len(tensor.shared)}")
-    shared = tensor.shared[index]
-    reader = Reader(shared.data, shared.offset, tensor.name)
-    reader.check_crc(shared.crc, f"shared object {index}")
-    table = read_table(reader)
+    reader = tensor.shared_object(payload, CODE_TABLE)
+    table = _without_ranks(reader)
     if reader.left:
         raise reader.corrupt(f"{reader.left} bytes follow the shared table")
+    return table
+
+
+def _without_ranks(reader: Reader) -> Table:
+    table = read_table(reader)
+    if table.ranks:
+        raise reader.unsupported("a table with ranks, which is for indices")
     return table
 
 
@@ -112,11 +114,9 @@ def _open_levels(tensor: Tensor, payload: Reader, mode: int) -> Levels:
     if not tensor.dtype.rotated:
         raise payload.corrupt(f"levels of dtype {tensor.dtype}")
     tiles = tiling(payload, tensor.rows, tensor.columns, payload.varint("T"))
-    step: float = struct.unpack("<f", payload.take(4, "step"))[0]
-    if not (math.isfinite(step) and step > 0):
-        raise payload.corrupt(f"a step of {step}")
-    scale_codes = _read_scale_codes(payload, tensor.rows) if mode & ROW_SCALES else None
-    table = _read_shared_table(tensor, payload) if mode & SHARED_TABLE else read_table(payload)
+    step = read_step(payload)
+    scale_codes = read_scale_codes(payload, tensor.rows) if mode & ROW_SCALES else None
+    table = _read_shared_table(tensor, payload) if mode & SHARED_TABLE else _without_ranks(payload)
     if table.constant:
         if payload.left:
             raise payload.corrupt(f"{payload.left} bytes follow the table of a constant code")
@@ -128,7 +128,16 @@ def _open_levels(tensor: Tensor, payload: Reader, mode: int) -> Levels:
     return Levels(tensor.dtype, tiles, step, scale_codes, table, data)
 
 
-def _read_scale_codes(payload: Reader, rows: int) -> list[int]:
+def read_step(payload: Reader) -> float:
+    """The step, a positive number."""
+    step: float = struct.unpack("<f", payload.take(4, "step"))[0]
+    if not (math.isfinite(step) and step > 0):
+        raise payload.corrupt(f"a step of {step}")
+    return step
+
+
+def read_scale_codes(payload: Reader, rows: int) -> list[int]:
+    """The scale code of each row."""
     width = payload.u8("width of scale codes")
     if width >> 4:
         raise payload.unsupported("reserved bits of the width of scale codes")
@@ -194,7 +203,7 @@ def _read_plane(tensor: Tensor, payload: Reader) -> Table | None:
         return None
     if kind not in (CODED, CODED_SHARED):
         raise payload.unsupported(f"a plane of kind {kind}")
-    table = read_table(payload) if kind == CODED else _read_shared_table(tensor, payload)
+    table = _without_ranks(payload) if kind == CODED else _read_shared_table(tensor, payload)
     if table.pairs or table.zeros:
         raise payload.corrupt("a plane with a table of pairs or with zeros")
     return table

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TIED, RAW, HUFFMAN, NAMED = 0, 1, 2, 255
+TIED, RAW, HUFFMAN, KMEANS, NAMED = 0, 1, 2, 3, 255
 """Codecs that mean something to this decoder or to the directory."""
 
-CODE_TABLE = 1
-"""Kind of a shared object."""
+CODE_TABLE, FREQUENCY_TABLE, CODEBOOK = 1, 2, 3
+"""Kinds of shared objects."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 from neuralcodec.errors import ChecksumError, CorruptError, TruncatedError, UnsupportedError
 from neuralcodec.reference.primitives import Reader, crc32
-from neuralcodec.reference.registries import CODE_TABLE, ELEMENT_TYPES, NAMED, TIED, ElementType
+from neuralcodec.reference.registries import (
+    CODE_TABLE,
+    CODEBOOK,
+    ELEMENT_TYPES,
+    FREQUENCY_TABLE,
+    NAMED,
+    TIED,
+    ElementType,
+)
 from neuralcodec.reference.tiles import rows_and_columns
 
 MAGIC = b"NCDM"
@@ -74,6 +82,18 @@ class Tensor:
     def elements(self) -> int:
         """Number of elements, n."""
         return math.prod(self.shape)
+
+    def shared_object(self, payload: Reader, kind: int) -> Reader:
+        """Reads the index of a shared object of this kind, and gives a reader of the object, whose crc32 is right."""
+        index = payload.varint("index of a shared object")
+        if index >= len(self.shared):
+            raise payload.corrupt(f"shared object {index} of {len(self.shared)}")
+        shared = self.shared[index]
+        if shared.kind != kind:
+            raise payload.corrupt(f"shared object {index} is of kind {shared.kind}, not {kind}")
+        reader = Reader(shared.data, shared.offset, self.name)
+        reader.check_crc(shared.crc, f"shared object {index}")
+        return reader
 
 
 @dataclass
@@ -143,7 +163,7 @@ def _read_shared_records(directory: Reader) -> list[SharedObject]:
     shared = []
     for _ in range(count):
         kind = directory.u8("kind of a shared object")
-        if kind != CODE_TABLE:
+        if kind not in (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK):
             raise directory.unsupported(f"shared object of kind {kind}")
         size = directory.varint("size of a shared object")
         shared.append(SharedObject(kind, size, directory.u32("crc32 of a shared object")))

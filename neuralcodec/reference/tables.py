@@ -18,12 +18,14 @@ class Table:
         shortest: Lmin.
         pairs: whether a symbol is two levels.
         zeros: whether the symbol :data:`TWO_ZEROS` is two levels 0.
+        ranks: whether symbols are ranks, which is for indices only.
     """
 
     symbols: dict[tuple[int, int], int]
     shortest: int
     pairs: bool
     zeros: bool
+    ranks: bool = False
 
     @property
     def constant(self) -> bool:
@@ -38,19 +40,24 @@ def read_table(reader: Reader) -> Table:
     if shortest > longest:
         raise reader.corrupt(f"code lengths from {shortest} to {longest}")
     flags = reader.u8("flags of a code table")
-    listed, pairs, zeros = bool(flags & 1), bool(flags & 2), bool(flags & 4)
-    if flags >> 3:
+    listed, pairs, zeros, ranks = bool(flags & 1), bool(flags & 2), bool(flags & 4), bool(flags & 8)
+    if flags >> 4:
         raise reader.unsupported("reserved flags of a code table")
     if (pairs or zeros) and not listed:
         raise reader.unsupported("pairs or zeros that are not listed")
+    if ranks and flags != 8:
+        raise reader.unsupported("ranks with other flags")
     if pairs and zeros:
         raise reader.unsupported("pairs and zeros")
 
     codes = _codes(reader, shortest, list(reader.take(longest - shortest + 1, "numbers of codes")))
-    ranked = list(reader.take(len(codes), "symbols")) if listed else [by_rank(r) for r in range(len(codes))]
+    if listed:
+        ranked = list(reader.take(len(codes), "symbols"))
+    else:
+        ranked = [r if ranks else by_rank(r) for r in range(len(codes))]
     if len(set(ranked)) != len(ranked):
         raise reader.corrupt("a symbol is listed twice")
-    return Table(dict(zip(codes, ranked, strict=True)), shortest, pairs, zeros)
+    return Table(dict(zip(codes, ranked, strict=True)), shortest, pairs, zeros, ranks)
 
 
 def _codes(reader: Reader, shortest: int, counts: list[int]) -> list[tuple[int, int]]:
