@@ -43,6 +43,10 @@ class MethodError(Exception):
     """A method's environment cannot be made, or its process failed; the message says why."""
 
 
+class TooLongError(MethodError):
+    """A method's process took longer than it may."""
+
+
 def missing(method: Method) -> str | None:
     """Why a method cannot run here, or None. Makes its environment."""
     try:
@@ -108,7 +112,7 @@ class Process:
         line = self._running.stdout.readline()
         clock.cancel()
         if late.is_set():
-            raise MethodError(f"{self._name} took longer than {timeout:.0f} s")
+            raise TooLongError(f"{self._name} took longer than {timeout:.0f} s")
         try:
             found: dict[str, Any] = json.loads(line)
         except ValueError as error:

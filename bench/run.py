@@ -89,7 +89,11 @@ def baseline(loaded: Loaded) -> Record:
 
 
 def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
-    """Encodes, decodes and scores with one setting. A method that fails gives a record with an error."""
+    """Encodes, decodes and scores with one setting. A method that fails gives a record with an error.
+
+    Raises:
+        TooLongError: it took too long.
+    """
     network, state = loaded.network, loaded.state
     try:
         name = records.key("coded", network, loaded.hash, method, setting, environment.version(method))
@@ -97,9 +101,10 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
         if record is not None:
             return record
         outcome = runner.measure(method, setting, state)
+    except runner.TooLongError:
+        raise
     except (environment.MethodError, runner.MeasureError) as error:
-        # Not kept: the next run tries again.
-        return Record("coded", network.name, method.name, setting, {}, str(error), _made(""))
+        return failed(network, method, setting, str(error))
     loss = fidelity.compare(state, outcome.decoded)
     original = fidelity.original_bytes(state)
     values = {
@@ -116,6 +121,11 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
     record = Record("coded", network.name, method.name, setting, values, "", _made(outcome.version))
     records.write(name, record)
     return record
+
+
+def failed(network: Network, method: Method, setting: Setting, reason: str) -> Record:
+    """A record of a setting that could not be measured. It is not kept: the next run tries again."""
+    return Record("coded", network.name, method.name, setting, {}, reason, _made(""))
 
 
 def timings(

@@ -16,12 +16,16 @@ from bench import environment
 from bench.method import Method, Setting
 from bench.network import State
 
-TIMEOUT = 1800.0
-"""Seconds that all repetitions may take together."""
+TIMEOUT = 900.0
+"""Seconds that encoding and decoding once may take."""
 
 
 class MeasureError(Exception):
     """A method could not encode or decode a network; the message says why."""
+
+
+class TooLongError(MeasureError):
+    """It took too long, and will with other settings."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,16 @@ def measure(method: Method, setting: Setting, state: State, timeout: float = TIM
     """Encodes and decodes ``state``, its floats as float32.
 
     Raises:
-        MeasureError: it failed, took too long, or what was decoded has other names or shapes.
+        TooLongError: it took longer than ``timeout`` seconds.
+        MeasureError: it failed, or what was decoded has other names or shapes.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, to = Path(folder) / "in.safetensors", Path(folder) / "out.safetensors"
         save_file({name: _plain(tensor) for name, tensor in state.items()}, source)
         try:
             found = environment.work(method, [json.dumps(dict(setting)), str(source), str(to)], timeout)
+        except environment.TooLongError as error:
+            raise TooLongError(str(error)) from error
         except environment.MethodError as error:
             raise MeasureError(str(error)) from error
         decoded = load_file(to)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from bench import firmware, prepare, run
+from bench import firmware, prepare, run, runner
 from bench.method import Method, Setting
 from bench.network import Network
 from bench.records import Record, Skip
@@ -79,8 +79,20 @@ def _coded(
 ) -> list[tuple[run.Loaded, list[Record]]]:
     """Records of all settings by network, in their order; several are measured at a time."""
     todo = [(n, m, s) for n in networks for m in methods for s in settings(n.network, m, options.full)]
+    given_up: dict[tuple[str, str], str] = {}
+
+    def measured(loaded: run.Loaded, method: Method, setting: Setting) -> Record:
+        pair = (loaded.network.name, method.name)
+        if pair in given_up:
+            return run.failed(loaded.network, method, setting, f"not tried: {given_up[pair]} with another setting")
+        try:
+            return run.coded(loaded, method, setting)
+        except runner.TooLongError as error:
+            given_up[pair] = str(error)
+            return run.failed(loaded.network, method, setting, str(error))
+
     with ThreadPoolExecutor(options.jobs) as pool:
-        waiting = [pool.submit(run.coded, *each) for each in todo]
+        waiting = [pool.submit(measured, *each) for each in todo]
         names = {future: f"{n.network.name}, {m.name}" for future, (n, m, _) in zip(waiting, todo, strict=True)}
         try:
             for done, future in enumerate(as_completed(waiting), 1):

@@ -335,6 +335,8 @@ def made_up(tmp_path, monkeypatch):
 
     def measure(method, setting, state):
         calls.append((method.name, setting["bits"]))
+        if method.name == "slow":
+            raise runner.TooLongError("slow took longer than 9 s")
         if method.name == "broken":
             raise runner.MeasureError("it fell over")
         step = 2.0 ** -setting["bits"]
@@ -494,3 +496,17 @@ def test_results_go_from_file_to_report(tmp_path, monkeypatch):
 def test_a_name_that_is_unknown():
     found = CliRunner().invoke(command.app, ["run", "--network", "alexnet"])
     assert found.exit_code == 2
+
+
+def test_a_method_that_takes_too_long_is_given_up(made_up, monkeypatch):
+    network, (good, _), calls = made_up
+    monkeypatch.setattr(sweep.firmware, "missing", lambda: "no emulator")
+    monkeypatch.setattr(sweep.prepare, "prepare", lambda *_: prepare.Lacking({}, {}))
+    slow = dataclasses.replace(good, name="slow", quick=({"bits": 2}, {"bits": 4}, {"bits": 6}))
+    options = sweep.Options(full=False, rounds=0, retime=False, jobs=1)
+    made = sweep.measure([network], [slow], options, lambda *_: None)
+    assert [each for each in calls if each[0] == "slow"] == [("slow", 2)]
+    assert [r.error for r in made.failures()] == [
+        "slow took longer than 9 s",
+        *["not tried: slow took longer than 9 s with another setting"] * 2,
+    ]
