@@ -64,6 +64,7 @@ def tune(
     recipe: Recipe,
     books: Mapping[str, Codebook],
     *,
+    refresh: int | None = None,
     checkpoint: Path | None = None,
     quiet: bool = False,
 ) -> dict[str, Codebook]:
@@ -72,12 +73,14 @@ def tune(
     The sum over thousands of weights is large, so a lower rate than that of ordinary training serves, with plain
     gradient descent above all.
 
+    With ``refresh`` weights are assigned to centroids anew every so many steps; else the assignment stays.
+
     Returns:
         The codebooks as they are then; the model's weights are theirs.
 
     Raises:
         FinetuneError: as :func:`~neuralcodec.finetune.train.train`; codebooks of another model.
     """
-    sharing = Sharing(model, books)
+    sharing = Sharing(model, books, refresh)
     train(model, batches, objective, recipe, sharing, checkpoint=checkpoint, quiet=quiet)
     return sharing.books

@@ -111,6 +111,22 @@ def centroid_gradient(book: Codebook, gradient: torch.Tensor) -> torch.Tensor:
     return sums
 
 
+def reassigned(book: Codebook, weights: torch.Tensor) -> Codebook:
+    """The same centroids, with each weight at the nearest; those at the pinned zero stay there.
+
+    Args:
+        book: k centroids.
+        weights: of the shape of the tensor.
+    """
+    # Training may have moved centroids past each other, and k is small: no order is relied upon.
+    ascending, order = book.centroids.sort()
+    middles = (ascending[1:] + ascending[:-1]) / 2
+    indices = order[torch.bucketize(weights.contiguous(), middles)]
+    if book.zero is not None:
+        indices = torch.where(book.indices == book.zero, book.zero, indices)
+    return replace(book, indices=indices)
+
+
 def overrides(books: Mapping[str, Codebook]) -> dict[str, dict[str, object]]:
     """What ``neuralcodec.encode(model, "kmeans", overrides=...)`` needs to keep each weight at its centroid."""
     return {
@@ -121,13 +137,22 @@ def overrides(books: Mapping[str, Codebook]) -> dict[str, dict[str, object]]:
 class Sharing:
     """A constraint that moves centroids, not weights. Parameters without a codebook are trained as ever.
 
+    With ``refresh`` each weight also keeps a value of its own, which the optimizer moves by the gradient of its
+    centroid's weight, and after so many steps it goes to the centroid that is then nearest. Weights at the pinned zero
+    stay there.
+
+    Args:
+        model: the model.
+        books: its codebooks, by name.
+        refresh: steps from one assignment to the next; None to keep the first one, as Han et al. do.
+
     Raises:
         FinetuneError: a codebook that is none of the model's, or has another shape.
     """
 
-    label = "tuning shared weights"
-
-    def __init__(self, model: nn.Module, books: Mapping[str, Codebook]) -> None:
+    def __init__(self, model: nn.Module, books: Mapping[str, Codebook], refresh: int | None = None) -> None:
+        if refresh is not None and refresh < 1:
+            raise ValueError(f"refresh: 1 or more steps expected, or None, not {refresh!r}")
         parameters = dict(model.named_parameters())
         for name, book in books.items():
             if name not in parameters or parameters[name].shape != book.indices.shape:
@@ -135,6 +160,14 @@ class Sharing:
                 raise FinetuneError(f"the model has no parameter of this name and shape {shape}", tensor=name)
         self._books = dict(books)
         self._centroids = {name: book.centroids.clone().requires_grad_() for name, book in books.items()}
+        self._refresh = refresh
+        self._own = {name: book.expand().requires_grad_() for name, book in books.items()} if refresh else {}
+
+    @property
+    def label(self) -> str:
+        """What it does."""
+        anew = f", assigned anew every {self._refresh} steps" if self._refresh else ""
+        return f"tuning shared weights{anew}"
 
     @property
     def books(self) -> dict[str, Codebook]:
@@ -142,13 +175,18 @@ class Sharing:
         return {name: replace(book, centroids=self._centroids[name].detach()) for name, book in self._books.items()}
 
     def variables(self, model: nn.Module) -> list[torch.Tensor]:
-        """Centroids, and parameters that have none."""
+        """Centroids, values of weights' own, and parameters that have neither."""
         write(model, self.books)
         free = [p for name, p in model.named_parameters() if p.requires_grad and name not in self._books]
-        return [*self._centroids.values(), *free]
+        return [*self._centroids.values(), *self._own.values(), *free]
 
     def before(self, model: nn.Module, step: int) -> None:
-        """Nothing."""
+        """Assigns weights anew, where it is time."""
+        if not self._refresh or not step or step % self._refresh:
+            return
+        for name, own in self._own.items():
+            self._books[name] = reassigned(self.books[name], own.detach())
+        write(model, self.books)
 
     def gradients(self, model: nn.Module) -> None:
         """Sums gradients by centroid."""
@@ -156,6 +194,8 @@ class Sharing:
         for name, book in self._books.items():
             gradient = parameters[name].grad
             self._centroids[name].grad = None if gradient is None else centroid_gradient(book, gradient)
+            if name in self._own:
+                self._own[name].grad = gradient
             parameters[name].grad = None
 
     def after(self, model: nn.Module) -> None:
@@ -163,10 +203,11 @@ class Sharing:
         write(model, self.books)
 
     def state(self) -> dict[str, Any]:
-        """Centroids and indices."""
+        """Centroids, indices, and values of weights' own."""
         return {
             "centroids": {name: centroids.detach() for name, centroids in self._centroids.items()},
             "indices": {name: book.indices for name, book in self._books.items()},
+            "own": {name: own.detach() for name, own in self._own.items()},
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -175,3 +216,6 @@ class Sharing:
             self._books[name] = replace(book, indices=state["indices"][name])
             with torch.no_grad():
                 self._centroids[name].copy_(state["centroids"][name])
+        with torch.no_grad():
+            for name, own in self._own.items():
+                own.copy_(state["own"][name])

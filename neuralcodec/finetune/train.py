@@ -183,7 +183,7 @@ class _Run:
         terms = self.objective.terms(self.model, batch)
         for name, term in terms.items():
             if not torch.isfinite(term).all():
-                raise FinetuneError(f"{name} is {float(term):g} at step {self.step}{self._kept()}")
+                raise FinetuneError(f"{name} is {float(term.detach()):g} at step {self.step}{self._kept()}")
         total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         self.constraint.gradients(self.model)

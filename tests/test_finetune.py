@@ -1,0 +1,430 @@
+"""Pruning, shared weights and their training, distillation, sparsity, checkpoints."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import neuralcodec
+from neuralcodec import finetune as ft
+from neuralcodec.finetune.share import reassigned
+
+
+def network(seed=0, dropout=0.0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3))
+
+
+def teacher():
+    return network(99)
+
+
+def batches(count=6, size=32):
+    """Inputs with classes that another network gives them."""
+    generator = torch.Generator().manual_seed(5)
+    inputs = torch.randn(count, size, 8, generator=generator)
+    with torch.no_grad():
+        classes = teacher()(inputs).argmax(-1)
+    return list(zip(inputs, classes, strict=True))
+
+
+def shuffled(number):
+    """A loader that depends on torch's random numbers."""
+    data = batches()
+    return [data[i] for i in torch.randperm(len(data))]
+
+
+def loss(output, batch):
+    return F.cross_entropy(output, batch[1])
+
+
+def same(a, b):
+    return all(torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def zeros(weight):
+    return float((weight == 0).float().mean())
+
+
+# --- pruning ---
+
+
+def test_cubic_schedule_is_that_of_the_paper():
+    assert ft.cubic(0, 0, 100, 0.8) == 0
+    assert ft.cubic(100, 0, 100, 0.8) == 0.8
+    assert ft.cubic(50, 0, 100, 0.8) == pytest.approx(0.8 - 0.8 * 0.125)
+    assert ft.cubic(35, 10, 60, 0.9, 0.5) == pytest.approx(0.9 - 0.4 * 0.5**3)
+    assert ft.cubic(5, 10, 60, 0.9, 0.5) == 0.5
+    assert ft.cubic(7, 7, 7, 0.9) == 0.9
+
+
+def test_lowest_prunes_by_tensor_or_by_all_of_them():
+    scores = {"a": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "b": torch.tensor([10.0, 0.5, 30.0, 40.0])}
+    each = ft.lowest(scores, 0.5)
+    assert each["a"].tolist() == [[False, False], [True, True]]
+    assert each["b"].tolist() == [False, False, True, True]
+    together = ft.lowest(scores, 0.5, "global")
+    assert together["a"].tolist() == [[False, False], [False, True]]
+    assert together["b"].tolist() == [True, False, True, True]
+    named = ft.lowest(scores, {"a": 0.25})
+    assert named["a"].tolist() == [[False, True], [True, True]]
+    assert named["b"].all()
+
+
+def test_equal_scores_are_pruned_to_the_exact_count():
+    assert int(ft.lowest({"a": torch.ones(10)}, 0.3)["a"].sum()) == 7
+
+
+def test_scores():
+    weights, gradients = {"a": torch.tensor([-2.0, 1.0])}, {"a": torch.tensor([0.5, -3.0])}
+    assert ft.magnitude(weights)["a"].tolist() == [2.0, 1.0]
+    assert ft.taylor(weights, gradients)["a"].tolist() == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+@pytest.mark.parametrize("scope", ["tensor", "global"])
+def test_masks_hold_through_training(criterion, scope):
+    model = network()
+    decayed = lambda variables, rate: torch.optim.AdamW(variables, rate, weight_decay=0.1)  # noqa: E731
+    pruning = ft.Pruning(0.75, scope, criterion, every=3)
+    masks = ft.prune(model, batches(), loss, ft.Recipe(40, optimizer=decayed), pruning, quiet=True)
+    assert set(masks) == {"0.weight", "3.weight"}
+    assert sum(int(m.sum()) for m in masks.values()) == 44  # a quarter of 176
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    ft.retrain(model, batches(), loss, ft.Recipe(20, optimizer=decayed), masks, quiet=True)
+    for name, parameter in model.named_parameters():
+        if name in masks:
+            assert torch.equal(parameter != 0, masks[name])
+        assert not torch.equal(parameter, before[name])
+
+
+def test_a_gradient_step_with_momentum_leaves_pruned_weights_at_zero():
+    model = network()
+    masks = {"0.weight": torch.rand(16, 8, generator=torch.Generator().manual_seed(1)) < 0.5}
+    momentum = lambda variables, rate: torch.optim.SGD(variables, rate, momentum=0.9)  # noqa: E731
+    ft.train(model, batches(), loss, ft.Recipe(10, 0.1, optimizer=momentum), None, quiet=True)
+    ft.retrain(model, batches(), loss, ft.Recipe(10, 0.1, optimizer=momentum), masks, quiet=True)
+    assert not model[0].weight[~masks["0.weight"]].any()
+    assert (model[0].weight[masks["0.weight"]] != 0).all()
+    assert (model[3].weight != 0).all()
+
+
+def test_sparsity_by_tensor():
+    model = network()
+    pruning = ft.Pruning({"0.weight": 0.5, "3.weight": 0.25}, every=5)
+    ft.prune(model, batches(), loss, ft.Recipe(20), pruning, quiet=True)
+    assert zeros(model[0].weight) == 0.5
+    assert zeros(model[3].weight) == 0.25
+
+
+def test_pruned_weights_do_not_come_back():
+    model = network()
+    recipe = ft.Recipe(60, 1e-2)
+    first = ft.prune(model, batches(), loss, recipe, ft.Pruning(0.5, "global", "taylor", every=1), quiet=True)
+    second = ft.prune(model, batches(), loss, recipe, ft.Pruning(0.8, "global", "taylor", every=1), quiet=True)
+    assert sum(int(m.sum()) for m in second.values()) == round(0.2 * 176)
+    for name in first:
+        assert not (second[name] & ~first[name]).any()
+
+
+def test_errors_of_pruning_name_the_tensor():
+    recipe = ft.Recipe(2)
+    with pytest.raises(ft.FinetuneError, match=r"'nope'.*no parameter"):
+        ft.prune(network(), batches(), loss, recipe, ft.Pruning({"nope": 0.5}), quiet=True)
+    with pytest.raises(ft.FinetuneError, match=r"'0.weight'.*shape \(3, 3\)"):
+        ft.retrain(network(), batches(), loss, recipe, {"0.weight": torch.ones(3, 3, dtype=torch.bool)}, quiet=True)
+    for bad in ({"sparsity": 1.5}, {"sparsity": 0.5, "begin": 0.9, "end": 0.1}, {"sparsity": 0.5, "every": 0}):
+        with pytest.raises(ValueError, match="expected, not"):
+            ft.Pruning(**bad)
+
+
+# --- shared weights ---
+
+
+def test_centroid_gradient_is_the_sum_over_weights():
+    book = ft.Codebook(torch.tensor([-1.0, 0.0, 2.0]), torch.tensor([[0, 1, 2], [2, 2, 0]]), 1)
+    gradient = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert ft.centroid_gradient(book, gradient).tolist() == [7.0, 0.0, 12.0]
+    free = ft.Codebook(book.centroids, book.indices, None)
+    assert ft.centroid_gradient(free, gradient).tolist() == [7.0, 2.0, 12.0]
+
+
+def test_one_step_moves_centroids_as_computed_by_hand():
+    model = network()
+    books = ft.share(model, 4)
+    batch = batches(1)
+    shared = copy.deepcopy(model)
+    loss(shared(batch[0][0]), batch[0]).backward()
+    tuned = ft.tune(model, batch, loss, ft.Recipe(1, 0.01, optimizer=torch.optim.SGD), books, quiet=True)
+    for name, parameter in shared.named_parameters():
+        if name not in books:
+            continue
+        for i, centroid in enumerate(books[name].centroids.tolist()):
+            moved = float(parameter.grad[books[name].indices == i].sum())
+            wanted = 0.0 if i == books[name].zero else centroid - 0.01 * moved
+            assert float(tuned[name].centroids[i]) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_share_and_tune_keep_zero_and_indices():
+    model = network()
+    masks = ft.prune(model, batches(), loss, ft.Recipe(20), ft.Pruning(0.5), quiet=True)
+    books = ft.share(model, {"0.weight": 8, "3.weight": 4})
+    tuned = ft.tune(model, batches(), loss, ft.Recipe(30), books, quiet=True)
+    for name, count in {"0.weight": 8, "3.weight": 4}.items():
+        weight = dict(model.named_parameters())[name]
+        assert len(weight.unique()) <= count
+        assert not weight[~masks[name]].any()
+        assert torch.equal(weight, tuned[name].expand())
+        assert torch.equal(tuned[name].indices, books[name].indices)
+        assert tuned[name].centroids[tuned[name].zero] == 0
+
+
+def test_refreshed_assignments_follow_the_weights_and_leave_pruned_ones():
+    model = network()
+    masks = ft.prune(model, batches(), loss, ft.Recipe(20), ft.Pruning(0.5), quiet=True)
+    books = ft.share(model, 4)
+    tuned = ft.tune(model, batches(), loss, ft.Recipe(60, 1e-2), books, refresh=5, quiet=True)
+    assert any(not torch.equal(tuned[name].indices, books[name].indices) for name in books)
+    for name, parameter in model.named_parameters():
+        if name in books:
+            assert torch.equal(parameter, tuned[name].expand())
+            assert not parameter[~masks[name]].any()
+
+
+def test_reassigned_takes_the_nearest_whatever_the_order():
+    book = ft.Codebook(torch.tensor([3.0, 0.0, -1.0]), torch.tensor([0, 1, 2, 0]), 1)
+    weights = torch.tensor([-0.9, 2.0, 0.1, 1.4])
+    assert reassigned(book, weights).indices.tolist() == [2, 1, 1, 1]
+    free = ft.Codebook(book.centroids, book.indices, None)
+    assert reassigned(free, weights).indices.tolist() == [2, 0, 1, 1]
+
+
+def test_errors_of_sharing_name_the_tensor():
+    model = network()
+    for counts, message in (({"nope": 4}, "no parameter"), ({"0.weight": 1}, "2 to 256"), ({"0.weight": 257}, "257")):
+        with pytest.raises(ft.FinetuneError, match=message) as caught:
+            ft.share(model, counts)
+        assert caught.value.tensor in counts
+    with torch.no_grad():
+        model[0].weight[0, 0] = math.nan
+    with pytest.raises(ft.FinetuneError, match=r"'0.weight'.*NaN"):
+        ft.share(model, 4)
+    books = ft.share(network(), 4)
+    with pytest.raises(ft.FinetuneError, match="no parameter"):
+        ft.tune(nn.Linear(2, 2), [], loss, ft.Recipe(1), books, quiet=True)
+
+
+def test_pipeline_to_a_file(tmp_path):
+    model = network()
+    original = copy.deepcopy(model)
+    objective = ft.Objective(loss, distillation=ft.Distillation(original))
+    masks = ft.prune(model, batches(), objective, ft.Recipe(30), ft.Pruning(0.5), quiet=True)
+    ft.retrain(model, batches(), objective, ft.Recipe(10), masks, quiet=True)
+    books = ft.tune(model, batches(), objective, ft.Recipe(10), ft.share(model, 8), quiet=True)
+    cm = neuralcodec.encode(model, "kmeans", include=list(books), overrides=ft.overrides(books), centroids="fp32")
+    neuralcodec.save(cm, tmp_path / "model.safetensors")
+    for name, tensor in neuralcodec.decode(tmp_path / "model.safetensors").items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+# --- terms of the loss ---
+
+
+def test_logit_loss_by_hand():
+    student, goal, t = [2.0, 0.0], [1.0, 0.0], 2.0
+    p = [math.exp(x / t) / sum(math.exp(y / t) for y in goal) for x in goal]
+    q = [math.exp(x / t) / sum(math.exp(y / t) for y in student) for x in student]
+    wanted = t**2 * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    got = ft.logit_loss(torch.tensor([student, student]), torch.tensor([goal, goal]), t)
+    assert float(got) == pytest.approx(wanted, rel=1e-5)
+    assert float(ft.logit_loss(torch.tensor([goal]), torch.tensor([goal]), t)) == pytest.approx(0, abs=1e-7)
+
+
+def test_objective_adds_its_terms():
+    model, original, batch = network(1), network(2), batches(1)[0]
+    taught = ft.Distillation(original, weight=0.5, temperature=3.0, features={"0": 0.25}, task=0.1)
+    terms = ft.Objective(loss, distillation=taught, sparsity=ft.Sparsity(0.01)).terms(model, batch)
+    terms = {name: term.detach() for name, term in terms.items()}
+    with torch.no_grad():
+        output, goal = model(batch[0]), original(batch[0])
+    assert float(terms["loss"]) == pytest.approx(0.1 * float(loss(output, batch)), rel=1e-6)
+    assert float(terms["distillation"]) == pytest.approx(0.5 * float(ft.logit_loss(output, goal, 3.0)), rel=1e-6)
+    hidden = float(F.mse_loss(model[0](batch[0]), original[0](batch[0])).detach())
+    assert float(terms["features of 0"]) == pytest.approx(0.25 * hidden, rel=1e-6)
+    norms = sum(float((p.abs().sum() / p.norm()).detach()) for p in (model[0].weight, model[3].weight))
+    assert float(terms["sparsity"]) == pytest.approx(0.01 * norms, rel=1e-5)
+
+
+def test_distillation_brings_the_model_to_the_teacher():
+    model, original = network(1), teacher()
+    objective = ft.Objective(loss, distillation=ft.Distillation(original, task=0.0))
+    apart = [float(objective.terms(model, b)["distillation"].detach()) for b in batches()]
+    ft.train(model, batches(), objective, ft.Recipe(200, 1e-2), quiet=True)
+    after = [float(objective.terms(model, b)["distillation"].detach()) for b in batches()]
+    assert sum(after) < 0.1 * sum(apart)
+    assert all(p.grad is None for p in original.parameters())
+    assert original.training
+
+
+def test_module_that_is_not_there_is_named():
+    taught = ft.Distillation(teacher(), features={"nope": 1.0})
+    with pytest.raises(ft.FinetuneError, match="'nope'"):
+        ft.train(network(), batches(), ft.Objective(loss, distillation=taught), ft.Recipe(1), quiet=True)
+
+
+def test_hoyer():
+    weights = torch.tensor([3.0, -4.0, 0.0])
+    assert float(ft.hoyer(weights)) == pytest.approx(7 / 5)
+    assert float(ft.hoyer(weights, squared=True)) == pytest.approx(49 / 25)
+    assert float(ft.hoyer(10 * weights)) == pytest.approx(7 / 5)
+    nothing = torch.zeros(3, requires_grad=True)
+    ft.hoyer(nothing).backward()
+    assert torch.isfinite(nothing.grad).all()
+
+
+def test_sparsity_term_draws_weights_to_zero():
+    plain, sparse = network(), network()
+    ft.train(plain, batches(), loss, ft.Recipe(150, 1e-2), quiet=True)
+    objective = ft.Objective(loss, sparsity=ft.Sparsity(0.05))
+    ft.train(sparse, batches(), objective, ft.Recipe(150, 1e-2), quiet=True)
+    with torch.no_grad():
+        assert float(ft.hoyer(sparse[0].weight)) < 0.8 * float(ft.hoyer(plain[0].weight))
+
+
+# --- the loop: seeds, checkpoints, errors ---
+
+
+def steps_of(model, name, recipe, path, loader=shuffled):
+    """Runs one of the three steps with a checkpoint."""
+    if name == "prune":
+        pruning = ft.Pruning(0.5, "global", "taylor", every=4)
+        ft.prune(model, loader, loss, recipe, pruning, checkpoint=path, quiet=True)
+    elif name == "retrain":
+        masks = {"0.weight": torch.arange(128).view(16, 8) % 3 > 0}
+        ft.retrain(model, loader, loss, recipe, masks, checkpoint=path, quiet=True)
+    else:
+        books = ft.share(model, 4)
+        refresh = 3 if name == "refresh" else None
+        ft.tune(model, loader, loss, recipe, books, refresh=refresh, checkpoint=path, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["prune", "retrain", "tune", "refresh"])
+@pytest.mark.parametrize("cut", [7, 12, 20])
+def test_a_run_that_was_cut_off_ends_like_one_that_was_not(tmp_path, name, cut):
+    recipe = ft.Recipe(29, 1e-2, save_every=5)
+    whole = network(dropout=0.3)
+    steps_of(whole, name, recipe, None)
+
+    given = 0
+
+    def cut_off(number):
+        nonlocal given
+        for batch in shuffled(number):
+            if given == cut:
+                raise KeyboardInterrupt
+            given += 1
+            yield batch
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        steps_of(network(dropout=0.3), name, recipe, path, cut_off)
+    assert path.exists()
+    torch.manual_seed(12345)  # what the caller's random numbers are does not matter
+    resumed = network(dropout=0.3)
+    steps_of(resumed, name, recipe, path)
+    assert same(whole, resumed)
+    again = network(dropout=0.3)
+    steps_of(again, name, recipe, path)  # finished: nothing is left to do
+    assert same(whole, again)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_same_seed_same_weights_other_seed_others():
+    models = [network(dropout=0.3) for _ in range(3)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        torch.rand(seed)
+        ft.train(model, shuffled, loss, ft.Recipe(15, seed=seed), quiet=True)
+    assert same(models[0], models[1])
+    assert not same(models[0], models[2])
+
+
+def test_random_numbers_and_modes_of_the_caller_are_left_alone():
+    model = network(dropout=0.3).eval()
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    ft.train(model, shuffled, loss, ft.Recipe(5), quiet=True)
+    assert torch.equal(torch.rand(4), wanted)
+    assert not any(module.training for module in model.modules())
+
+
+def test_outcome_counts_steps_and_passes():
+    outcome = ft.train(network(), batches(6), loss, ft.Recipe(15), quiet=True)
+    assert outcome.steps == 15
+    assert len(outcome.losses) == 3
+    assert outcome.losses[-1] < outcome.losses[0]
+
+
+def test_an_empty_loader_is_an_error():
+    with pytest.raises(ft.FinetuneError, match=r"ran dry after 0 of 5 steps"):
+        ft.train(network(), [], loss, ft.Recipe(5), quiet=True)
+
+
+def test_an_exhausted_iterator_is_an_error_and_the_checkpoint_is_kept(tmp_path):
+    path = tmp_path / "run.pt"
+    with pytest.raises(ft.FinetuneError, match=r"ran dry after 6 of 20 steps.*only once"):
+        ft.train(network(), iter(batches(6)), loss, ft.Recipe(20), checkpoint=path, quiet=True)
+    whole, resumed = network(), network()
+    ft.train(whole, batches(6), loss, ft.Recipe(20), quiet=True)
+    ft.train(resumed, batches(6), loss, ft.Recipe(20), checkpoint=path, quiet=True)
+    assert same(whole, resumed)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path, bad):
+    path = tmp_path / "run.pt"
+    asked = 0
+
+    def breaks(output, batch):
+        nonlocal asked
+        asked += 1
+        return loss(output, batch) * (bad if asked == 9 else 1)
+
+    with pytest.raises(ft.FinetuneError, match=rf"loss is {bad} at step 8; .*run\.pt keeps step 5"):
+        ft.train(network(), shuffled, breaks, ft.Recipe(20, save_every=5), checkpoint=path, quiet=True)
+    whole, resumed = network(), network()
+    ft.train(whole, shuffled, loss, ft.Recipe(20, save_every=5), quiet=True)
+    ft.train(resumed, shuffled, loss, ft.Recipe(20, save_every=5), checkpoint=path, quiet=True)
+    assert same(whole, resumed)
+
+
+def test_weights_that_blow_up_are_not_kept(tmp_path):
+    recipe = ft.Recipe(1, 1e38, optimizer=torch.optim.SGD)
+    path = tmp_path / "run.pt"
+    steep = lambda output, batch: 1e6 * loss(output, batch)  # noqa: E731
+    with pytest.raises(ft.FinetuneError, match=r"weights are NaN or infinite at step 1"):
+        ft.train(network(), batches(), steep, recipe, checkpoint=path, quiet=True)
+    assert not path.exists()
+
+
+def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    ft.train(network(), batches(), loss, ft.Recipe(5), checkpoint=path, quiet=True)
+    with pytest.raises(ft.FinetuneError, match="another run"):
+        ft.train(network(), batches(), loss, ft.Recipe(6), checkpoint=path, quiet=True)
+    with pytest.raises(ft.FinetuneError, match="another model"):
+        ft.train(nn.Linear(8, 3), batches(), loss, ft.Recipe(5), checkpoint=path, quiet=True)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ft.FinetuneError, match="cannot be read"):
+        ft.train(network(), batches(), loss, ft.Recipe(5), checkpoint=path, quiet=True)
+
+
+def test_progress_is_shown_unless_quiet(capsys):
+    ft.train(network(), batches(), loss, ft.Recipe(3), quiet=True)
+    assert capsys.readouterr() == ("", "")
+    ft.train(network(), batches(), loss, ft.Recipe(3))
+    assert "training" in "".join(capsys.readouterr())
