@@ -18,6 +18,7 @@ def draw(front: Front, path: str | os.PathLike[str]) -> None:
         raise NeuralCodecError('plot needs matplotlib, not installed here: pip install "neuralcodec[profile]"')
     import matplotlib as mpl  # noqa: PLC0415 (optional)
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415
 
     form = Path(path).suffix.removeprefix(".").lower()
     with mpl.rc_context({"svg.hashsalt": "neuralcodec", "axes.grid": True, "grid.alpha": 0.25}):
@@ -38,6 +39,9 @@ def draw(front: Front, path: str | os.PathLike[str]) -> None:
             ax.set_ylabel("SNR, dB")
         ax.plot(*zip(*points, strict=True), color="#0072b2", marker="o", markersize=4, label="front")
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+        ax.xaxis.set_minor_locator(MaxNLocator(1))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         ax.set_xlabel("bytes of the whole file")
         ax.set_title(f"{front.codec.name}: settings tensor by tensor")
         ax.legend()
