@@ -141,6 +141,7 @@ class Table:
         shortest: Lmin.
         pairs: symbols are pairs of levels.
         zeros: −128 is two levels 0.
+        ranks: symbols are ranks, for indices.
         lengths_byte, flags_byte: to write wrong ones.
     """
 
@@ -149,6 +150,7 @@ class Table:
     shortest: int = 0
     pairs: bool = False
     zeros: bool = False
+    ranks: bool = False
     lengths_byte: int | None = None
     flags_byte: int | None = None
 
@@ -173,6 +175,8 @@ class Table:
         """Bytes in the order of the codes."""
         if self.symbols is not None:
             return self.symbols
+        if self.ranks:
+            return list(range(sum(self.counts)))
         return [((r + 1) // 2 * (-1 if r % 2 else 1)) & 255 for r in range(sum(self.counts))]
 
     def codes(self) -> dict[int, str]:
@@ -193,7 +197,7 @@ class Table:
         longest = self.shortest + max(len(self.counts), 1) - 1
         lengths = self.shortest | longest << 4 if self.lengths_byte is None else self.lengths_byte
         flags = (
-            (self.symbols is not None) | self.pairs << 1 | self.zeros << 2
+            (self.symbols is not None) | self.pairs << 1 | self.zeros << 2 | self.ranks << 3
             if self.flags_byte is None
             else self.flags_byte
         )
@@ -225,6 +229,64 @@ def two_zeros(levels: Sequence[int]) -> list[int]:
         else:
             out.append(left.pop(0) & 255)
     return out
+
+
+# Section 11: frequency tables
+
+
+@dataclass
+class Frequencies:
+    """A frequency table.
+
+    Attributes:
+        m: log2 of the sum.
+        values: frequency of each symbol.
+        m_byte, count_byte: to write wrong ones.
+        fields: bit string to write instead of the frequencies.
+        padding: what the unused bits of the last byte are or'ed with.
+    """
+
+    m: int
+    values: list[int]
+    m_byte: int | None = None
+    count_byte: int | None = None
+    fields: str | None = None
+    padding: int = 0
+
+    @property
+    def is_constant(self) -> bool:
+        return 2**self.m in self.values
+
+    def data(self) -> bytes:
+        """The bytes of the table."""
+        string = self.fields
+        if string is None:
+            string = ""
+            for value in self.values:
+                length = value.bit_length()
+                string += f"{length:04b}"[::-1]
+                if length > 1:
+                    string += f"{value - 2 ** (length - 1):0{length - 1}b}"[::-1]
+        packed = bytearray(pack_bits(string))
+        packed[-1] |= self.padding
+        count = len(self.values) - 1 if self.count_byte is None else self.count_byte
+        return bytes([self.m if self.m_byte is None else self.m_byte, count, *packed])
+
+    def encode(self, symbols: Sequence[int], start: int = 0) -> bytes:
+        """The tile of symbols; ``start`` is the state that decoding ends with."""
+        x = start
+        words: list[int] = []
+        for symbol in reversed(symbols):
+            f, c = self.values[symbol], sum(self.values[:symbol])
+            if x >= f << (32 - self.m):
+                words.append(x % 2**16)
+                x //= 2**16
+            x = (x // f) * 2**self.m + x % f + c
+        if x:
+            words.append(x % 2**16)
+        if x >= 2**16:
+            words.append(x // 2**16)
+        return b"".join(word.to_bytes(2, "little") for word in reversed(words))
 
 
 def split_lengths(choices: Sequence[int], longest: int = 15) -> list[int]:
@@ -317,16 +379,20 @@ class Payload:
         data: its bytes.
         elements: element bytes that a decoder gives for it.
         levels: levels, if it has them.
+        indices: indices into a codebook, if it has them.
     """
 
     data: bytes
     elements: bytes = b""
     levels: list[int] | None = None
+    indices: list[int] | None = None
 
     @property
     def output(self) -> bytes:
-        """Levels as int8, or element bytes where there are none."""
-        return self.elements if self.levels is None else bytes(level & 255 for level in self.levels)
+        """Levels as int8, or indices where there are none, or element bytes where there are no indices either."""
+        if self.levels is not None:
+            return bytes(level & 255 for level in self.levels)
+        return self.elements if self.indices is None else bytes(self.indices)
 
 
 TileEdit = Callable[[list[bytes]], list[bytes]]
@@ -457,6 +523,128 @@ def lossless(
             tiles.append(b"".join(stored + coded))
         out += _index_and_data(tiles, index, edit)
     return Payload(out + tail, elements)
+
+
+# Section 10: indices
+
+CENTROIDS = {"f32": 0, "f16": 1, "bf16": 2, "i8": 3}
+
+
+def centroid_bytes(book: Sequence[int], kind: str) -> bytes:
+    """Centroids, which are given as the bits of floats, or as levels."""
+    size = 1 if kind == "i8" else SIZES[kind]
+    return b"".join((c & 256**size - 1).to_bytes(size, "little") for c in book)
+
+
+def convert(bits: int, old: str, new: str) -> int:
+    """The bits of a float in another format; infinities and the usual NaN stay what they are."""
+    exponent_bits, mantissa_bits = FORMATS[old]
+    width = exponent_bits + mantissa_bits
+    magnitude = bits & (1 << width) - 1
+    sign = bits >> width << (FORMATS[new][0] + FORMATS[new][1])
+    if magnitude == infinity(old):
+        return sign | infinity(new)
+    if magnitude > infinity(old):
+        return sign | infinity(new) | 1 << (FORMATS[new][1] - 1)
+    return sign | round_to(value_of(magnitude, old), new)
+
+
+def centroid_weight(centroid: int, kind: str, scale: int | None, dtype: str) -> bytes:
+    """The element that a centroid and the f32 scale of its row (None: no step) stand for."""
+    if kind == "i8":
+        assert scale is not None
+        return weight_bytes(centroid, scale, dtype)
+    wide = convert(centroid, kind, "f32")
+    if scale is not None and wide & 0x7FFFFFFF < infinity("f32"):
+        product = round_to(value_of(wide & 0x7FFFFFFF, "f32") * value_of(scale, "f32"), "f32")
+        wide = wide & 1 << 31 | product
+    return convert(wide, "f32", dtype).to_bytes(SIZES[dtype], "little")
+
+
+def kmeans(
+    shape: Sequence[int],
+    indices: Sequence[int],
+    books: Sequence[Sequence[int]],
+    table: Table | Frequencies | None = None,
+    *,
+    kind: str = "f16",
+    tile: Number = 1024,
+    dtype: str = "f32",
+    group: Number | None = None,
+    step: float | None = None,
+    step_bits: int | None = None,
+    scales: Sequence[int] | None = None,
+    scale_width_byte: int | None = None,
+    shared_book: Number | None = None,
+    shared_table: Number | None = None,
+    mode: int | None = None,
+    kind_byte: int | None = None,
+    size_byte: int | None = None,
+    index: Index | None = None,
+    edit: TileEdit | None = None,
+    data: bytes | None = None,
+    tail: bytes = b"",
+) -> Payload:
+    """Codec 3.
+
+    Args:
+        shape: of the tensor.
+        indices: of its elements.
+        books: the codebook, or one for each group of rows; centroids as bits of their type, or levels.
+        table: the code of the indices; None: fixed width.
+        kind: type of the centroids.
+        tile: T.
+        dtype: of the weights.
+        group: G.
+        step, step_bits: the scale, or its bits.
+        scales: scale code of each row.
+        scale_width_byte: the byte that says w.
+        shared_book, shared_table: indices of shared objects.
+        mode, kind_byte, size_byte: bytes to write instead of the right ones.
+        index, edit: as of :func:`levels`.
+        data: instead of the indices of fixed width.
+        tail: bytes after the payload.
+    """
+    bits = step_bits if step_bits is not None else None if step is None else f32_bits(step)
+    if mode is None:
+        mode = 0 if table is None else 1 if isinstance(table, Table) else 2
+        mode |= 4 * (shared_table is not None) | 8 * (scales is not None) | 16 * (shared_book is not None)
+        mode |= 32 * (group is not None) | 64 * (bits is not None)
+    out = bytes([mode]) + varint(tile)
+    if group is not None:
+        out += varint(group)
+    if shared_book is None:
+        out += bytes([CENTROIDS[kind] if kind_byte is None else kind_byte])
+        out += bytes([len(books[0]) - 1 if size_byte is None else size_byte])
+        out += b"".join(centroid_bytes(book, kind) for book in books)
+    else:
+        out += varint(shared_book)
+    if bits is not None:
+        out += bits.to_bytes(4, "little")
+    if scales is not None:
+        width = max(1, max(scales).bit_length())
+        out += bytes([width if scale_width_byte is None else scale_width_byte]) + pack_fields(scales, width)
+    if table is None:
+        width = (len(books[0]) - 1).bit_length()
+        out += pack_fields(indices, width) if data is None else data
+    else:
+        out += table.data() if shared_table is None else varint(shared_table)
+        if not table.is_constant:
+            bounds = tile_bounds(shape, tile if isinstance(tile, int) and tile > 0 else 1024)
+            out += _index_and_data([table.encode(indices[first:last]) for first, last in bounds], index, edit)
+    columns = matrix(shape)[1]
+    rows = group if isinstance(group, int) and group > 0 else matrix(shape)[0]
+
+    def book_of(i: int) -> Sequence[int]:
+        return books[min(i // columns // rows, len(books) - 1)]
+
+    centroids = [book_of(i)[min(j, len(books[0]) - 1)] for i, j in enumerate(indices)]
+    elements = b""
+    if dtype in FLOATS and (bits is None or 0 < bits < 0x7F800000) and (kind != "i8" or bits is not None):
+        for i, centroid in enumerate(centroids):
+            scale = None if bits is None else scale_bits(bits, scales[i // columns] if scales else None)
+            elements += centroid_weight(centroid, kind, scale, dtype)
+    return Payload(out + tail, elements, list(centroids) if kind == "i8" else None, list(indices))
 
 
 def _index_and_data(tiles: list[bytes], index: Index | None, edit: TileEdit | None) -> bytes:

@@ -9,8 +9,8 @@ vector is a change of the format. ``--check`` writes nothing and fails where som
 What the manifest expects comes from the descriptions here and from docs/format.md, not from a decoder. Valid vectors:
 
 ``tensors``     number of tensors
-``crc32``       of all decoded output in tensor then tile order: levels as int8 for tensors that have them, else element
-                bytes; tied tensors skipped
+``crc32``       of all decoded output in tensor then tile order: levels as int8 for tensors that have them, else
+                indices, else element bytes; tied tensors skipped
 ``elements``    sha256 of the element bytes (weights in the tensor's dtype) of each tensor; null where it is tied
 
 Invalid ones:
@@ -35,8 +35,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
+from kmeans_vectors import invalid_kmeans, valid_kmeans  # noqa: E402
 from stream_builder import (  # noqa: E402
     SIZES,
     STORED,
@@ -189,6 +190,7 @@ def valid_vectors() -> Iterator[Vector]:
     yield from valid_levels()
     yield from valid_indices()
     yield from valid_lossless()
+    yield from valid_kmeans(valid)  # type: ignore[misc]
     yield from valid_files()
 
 
@@ -642,6 +644,7 @@ def invalid_vectors() -> Iterator[Vector]:
     yield from invalid_indices()
     yield from invalid_lossless()
     yield from invalid_tiles()
+    yield from invalid_kmeans(invalid)  # type: ignore[misc]
     yield from invalid_files()
 
 
@@ -770,7 +773,7 @@ def invalid_directory() -> Iterator[Vector]:
     yield directory("varint_endless", "a varint of eighteen bytes", CORRUPT, u8("a", size=b"\xff" * 17 + b"\1"))
     yield directory("varint_unfinished", "the directory ends inside a varint", CORRUPT, n_tensors=b"\x80")
 
-    for kind in (0, 2, 255):
+    for kind in (0, 4, 255):
         yield directory(
             f"shared_kind_{kind}", f"a shared object of kind {kind}", UNSUPPORTED, shared=[Shared(b"", kind)]
         )
@@ -909,18 +912,18 @@ def invalid_payloads() -> Iterator[Vector]:
         content = Payload(data) if isinstance(data, bytes) else data
         return invalid(name, description, error, Model([one(content, shape, dtype, **more)]), may_accept)
 
-    for codec in (3, 7, 8, 200):
+    for codec in (4, 7, 8, 200):
         yield payload(f"codec_{codec}", f"codec {codec}, which is not known", UNSUPPORTED, b"\1\2\3", codec=codec)
     yield payload(
         "codec_255", "a codec with a name that is not known", UNSUPPORTED, b"\1\2\3", codec=255, codec_name=b"acme.zip"
     )
     yield payload(
-        "codec_3_empty",
-        "codec 3, a tensor without elements: opening it is an error all the same",
+        "codec_4_empty",
+        "codec 4, a tensor without elements: opening it is an error all the same",
         UNSUPPORTED,
         b"",
         (0,),
-        codec=3,
+        codec=4,
     )
     yield payload("payload_crc", "a wrong checksum of levels", CHECKSUM, GOOD, crc=0)
     yield payload(
