@@ -19,6 +19,9 @@ from bench.network import State
 TIMEOUT = 900.0
 """Seconds that encoding and decoding once may take."""
 
+ENOUGH = 60.0
+"""Seconds after which a method is not timed once more."""
+
 
 class MeasureError(Exception):
     """A method could not encode or decode a network; the message says why."""
@@ -85,7 +88,8 @@ def times(
 ) -> list[Seconds | MeasureError]:
     """Times methods in turns, so that a slow moment of the machine hits all alike.
 
-    Each has a process of its own, which has read the weights and waits while it is not its turn.
+    Each has a process of its own, which has read the weights and waits while it is not its turn. One that has taken a
+    minute is not asked again.
 
     Args:
         choices: the methods, each with a setting.
@@ -111,7 +115,7 @@ def times(
         for _ in range(rounds):
             for i, (method, _) in enumerate(choices):
                 so_far = found[i]
-                if isinstance(so_far, MeasureError):
+                if isinstance(so_far, MeasureError) or sum(so_far.encode + so_far.decode) > ENOUGH:
                     continue
                 tell(method.name)
                 processes[i].ask()

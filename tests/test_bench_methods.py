@@ -135,7 +135,7 @@ def test_worker_measures():
     assert outcome.version == environment.version(METHODS["lookup"]) == f"numpy {np.__version__}"
 
 
-def test_methods_are_timed_in_turns(tmp_path):
+def test_methods_are_timed_in_turns(tmp_path, monkeypatch):
     """And one that fails in its second turn does not stop the others."""
     works = "return {'w': np.ones((2, 3), np.float32)}"
     slow = method_of(tmp_path, MADE_UP.format(encode="import time; time.sleep(0.1)", decode=works))
@@ -144,6 +144,9 @@ def test_methods_are_timed_in_turns(tmp_path):
     breaks = method_of(tmp_path / "other", MADE_UP.format(encode=counting, decode=works))
     turns = []
     first, second = runner.times([(slow, {}), (breaks, {})], SMALL, 3, turns.append)
+    monkeypatch.setattr(runner, "ENOUGH", 0.15)
+    (early,) = runner.times([(slow, {})], SMALL, 5, lambda _: None)
+    assert len(early.encode) == 2
     assert len(turns) == 5
     assert len(first.encode) == len(first.decode) == 3
     assert all(0.1 < seconds < 1 for seconds in first.encode)

@@ -156,9 +156,10 @@ def speed(results: Results) -> Table:
             *("decode, M weights/s", "peak memory, MB"),
         ],
         rows,
-        f"Medians of {_rounds(results)} repetitions in which the methods took turns, with slowest and fastest in "
-        "brackets; methods that need less than some hundredths of a second are timed coarsely. Peak memory is of the "
-        "process while it encodes and decodes, above what it held with the network read and all packages imported.",
+        f"Medians of {_rounds(results)} repetitions (fewer of methods that had taken a minute), in which the methods "
+        "took turns, with slowest and fastest in brackets; times under some hundredths of a second are coarse. Peak "
+        "memory is of the process while it encodes and decodes, above what it held with the network read and all "
+        "packages imported.",
     )
 
 
