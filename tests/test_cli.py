@@ -59,6 +59,15 @@ def test_json_for_scripts(source, tmp_path):
     assert any("bits" in option for option in listed["huffman"]["options"])
 
 
+def test_overrides(source, tmp_path):
+    neuralcodec("encode", source, "-o", tmp_path / "x", "-c", "kmeans", "--override", "fc.w*:clusters=2", "-q")
+    neuralcodec("decode", tmp_path / "x", "-o", tmp_path / "y", "-q")
+    assert len(torch.unique(load_file(tmp_path / "y")["fc.weight"])) == 2
+    assert "PATTERN:NAME=VALUE" in neuralcodec("encode", source, "--override", "clusters=2", code=2).stderr
+    assert "no tensor matches" in neuralcodec("encode", source, "--override", "nope:bits=2", code=1).stderr
+    assert "no option 'target'" in neuralcodec("encode", source, "-O", "target=3", code=1).stderr
+
+
 def test_exit_codes_mean_something(source, tmp_path):
     small = tmp_path / "net.nc.safetensors"
     neuralcodec("encode", source, "-q", "--json")

@@ -56,7 +56,8 @@ def _exponent(
     """Where all bits of the exponent are set: infinities and NaN."""
     width = MANTISSA[name]
     top = unsigned.type((1 << (8 * unsigned.itemsize - 1)) - (1 << width))
-    return (bits & top) == top
+    found: npt.NDArray[np.bool_] = (bits & top) == top
+    return found
 
 
 def has_outliers(

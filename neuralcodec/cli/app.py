@@ -18,6 +18,7 @@ from neuralcodec.cli import options as opt
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
 from neuralcodec.profiling.run import require
+from neuralcodec.registry import make_codec
 
 EXIT_FAILED = 1  # input or target: cannot be encoded, target not met, files differ
 EXIT_USAGE = 2  # the command line itself
@@ -74,6 +75,13 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             help="Option of the codec, e.g. [bold]-O bits=4[/] or [bold]-O lossless=true[/]. Repeatable.",
         ),
     ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN:NAME=VALUE",
+            help="Option for tensors whose names match, e.g. [bold]--override 'head.*:clusters=64'[/]. Repeatable.",
+        ),
+    ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Short for -O lossless=true.")] = False,
     include: Annotated[
         list[str] | None,
@@ -98,6 +106,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
       neuralcodec encode model.safetensors
       neuralcodec encode model.safetensors -o small.nc.safetensors --target-bits 4
       neuralcodec encode model.safetensors --lossless
+      neuralcodec encode model.safetensors -c kmeans -O clusters=16 --override 'conv1.*:clusters=64'
     """
     output = output or source.with_name(source.name.removesuffix(".safetensors") + ".nc.safetensors")
     if output.exists() and source.exists() and output.samefile(source):
@@ -119,14 +128,14 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
     with encoding_bar(err, quiet or as_json) as progress, opt.executor(jobs) as executor:
         cm = neuralcodec.encode(
             source,
-            codec,
+            make_codec(codec, options),
             target,
             include,
             exclude,
             executor,
+            overrides=opt.parse_overrides(override or []),
             on_nonfinite=on_nonfinite,  # type: ignore[arg-type]
             progress=progress,
-            **options,
         )
         neuralcodec.save(cm, output)
     if as_json:

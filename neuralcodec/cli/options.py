@@ -27,6 +27,17 @@ def parse(pairs: list[str]) -> dict[str, object]:
     return options
 
 
+def parse_overrides(texts: list[str]) -> dict[str, dict[str, object]]:
+    """Options by pattern, from ``PATTERN:NAME=VALUE`` texts. A pattern may hold colons."""
+    overrides: dict[str, dict[str, object]] = {}
+    for text in texts:
+        pattern, colon, pair = text.rpartition(":")
+        if not colon or not pattern or "=" not in pair:
+            raise typer.BadParameter(f"expected PATTERN:NAME=VALUE, got {text!r}", param_hint="--override")
+        overrides.setdefault(pattern, {}).update(parse([pair]))
+    return overrides
+
+
 def _value(text: str) -> object:
     words = {"true": True, "yes": True, "false": False, "no": False, "none": None}
     if text.lower() in words:

@@ -12,6 +12,9 @@ pytestmark = pytest.mark.firmware
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
+SIXTEEN_KILOBYTES = {"valid/kmeans_rans_12.ncd"}
+"""2^12 slots are more than the image has room for, and than the smallest board has: it says so."""
+WORKSPACE = -6
 STATUS = {"TRUNCATED": -2, "CORRUPT": -3, "UNSUPPORTED": -4, "CHECKSUM": -7}
 
 
@@ -33,6 +36,8 @@ def test_all_vectors(board: str, out: Path) -> None:
             if entry.get("may_accept") and (got >= 0 or entry["may_accept"] == "lean"):
                 continue
         if entry.get("wide") and got == STATUS["CORRUPT"]:
+            continue
+        if entry["file"] in SIXTEEN_KILOBYTES and got == WORKSPACE:
             continue
         if got != expected:
             differences.append(f"{entry['file']}: {got}, not {expected}")
