@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import neuralcodec
+from bench import dead_units
 from neuralcodec import finetune as ft
 from neuralcodec.finetune.share import reassigned
 
@@ -428,3 +429,41 @@ def test_progress_is_shown_unless_quiet(capsys):
     assert capsys.readouterr() == ("", "")
     ft.train(network(), batches(), loss, ft.Recipe(3))
     assert "training" in "".join(capsys.readouterr())
+
+
+# --- units without weights ---
+
+
+def without_some_weights(model, share):
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(8)
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and not name.startswith(f"{len(model) - 1}."):
+                parameter[torch.rand(len(parameter)) < share] = 0
+                parameter[:, torch.rand(parameter.shape[1]) < share] = 0
+    return model
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
+def test_dead_units_change_nothing_when_they_go(share):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        dense = [nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4)]
+        convolutions = [nn.Conv2d(1, 6, 3), nn.MaxPool2d(2), nn.Conv2d(6, 7, 2), nn.ReLU()]
+        models = [nn.Sequential(*dense), nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(28, 8), nn.Linear(8, 4))]
+        inputs = torch.randn(16, 1, 8, 8)
+    for model in models:
+        without_some_weights(model, share)
+        small = dead_units.without(model)
+        assert torch.allclose(small(inputs), model(inputs), atol=1e-5)
+        count = [sum(p.numel() for p in each.parameters()) for each in (small, model)]
+        assert count[0] < count[1] if share else count[0] == count[1]
+        again = dead_units.shaped(copy.deepcopy(model), small.state_dict())
+        again.load_state_dict(small.state_dict())
+        assert torch.equal(again(inputs), small(inputs))
+
+
+def test_networks_whose_dead_units_cannot_go_are_refused():
+    for model in (nn.Linear(2, 2), nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 3, padding=1))):
+        with pytest.raises(TypeError, match=r"expected|padded"):
+            dead_units.without(model)
