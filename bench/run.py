@@ -105,7 +105,10 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
         raise
     except (environment.MethodError, runner.MeasureError) as error:
         return failed(network, method, setting, str(error))
-    loss = fidelity.compare(state, outcome.decoded)
+    decoded = {n: outcome.decoded[n].to(t.dtype).reshape(t.shape) for n, t in state.items()}
+    if method.kind == "lossless" and records.content_hash(decoded) != loaded.hash:
+        return failed(network, method, setting, "what was decoded is not what was encoded, bit for bit")
+    loss = fidelity.compare(state, decoded)
     original = fidelity.original_bytes(state)
     values = {
         "bytes": outcome.bytes,
@@ -116,7 +119,7 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
         "relative_error": loss.relative_error,
         "max_error": loss.max_error,
         "peak_bytes": outcome.peak_bytes,
-        **score(network, {n: outcome.decoded[n].to(t.dtype).reshape(t.shape) for n, t in state.items()}),
+        **score(network, decoded),
     }
     record = Record("coded", network.name, method.name, setting, values, "", _made(outcome.version))
     records.write(name, record)

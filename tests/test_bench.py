@@ -193,9 +193,22 @@ def results():
 
 
 def test_no_lucky_shot_counts_as_no_loss():
-    found = smallest_as_good(results(), results().networks[0], "huffman")
+    found = smallest_as_good(results(), results().networks[0], results().methods[0])
     assert found is not None
     assert found.setting == {"bits": 4}  # 2 bits score well, but 3 bits do not
+
+
+def test_what_another_axis_does_better_does_not_count():
+    made = results()
+    worse = coded("nncodec", 5, 80, 20.0)  # nobody would take this instead of 4 bits, which score 89.9
+    made = dataclasses.replace(made, records=[*made.records, worse])
+    found = smallest_as_good(made, made.networks[0], made.methods[1])
+    assert found is not None
+    assert found.setting == {"bits": 4}
+    one_axis = dataclasses.replace(made.methods[1], hull=False)
+    found = smallest_as_good(made, made.networks[0], one_axis)
+    assert found is not None
+    assert found.setting == {"bits": 6}
 
 
 def test_tables_hold_what_was_measured():
@@ -392,6 +405,14 @@ def test_the_same_weights_are_scored_once(made_up):
     assert calls == [("good", 4), "score", ("other", 4)]
     assert run.score(dataclasses.replace(network, version="2"), loaded.state)["score"] == 100
     assert calls.count("score") == 2
+
+
+def test_lossless_must_be_exact(made_up):
+    network, (good, _), _ = made_up
+    loaded = run.load(network)
+    method = dataclasses.replace(good, kind="lossless")
+    assert run.coded(loaded, method, {"bits": 4}).error == "what was decoded is not what was encoded, bit for bit"
+    assert run.coded(loaded, method, {"bits": 60}).error == ""
 
 
 def test_a_baseline_that_is_off_stops_the_run(made_up):

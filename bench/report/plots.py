@@ -48,7 +48,7 @@ def figure(results: Results, network: NetworkFacts) -> Figure:
         _metric(axes[1], results, network)
     drawn.suptitle(network.title)
     handles, labels = axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9)
+    drawn.legend(handles, labels, loc="outside lower center", ncols=4 if with_metric else 2, frameon=False, fontsize=9)
     return drawn
 
 
@@ -91,7 +91,7 @@ def _snr(axes: Axes, results: Results, network: NetworkFacts) -> None:
             color="#555555",
             linestyle=":",
             linewidth=1.3,
-            label="Gaussian bound, matrices alone",
+            label="Gaussian bound (matrices)",
         )
     axes.set_xlim(0, MOST_BITS)
     axes.set_ylim(bottom=0)

@@ -121,10 +121,16 @@ def as_good(results: Results, network: NetworkFacts, record: Record) -> bool | N
     return bool(loss <= base.values["stderr"])
 
 
-def smallest_as_good(results: Results, network: NetworkFacts, method: str) -> Record | None:
-    """The smallest file of a method that is as good, provided that no larger one of it is worse: no lucky shots."""
+def smallest_as_good(results: Results, network: NetworkFacts, method: MethodFacts) -> Record | None:
+    """The smallest file of a method that is as good, provided that no larger one on its curve is worse: no lucky shots.
+
+    Where settings have several axes, its curve is that of :func:`metric_curve`.
+    """
+    drawn = {point.rate for point in metric_curve(results, network, method)}
     best = None
-    for record in reversed(results.coded(network.name, method)):
+    for record in reversed(results.coded(network.name, method.name)):
+        if record.values["bits_per_weight"] not in drawn:
+            continue
         if not as_good(results, network, record):
             break
         best = record

@@ -65,7 +65,7 @@ def no_loss(results: Results) -> Table:
         if base is None or base.values.get("score") is None:
             continue
         cells = [network.title, f"{base.values['score']:.2f} ± {base.values['stderr']:.2f} {network.unit}"]
-        found = [smallest_as_good(results, network, m.name) for m in lossy]
+        found = [smallest_as_good(results, network, m) for m in lossy]
         least = min((r.values["bytes"] for r in found if r is not None), default=None)
         for record in found:
             if record is None:
@@ -79,8 +79,9 @@ def no_loss(results: Results) -> Table:
         ["network", "original", *(m.title for m in lossy)],
         rows,
         "Compression ratio against float32 and, in brackets, bits a weight, whole files; bold: the smallest. The "
-        "metric is at most one standard error worse than the original's, here and at every larger setting of the same "
-        "sweep. –: no setting of the sweep is so good.",
+        "metric is at most one standard error worse than the original's, here and at every larger setting of the "
+        "method's curve; where settings have two axes, that leaves out those that another beats in size and metric at "
+        "once. –: no setting is so good.",
     )
 
 
@@ -127,7 +128,7 @@ def lossless(results: Results) -> Table:
         "Lossless, float32",
         ["network", *(m.title for m in methods)],
         rows,
-        "Whole files against the bytes of the tensors. All decoded files were compared with the original.",
+        "Whole files against the bytes of the tensors. All decoded files are the original, bit for bit.",
     )
 
 
