@@ -424,6 +424,7 @@ def main(
         if network and task.name not in network:
             continue
         each = Found(task, (start(task, whole=True), start(task, whole=False)), [], [])
+        plan: list[tuple[list[Point], tuple[Stage, ...], int, bool]]
         plan = [(each.row, (task.row,), seed, True) for seed in range(seeds)]
         plan += [(each.curve, task.curve, seed, False) for seed in range(curve_seeds if curve else 0)]
         for to, stages, seed, whole in plan:
