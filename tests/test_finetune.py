@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import neuralcodec
 from bench import dead_units
@@ -342,6 +343,29 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(tmp_path, name, cut):
     steps_of(again, name, recipe, path)  # finished: nothing is left to do
     assert same(whole, again)
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_shuffling_data_loader_is_resumed_where_it_was(tmp_path):
+    inputs = torch.cat([batch[0] for batch in batches()])
+    classes = torch.cat([batch[1] for batch in batches()])
+    loader = DataLoader(TensorDataset(inputs, classes), batch_size=32, shuffle=True)
+    recipe, path = ft.Recipe(21, 1e-2, save_every=4), tmp_path / "run.pt"
+    whole, resumed = network(dropout=0.3), network(dropout=0.3)
+    ft.train(whole, loader, loss, recipe, quiet=True)
+    asked = 0
+
+    def cut_off(output, batch):
+        nonlocal asked
+        asked += 1
+        if asked == 15:
+            raise KeyboardInterrupt
+        return loss(output, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        ft.train(resumed, loader, cut_off, recipe, checkpoint=path, quiet=True)
+    resumed = network(dropout=0.3)
+    ft.train(resumed, loader, loss, recipe, checkpoint=path, quiet=True)
+    assert same(whole, resumed)
 
 
 def test_same_seed_same_weights_other_seed_others():
