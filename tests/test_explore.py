@@ -147,6 +147,13 @@ def test_the_budget_with_evaluations(model):
     assert all(p.loss <= 0.2 for p in front.points)
     cm = neuralcodec.encode(model, front.codec, overrides=front.smallest(max_loss=0.2).overrides())
     assert evaluate(cm.state_dict()) == pytest.approx(front.points[0].loss)
+    # No tensor can be made a step coarser.
+    smallest = front.points[0].overrides()
+    for name in SENSITIVITY:
+        coarser = [k for k in KS if k["clusters"] < smallest[name]["clusters"]]
+        if coarser:
+            cm = neuralcodec.encode(model, front.codec, overrides=smallest | {name: coarser[-1]})
+            assert evaluate(cm.state_dict()) > 0.2
     with pytest.raises(neuralcodec.PlanError, match="max_loss: no combination that was evaluated") as caught:
         neuralcodec.explore(model, "kmeans", evaluate, settings=KS, max_loss=0.05)
     assert caught.value.nearest > 0.05

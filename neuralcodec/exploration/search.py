@@ -6,6 +6,7 @@ After Dupuis et al. (ASP-DAC 2022), who explore each layer alone before they com
 2. If such losses added up, what would be best? Points along that front are evaluated for what they really lose.
 3. Losses do not quite add up, so each tensor is made one step coarser at one of these points, tensors that turn out to
    lose more or less than thought are corrected, and the front is evaluated once more.
+4. With a limit to the loss, the smallest point within it is made smaller still, tensor by tensor, as long as it holds.
 """
 
 from __future__ import annotations
@@ -74,7 +75,10 @@ def search(candidates: Candidates, evaluate: Evaluate, left: Callable[[], float]
     if reference is None or left() < len(tensors) // 2 + 2:
         return
     _correct(predicted, reference, evaluate, left)
-    _walk(candidates, predicted, evaluate, left, (points, max_loss))
+    found += [(choice, evaluate(choice)) for choice in _walk(candidates, predicted, evaluate, left, (points, max_loss))]
+    if math.isfinite(max_loss):
+        within = [choice for choice, loss in found if loss <= max_loss]
+        _descend(min(within, key=candidates.nbytes), candidates, lambda choice: evaluate(choice) <= max_loss, left)
 
 
 def predict(distortions: Sequence[float], made: Mapping[int, float]) -> list[float]:
@@ -192,6 +196,27 @@ def _correct(predicted: list[list[float]], reference: Choice, evaluate: Evaluate
         ratio = MOST_CORRECTION if math.isinf(real) else (real / total + noise) / (guess / thought + noise)
         factor = min(max(ratio, 1 / MOST_CORRECTION), MOST_CORRECTION)
         predicted[tensor] = [loss * factor for loss in predicted[tensor]]
+
+
+def _descend(
+    choice: Choice, candidates: Candidates, holds: Callable[[Choice], bool], left: Callable[[], float]
+) -> None:
+    """Makes one tensor after the other a step coarser where the limit holds, those first that save most.
+
+    A tensor that fails is left as it is: the others only get coarser. So each costs one evaluation too many at most.
+    """
+    sizes = [[len(setting.payload) for setting in settings] for settings in candidates.settings.values()]
+    failed: set[int] = set()
+    for _ in range(2 * len(sizes)):
+        saves = {t: sizes[t][i] - sizes[t][i - 1] for t, i in enumerate(choice) if i > 0 and t not in failed}
+        if not saves or left() < 1:
+            return
+        tensor = max(saves, key=lambda t: saves[t])
+        coarser = (*choice[:tensor], choice[tensor] - 1, *choice[tensor + 1 :])
+        if holds(coarser):
+            choice = coarser
+        else:
+            failed.add(tensor)
 
 
 def _spread(count: int, wanted: int) -> list[int]:
