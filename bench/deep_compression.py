@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import neuralcodec
-from bench import datasets, dead_units, training
+from bench import datasets, dead_units, fetch, training
 from bench.datasets import Images
 from bench.folders import ROOT, cache
 from bench.network import Score, State, networks
@@ -445,5 +446,14 @@ def main(
         _replace(PAGE, page(found))
 
 
+def command() -> None:
+    """Runs the command line; foreseeable errors are one line."""
+    try:
+        typer.run(main)
+    except (fetch.FetchError, ft.FinetuneError) as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    command()
