@@ -99,13 +99,12 @@ def main() -> None:
     """Writes the section."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(2)
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
+    section = "\n".join([BEGIN, "", *sizes(), "", *firmware(), "", END])
+    readme = ROOT / "README.md"  # read after minutes of measuring, not before
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         sys.exit("README.md lacks the lines between which the results go")
-    section = "\n".join([BEGIN, "", *sizes(), "", *firmware(), "", END])
     readme.write_text(before + section + after, encoding="utf-8")
 
 
