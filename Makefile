@@ -53,11 +53,11 @@ fuzz: setup ## the C decoder on damaged streams, for FUZZ_SECONDS
 size: setup ## code, tables and RAM of the decoder on a Cortex-M4
 	@$(decoder) size
 
-bench: setup ## compare codecs on trained networks, the quick ones; a page in build/bench (cut off, it goes on later)
+bench: setup ## compare codecs on trained networks; a page in build/bench (first half an hour, then minutes; resumes)
 	@$(python) -m bench run
 	@$(python) -m bench report
 
-bench-full: setup ## the same with all networks and long sweeps
+bench-full: setup ## the same with all networks and long sweeps (hours)
 	@$(python) -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt onnx onnxruntime
 	@$(python) -m bench run --full
 	@$(python) -m bench report
