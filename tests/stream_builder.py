@@ -555,7 +555,9 @@ def centroid_weight(centroid: int, kind: str, scale: int | None, dtype: str) -> 
         assert scale is not None
         return weight_bytes(centroid, scale, dtype)
     wide = convert(centroid, kind, "f32")
-    if scale is not None and wide & 0x7FFFFFFF < infinity("f32"):
+    if scale == 0 and wide & 0x7FFFFFFF == infinity("f32"):
+        wide = infinity("f32") | 1 << 22  # infinity times 0 is NaN
+    elif scale is not None and wide & 0x7FFFFFFF < infinity("f32"):
         product = round_to(value_of(wide & 0x7FFFFFFF, "f32") * value_of(scale, "f32"), "f32")
         wide = wide & 1 << 31 | product
     return convert(wide, "f32", dtype).to_bytes(SIZES[dtype], "little")

@@ -41,7 +41,7 @@ from stream_builder import (
 
 from neuralcodec import reference
 from neuralcodec.errors import BitstreamError, CorruptError, TruncatedError, UnsupportedError
-from neuralcodec.reference import floats, huffman, primitives, tables, tiles
+from neuralcodec.reference import floats, frequencies, huffman, primitives, tables, tiles
 
 VECTORS = Path(__file__).resolve().parent / "vectors"
 SMALL = Table([1, 1, 2], shortest=1)
@@ -578,3 +578,55 @@ def test_builder_needs_the_standard_library_only():
         f"import sys; sys.path.insert(0, {str(folder)!r}); import stream_builder",
     ]
     subprocess.run(command, check=True)
+
+
+# Section 10 and 11, worked out by hand
+
+
+def test_a_rans_tile_by_hand():
+    """m = 8, frequencies 192 and 64: slots 0-191 are symbol 0, 192-255 symbol 1.
+
+    An encoder takes 1, 0, 1 from the last: x = 0; 1: 0/64·256 + 0 + 192 = 192; 0: 192/192·256 + 0 + 0 = 256;
+    1: 256/64·256 + 0 + 192 = 1216. One word, 1216 = 0x04C0.
+    """
+    table = frequencies.read_frequencies(primitives.Reader(bytes([8, 1]) + _bits("0001 0000001 1110 000000")))
+    assert (table.m, table.frequencies) == (8, [192, 64])
+    assert frequencies.decode_rans(primitives.Reader(bytes([0xC0, 0x04])), table, 3) == [1, 0, 1]
+    with pytest.raises(CorruptError, match="state"):
+        frequencies.decode_rans(primitives.Reader(bytes([0xC1, 0x04])), table, 3)
+    with pytest.raises(CorruptError, match="3 bytes"):
+        frequencies.decode_rans(primitives.Reader(bytes(3)), table, 3)
+
+
+def _bits(text):
+    digits = text.replace(" ", "")
+    return bytes(int(digits[i : i + 8][::-1], 2) for i in range(0, len(digits), 8))
+
+
+def test_a_codebook_by_hand():
+    """f16 centroids 0.5, -1 and 2^-24, step 3, scale codes 0 and 8: the second row is half."""
+    centroids = bytes([0x00, 0x38, 0x00, 0xBC, 0x01, 0x00, 0x00, 0x7C])  # the last: infinity
+    payload = (
+        bytes([0b1001000, 4, 1, 3]) + centroids + bytes([0x00, 0x00, 0x40, 0x40]) + bytes([4, 0x80, 0b10_01_00_11])
+    )
+    data = model_of(payload + bytes([0b00_01_10_11]), (2, 4))
+    [tensor] = reference.read_stream(data).tensors
+    assert reference.decode_indices(tensor) == [3, 0, 1, 2, 3, 2, 1, 0]
+    weights = struct.unpack("<8f", reference.decode_bytes(tensor))
+    inf = math.inf
+    assert weights == (inf, 1.5, -3.0, 3 * 2.0**-24, inf, 1.5 * 2.0**-24, -1.5, 0.75)
+    assert (reference.row_scale(tensor, 0), reference.row_scale(tensor, 1)) == (3.0, 1.5)
+    assert not reference.has_levels(tensor)
+
+
+def test_infinity_times_nothing():
+    """A step of 2^-149 with the code 255 is 0."""
+    payload = bytes([0b1001000, 1, 1, 0, 0x00, 0x7C, 1, 0, 0, 0, 8, 255, 255])
+    [tensor] = reference.read_stream(model_of(payload, (2, 1))).tensors
+    assert reference.row_scale(tensor, 0) == 0
+    assert all(math.isnan(w) for w in struct.unpack("<2f", reference.decode_bytes(tensor)))
+
+
+def model_of(payload, shape):
+    """A stream with one tensor of codec kmeans."""
+    return Model([Tensor("w", shape, Payload(payload), "f32", 3)]).data()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -109,15 +108,12 @@ class Indices:
 
     def tile_bytes(self, i: int) -> bytes:
         """Weights of tile ``i``, in the tensor's dtype."""
-        scales = [self.row_scale(row) for row in range(self.tiles.rows)]
+        tile = self.tiles[i]
+        scales = {row: self.row_scale(row) for row in range(tile.row, tile.row + tile.rows)}
         weights = [
-            centroid if self.step is None else _product(centroid, scales[row]) for centroid, row in self._centroids(i)
+            centroid if self.step is None else round_f32(centroid * scales[row]) for centroid, row in self._centroids(i)
         ]
         return b"".join(weight_bytes(weight, self.dtype.name) for weight in weights)
-
-
-def _product(centroid: float, scale: float) -> float:
-    return centroid if math.isnan(centroid) or math.isinf(centroid) else round_f32(centroid * scale)
 
 
 def open_kmeans(tensor: Tensor, payload: Reader) -> Indices:

@@ -129,6 +129,17 @@ def valid_kmeans(valid: Make) -> Iterator[object]:
                 dtype=dtype,
             )
     yield one("step", "a step for all rows", (2, 8), 4, [BOOK], EVEN, step=3.0)
+    yield one(
+        "rans_columns",
+        "rANS in tiles of columns, with row scales",
+        (3, 10),
+        4,
+        [BOOK],
+        EVEN,
+        tile=4,
+        step=0.5,
+        scales=[0, 9, 3],
+    )
     yield one("groups", "groups of two rows, the last of one", (5, 6), 4, [BOOK, BOOK[::-1], BOOK], RANKS, group=2)
     yield one(
         "groups_i8",
@@ -318,6 +329,13 @@ def invalid_kmeans(invalid: Make) -> Iterator[object]:
         UNSUPPORTED,
         table,
         shared=[Shared(Table([4], [0, 1, 2, 3], 2).data())],
+    )
+    yield bad(
+        "shared_table_tail",
+        "a byte after a shared code table",
+        CORRUPT,
+        table,
+        shared=[Shared(RANKS.data() + b"\0")],
     )
     frequencies = kmeans((2, 3), six, [BOOK], EVEN, shared_table=0)
     yield bad(

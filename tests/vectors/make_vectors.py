@@ -1023,7 +1023,8 @@ def invalid_tables() -> Iterator[Vector]:
         return invalid(f"table_{name}", description, error, Model([one(Payload(head + data + tail), (6,))]))
 
     for b in range(3, 8):
-        yield table(f"flag_{b}", f"reserved bit {b} of a table's flags", UNSUPPORTED, replace(SMALL, flags_byte=1 << b))
+        what = "ranks, which are for indices" if b == 3 else f"reserved bit {b} of a table's flags"
+        yield table(f"flag_{b}", what, UNSUPPORTED, replace(SMALL, flags_byte=1 << b))
     yield table("pairs_not_listed", "pairs that are not listed", UNSUPPORTED, replace(SMALL, flags_byte=2))
     yield table("pairs_not_listed_constant", "a constant pair that is not listed", UNSUPPORTED, b"\0\2\1", b"")
     yield table("zeros_not_listed", "zeros that are not listed", UNSUPPORTED, replace(SMALL, flags_byte=4))
