@@ -272,7 +272,10 @@ def _percent(value: float | None) -> str:
 
 
 def _rate(weights: int, seconds: float) -> str:
-    return f"{weights / seconds / 1e6:.1f}" if seconds and math.isfinite(seconds) else "–"
+    if not seconds or not math.isfinite(seconds):
+        return "–"
+    rate = weights / seconds / 1e6
+    return f"{rate:.1f}" if rate >= 1 else f"{rate:.3f}"
 
 
 def lossy(results: Results) -> list[MethodFacts]:
