@@ -52,6 +52,21 @@ def test_curve_has_a_line_for_each_setting():
     assert "## LeNet-300-100" in text
 
 
+def test_the_furthest_point_is_chosen_by_held_out_images():
+    """The smallest file within the mark on those, whatever the test images say."""
+    curve = [
+        point(0, 0.5, size=9_000, target=0.9, validation=1.0),
+        point(0, 2.0, size=6_000, target=0.95, validation=1.5),
+        point(0, 0.1, size=3_000, target=0.99, validation=1.7),
+    ]
+    (line,) = dc.furthest_rows(found([], curve))
+    assert line[4] == "6,000"
+    assert line[-2:] == ["1.50 %", "2.00 %"]
+    assert len(line) == len(dc.FURTHEST_HEADINGS)
+    (line,) = dc.furthest_rows(found([]))
+    assert line[2] == "none"
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A task of seconds: a few noisy images, of which two pixels tell the class."""
@@ -69,7 +84,8 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(dc, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(dc, "PAGE", tmp_path / "page.md")
     task = dc.Task(
-        *("lenet300", "LeNet", TASK.build, training.Recipe(epochs=10, rate=3e-3, shift=1), 5.0, 50.0),
+        *("lenet300", "LeNet", TASK.build, training.Recipe(epochs=10, rate=3e-3, shift=1)),
+        marks=(dc.Mark("a paper", 5.0, 50.0),),
         row=dc.Stage(0.8, 5, (8,), 2),
         curve=(dc.Stage(0.8, 5, (8,), 2), dc.Stage(0.9, 5, (4, 8), 2)),
     )
