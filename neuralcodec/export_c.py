@@ -63,15 +63,17 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
         "SIZE": (size, "bytes of the stream"),
         "TILE": (demand.weights, "weights in the largest tile that ncd_decode_tile_i8() gives"),
         "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
-        "TABLES": (demand.tables, "times NCD_HUFFMAN_WORKSPACE: bytes that ncd_tensor_prepare() takes at most"),
+        "TABLES": (demand.tables, "look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each"),
     }
-    if demand.slots:
-        # Only the C compiler knows how large a look-up table is there.
-        facts["SLOTS"] = (demand.slots, "bytes that it takes at most for codec kmeans with rANS")
     taken = {guard}
     for fact, (value, meaning) in facts.items():
         taken.add(f"{symbol.upper()}_{fact}")
         yield f"#define {symbol.upper()}_{fact} {value}u /* {meaning} */\n"
+    taken.add(f"{symbol.upper()}_WORKSPACE")
+    # Only the C compiler knows how large a look-up table is there; an array must not be empty.
+    tables, slots = f"{symbol.upper()}_TABLES * NCD_HUFFMAN_WORKSPACE", max(demand.slots, 4)
+    yield f"/* Bytes that ncd_tensor_prepare() takes at most. */\n#define {symbol.upper()}_WORKSPACE "
+    yield f"({tables} > {slots}u ? {tables} : {slots}u)\n"
     yield "\n/* Indices for ncd_tensor_open(). */\n"
     for index, entry in enumerate(entries):
         macro = f"{symbol}_{_identifier(entry.spec.name)}".upper()

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from samples import weights
@@ -38,6 +39,25 @@ def test_pair_compiles_and_holds_the_stream(cm, tmp_path):
     done = subprocess.run([tmp_path / "main"], capture_output=True, check=False)
     assert done.stdout == cm.to_bytes(names=False)
     assert done.returncode == 0 + 10 + 200  # "*/ evil", "a.b", "a_b" in this order
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_room_for_tables_and_slots(tmp_path):
+    state = {"a": weights(20, 20), "b": weights(20, 20)}
+    for options, wanted in (
+        ({}, "MODEL_TABLES * NCD_HUFFMAN_WORKSPACE"),
+        ({"codec": "kmeans", "coding": "rans"}, "4 + (4 << 8)"),
+        ({"codec": "kmeans", "coding": "fixed"}, "4"),
+    ):
+        neuralcodec.export_c(neuralcodec.encode(state, **options), tmp_path / "model.c")
+        (tmp_path / "main.c").write_text(
+            '#include "ncd.h"\n#include "model.h"\n'
+            "static char room[MODEL_WORKSPACE];\n"
+            f"int main(void) {{ return sizeof room == {wanted} ? 0 : 1; }}\n"
+        )
+        include = Path(__file__).resolve().parents[1] / "firmware_decoder" / "include"
+        subprocess.run(["gcc", "-std=c99", "-Wall", "-I", include, "main.c", "-o", "main"], cwd=tmp_path, check=True)
+        assert subprocess.run([tmp_path / "main"], check=False).returncode == 0
 
 
 def test_a_bad_symbol_is_refused(cm, tmp_path):
