@@ -6,7 +6,8 @@ changes nothing; the weights that are left share a few values, which are trained
 decoded, and scored.
 
 The curve is that of networks trained without the last 10,000 training images, each stage of pruning going on from the
-one before. The settings of the rows were chosen with those images. The test images choose nothing.
+one before; which of its points counts as the furthest is chosen with those images. The rows are its mildest setting,
+fixed before it was tried, with all training images. The test images choose nothing.
 """
 
 from __future__ import annotations
@@ -434,8 +435,9 @@ def page(found: Sequence[Found]) -> str:
         "- Errors are those of the file read again and decoded by the C decoder. ± is the standard error of the mean",
         "  over seeds of pruning and tuning, which all start from the same trained network. Beside it, 10,000 images",
         "  give each error a binomial standard error of about 0.08 (at 0.7 %) to 0.13 (at 1.6 %).",
-        f"- The curve is of networks trained without the last {HELD_OUT:,} training images; a row's setting was chosen",
-        "  with those, and then trained with all 60,000 from the benchmark's network. Test images choose nothing.",
+        f"- The curves are of networks trained without the last {HELD_OUT:,} training images, each stage of pruning",
+        "  going on from the one before. The rows of the first table are the mildest setting of a curve, fixed before it",
+        "  was tried, with all 60,000 images and from the benchmark's trained network. Test images choose nothing.",
         "- Seconds are those of one point on one thread, beside other work on the machine.",
         "- Deep Compression (Han, Mao and Dally, ICLR 2016) is quoted, not measured here; its networks had 1.64 % and",
         "  0.80 % error before.",
