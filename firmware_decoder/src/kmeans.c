@@ -171,38 +171,42 @@ void ncd_kmeans_prepare(const ncd_tensor *t, uint32_t *workspace)
         *dst++ = mapped ? map[index] : (uint8_t)index;     \
     } while (0)
 
-/* Takes `turn` fields at a time, as many as 25 bits hold: the first may begin within a byte. Turn is a
- * constant where this is called, and its loop is unrolled by hand because -O2 does not. */
+/* Takes `turn` fields at a time, as many as the 32 bits hold that are loaded: the first of them begins at bit `latest` of
+ * a byte, or before, else one is taken alone. Turn and latest are constants where this is called; the loop over a turn is
+ * unrolled by hand because -O2 does not. */
 NCD_INLINE void take_fields(const uint8_t *src, const uint8_t *end, uint32_t bit, const uint32_t width,
-                            const uint32_t turn, const uint8_t *map, const int mapped, uint8_t *dst, uint32_t n)
+                            const uint32_t turn, const uint32_t latest, const uint8_t *map, const int mapped,
+                            uint8_t *dst, uint32_t n)
 {
     const uint32_t mask = ((uint32_t)1 << width) - 1u;
     uint32_t window;
-    while (n >= turn && end - src >= 4) {
-        window = ncd_load_u32(src) >> bit;
-        TAKE();
-        TAKE();
-        TAKE();
-        if (turn > 3)
-            TAKE();
-        if (turn > 4) {
+    while (n > 0) {
+        while (n >= turn && (latest == 7 || bit <= latest) && end - src >= 4) {
+            window = ncd_load_u32(src) >> bit;
             TAKE();
             TAKE();
+            TAKE();
+            TAKE();
+            if (turn > 4)
+                TAKE();
+            if (turn > 5)
+                TAKE();
+            if (turn > 6) {
+                TAKE();
+                TAKE();
+            }
+            n -= turn;
+            bit += turn * width;
+            src += bit >> 3;
+            bit &= 7u;
         }
-        if (turn > 6) {
-            TAKE();
-            TAKE();
-        }
-        n -= turn;
-        bit += turn * width;
-        src += bit >> 3;
-        bit &= 7u;
-    }
-    for (; n > 0; --n) {
+        if (n == 0)
+            return;
         window = (uint32_t)*src >> bit;
         if (bit + width > 8u)
             window |= (uint32_t)src[1] << (8u - bit);
         TAKE();
+        --n;
         bit += width;
         src += bit >> 3;
         bit &= 7u;
@@ -217,13 +221,13 @@ NCD_INLINE void take(const ncd_tensor *t, uint64_t first, const uint8_t *map, co
         for (; n > 0; --n, ++src, ++dst)
             *dst = mapped ? map[*src] : *src;
     else if (width <= 3)
-        take_fields(src, end, bit, width, 8, map, mapped, dst, n);
+        take_fields(src, end, bit, width, 8, 7, map, mapped, dst, n);
     else if (width == 4)
-        take_fields(src, end, bit, 4, 6, map, mapped, dst, n);
-    else if (width <= 6)
-        take_fields(src, end, bit, width, 4, map, mapped, dst, n);
-    else
-        take_fields(src, end, bit, width, 3, map, mapped, dst, n);
+        take_fields(src, end, bit, 4, 6, 7, map, mapped, dst, n);
+    else if (width == 5)
+        take_fields(src, end, bit, 5, 5, 7, map, mapped, dst, n);
+    else /* four of 7 bits end where the first begins, or four bits off */
+        take_fields(src, end, bit, width, 4, 4, map, mapped, dst, n);
 }
 
 static NCD_NOINLINE void take_indices(const ncd_tensor *t, uint64_t first, uint8_t *dst, uint32_t n)

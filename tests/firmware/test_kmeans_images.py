@@ -57,8 +57,7 @@ def test_every_way(board: str, out: Path, model: neuralcodec.CompressedModel) ->
 @pytest.mark.parametrize(
     ("options", "limit"),
     [
-        ({"coding": "fixed", "clusters": 16}, 8),
-        ({"coding": "fixed", "clusters": 256}, 8),
+        *(({"coding": "fixed", "clusters": 2**bits}, 8) for bits in range(1, 9)),
         ({"coding": "huffman", "clusters": 16}, 9.1),
         ({"coding": "rans", "clusters": 16}, 13),
     ],
