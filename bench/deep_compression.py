@@ -7,8 +7,8 @@ decoded, and scored.
 
 The curve is that of networks trained without the last 10,000 training images, each stage of pruning going on from the
 one before; which of its points counts as the furthest is chosen with those images alone. The rows are its mildest
-setting, with all training images; it was fixed before it was run, but after runs of other settings whose test errors were
-seen, and which spoke for fewer zeros in LeNet-5.
+setting, with all training images; it was fixed before it was run, but after runs of other settings whose test errors
+were seen, and which spoke for fewer zeros in LeNet-5.
 """
 
 from __future__ import annotations
@@ -441,7 +441,7 @@ def page(found: Sequence[Found]) -> str:
         "  a choice at its limit may be luck. The rows of the first table are the mildest setting of a curve, with all",
         "  60,000 images and from the benchmark's network. It was fixed before it was run, but after runs of other",
         "  settings whose test errors were seen, and which spoke for fewer zeros in LeNet-5.",
-        "- Deep Microcompression is quoted with the firmware it reports; what is compared here is the file and the error.",
+        "- Deep Microcompression is quoted with the firmware it reports; what is compared here is file and error.",
         "- Seconds are those of one point on one thread, beside other work on the machine.",
         "- Deep Compression (Han, Mao and Dally, ICLR 2016) is quoted, not measured here; its networks had 1.64 % and",
         "  0.80 % error before.",
