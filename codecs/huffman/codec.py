@@ -17,6 +17,7 @@ from neuralcodec.codecs.huffman import lossless as exact
 from neuralcodec.codecs.huffman.levels import Levels, fit, fit_above
 from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length
 from neuralcodec.errors import SourceError
+from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 
 DEFAULT_BITS = 8
@@ -70,9 +71,9 @@ class Huffman:
     pairs: bool = True
 
     def __post_init__(self) -> None:
-        _integer("bits", self.bits, 2, 8)
-        _integer("mantissa", self.mantissa, 1, 23)
-        _integer("tile", self.tile, 1, MOST)
+        check_integer("bits", self.bits, 2, 8)
+        check_integer("mantissa", self.mantissa, 1, 23)
+        check_integer("tile", self.tile, 1, MOST)
         if self.scale not in (None, "row", "tensor"):
             raise ValueError(f"scale: 'row', 'tensor' or None expected, not {self.scale!r}")
         if self.step is not None:
@@ -197,11 +198,6 @@ class Huffman:
             return self.scale == "row"
         depthwise = len(spec.shape) >= 3 and spec.shape[1] == 1
         return spec.rows >= 2 and spec.cols >= (LONG_CHANNEL if depthwise else LONG_ROW)
-
-
-def _integer(name: str, value: object, least: int, most: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
-        raise ValueError(f"{name}: an integer from {least} to {most} or None expected, not {value!r}")
 
 
 def _float32_step(step: float) -> float:

@@ -63,9 +63,7 @@ class Levels:
 
     def scales(self) -> npt.NDArray[np.float64]:
         """Scale of each row, shape [rows]."""
-        codes = np.zeros(len(self.levels), np.uint8) if self.codes is None else self.codes
-        used, where = np.unique(codes, return_inverse=True)
-        return np.array([_native.row_scale(self.step, int(code)) for code in used])[where]
+        return row_scales(self.step, self.codes, len(self.levels))
 
     def tiles(self) -> int:
         """Number of tiles."""
@@ -77,8 +75,7 @@ class Levels:
         mode = (shared is not None) << 2 | (self.codes is not None) << 3
         parts = [bytes([mode]), varint(self.tile), struct.pack("<f", self.step)]
         if self.codes is not None:
-            width = max(int(self.codes.max()).bit_length(), 1)
-            parts += [bytes([width]), _native.pack_bits(self.codes.astype(np.uint32), width)]
+            parts.append(pack_codes(self.codes))
         parts.append(table.serialize() if shared is None else varint(shared))
         if not table.constant:
             data, sizes = _native.pack_levels(self.levels, self.tile, *table.arrays(), table.pairs, table.zeros)
@@ -103,6 +100,21 @@ class Levels:
             of_kind = [(c, table) for c, table in found if (table.pairs, table.zeros) == kind and c <= least + margin]
             close += [table for _, table in sorted(of_kind, key=lambda item: item[0])[:2]]
         return min((self.payload(table) for table in close), key=len)
+
+
+def row_scales(step: float, codes: Codes | None, rows: int) -> npt.NDArray[np.float64]:
+    """The scale of each row, shape [rows], exactly as decoders compute it in float32."""
+    if codes is None:
+        return np.full(rows, step)
+    table = np.array([_native.row_scale(step, code) for code in range(int(codes.max()) + 1)])
+    scales: npt.NDArray[np.float64] = table[codes]
+    return scales
+
+
+def pack_codes(codes: Codes) -> bytes:
+    """Scale codes as they stand in a stream: their width, then the bit string."""
+    width = max(int(codes.max()).bit_length(), 1)
+    return bytes([width]) + _native.pack_bits(codes.astype(np.uint32), width)
 
 
 def fit(weights: npt.NDArray[np.float32], most: int, per_row: bool) -> tuple[float, Codes | None]:

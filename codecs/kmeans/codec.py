@@ -12,6 +12,7 @@ import numpy as np
 
 from neuralcodec import _native
 from neuralcodec.codec import SharedObject, Shares
+from neuralcodec.codecs.huffman.levels import pack_codes
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.kmeans import book, coding, frequencies
 from neuralcodec.codecs.kmeans.book import Centroids
@@ -30,6 +31,7 @@ from neuralcodec.codecs.kmeans.quantize import (
 )
 from neuralcodec.codecs.kmeans.scales import of_rows, of_tensor
 from neuralcodec.errors import SourceError
+from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 
@@ -93,10 +95,10 @@ class KMeans:
     tile: int | None = None
 
     def __post_init__(self) -> None:
-        _integer("clusters", self.clusters, 1, MOST_CLUSTERS)
-        _integer("tile", self.tile, 1, MOST)
-        _integer("table_bits", self.table_bits, frequencies.FEWEST, frequencies.MOST)
-        _integer("group", self.group, 1, 2**32 - 1)
+        check_integer("clusters", self.clusters, 1, MOST_CLUSTERS)
+        check_integer("tile", self.tile, 1, MOST)
+        check_integer("table_bits", self.table_bits, frequencies.FEWEST, frequencies.MOST)
+        check_integer("group", self.group, 1, 2**32 - 1)
         _one_of("centroids", self.centroids, get_args(Centroids))
         _one_of("coding", self.coding, get_args(Coding))
         _one_of("scale", self.scale, ("row", "tensor"))
@@ -216,8 +218,7 @@ class KMeans:
             head.append(struct.pack("<f", max(step, TINIEST)))
         if scales is not None and scales.codes is not None:
             mode |= SCALES
-            width = max(int(scales.codes.max()).bit_length(), 1)
-            head += [bytes([width]), _native.pack_bits(scales.codes.astype(np.uint32), width)]
+            head.append(pack_codes(scales.codes))
         return b"".join([bytes([mode]), *head, coded.data])
 
 
@@ -233,11 +234,6 @@ def padded(found: Book, to_power_of_two: bool) -> Book:
     """A codebook that also serves indices of fixed width: its last centroid is repeated."""
     size = 1 << (len(found.values) - 1).bit_length() if to_power_of_two else len(found.values)
     return replace(found, values=np.pad(found.values, (0, size - len(found.values)), "edge"))
-
-
-def _integer(name: str, value: object, least: int, most: int) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
-        raise ValueError(f"{name}: an integer from {least} to {most} or None expected, not {value!r}")
 
 
 def _one_of(name: str, value: object, known: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuralcodec import _native
+from neuralcodec.codecs.huffman.levels import Codes, row_scales
 
 MOST_CODE = 255
 
@@ -22,14 +23,11 @@ class Scales:
     """
 
     step: float
-    codes: npt.NDArray[np.uint8] | None
+    codes: Codes | None
 
     def rows(self, count: int) -> npt.NDArray[np.float32]:
         """The scale of each row, shape [count], as decoders compute it."""
-        if self.codes is None:
-            return np.full(count, self.step, np.float32)
-        table = np.array([_native.row_scale(self.step, code) for code in range(int(self.codes.max()) + 1)], np.float32)
-        return table[self.codes]
+        return row_scales(self.step, self.codes, count).astype(np.float32)
 
 
 def of_tensor(weights: npt.NDArray[np.float32]) -> Scales:

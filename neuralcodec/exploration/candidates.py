@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from neuralcodec.container import file_size
 from neuralcodec.errors import PlanError
 from neuralcodec.plan.rules import Assignment, Pattern, assign
 from neuralcodec.plan.run import Encoded, Progress, encode_source, encode_tensor
+from neuralcodec.plan.window import in_order
 from neuralcodec.registry import with_options
 from neuralcodec.source import Source
 from neuralcodec.stream.writer import VERSION
@@ -199,21 +199,7 @@ def _measured(
         for name in names:
             yield name, measure_tensor(source.read(name), codecs)
         return
-    # A window keeps the workers busy without reading the whole model ahead of them.
-    window = 2 * int(getattr(executor, "_max_workers", 4))
-    waiting: deque[tuple[str, Future[tuple[float, list[tuple[bytes, float]]]]]] = deque()
-    try:
-        for name in names:
-            waiting.append((name, executor.submit(measure_tensor, source.read(name), codecs)))
-            if len(waiting) >= window:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()
+    yield from in_order(names, executor, lambda name: executor.submit(measure_tensor, source.read(name), codecs))
 
 
 def _undominated(settings: Sequence[Setting]) -> list[Setting]:

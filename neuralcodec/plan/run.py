@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +13,7 @@ from neuralcodec.codec import Codec, Explaining, SharedObject, Shares, Sharing
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
+from neuralcodec.plan.window import in_order
 from neuralcodec.registry import make_codec
 from neuralcodec.source import Source
 from neuralcodec.stream.store import PayloadStore
@@ -127,21 +127,7 @@ def _encode_all(
         for name in source.specs:
             yield name, encode_tensor(*arguments(name))
         return
-    # A window keeps the workers busy without reading the whole model ahead of them.
-    window = 2 * int(getattr(executor, "_max_workers", 4))
-    waiting: deque[tuple[str, Future[Encoded]]] = deque()
-    try:
-        for name in source.specs:
-            waiting.append((name, executor.submit(encode_tensor, *arguments(name))))
-            if len(waiting) >= window:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()
+    yield from in_order(source.specs, executor, lambda name: executor.submit(encode_tensor, *arguments(name)))
 
 
 def _share(source: Source, plan: Mapping[str, Assignment]) -> Shares:
