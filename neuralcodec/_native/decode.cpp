@@ -148,14 +148,6 @@ struct Cursor {
         ok = false;
         return 0;
     }
-    void skip(uint64_t n) {
-        if (n > static_cast<uint64_t>(end - at)) {
-            ok = false;
-            at = end;
-        } else {
-            at += n;
-        }
-    }
     uint32_t u32() {
         uint32_t v = 0;
         for (unsigned b = 0; b < 4; ++b) v |= static_cast<uint32_t>(u8()) << (8 * b);
@@ -195,7 +187,6 @@ struct ModelData {
     ncd_model model{};
     std::vector<SharedBytes> shared;
     std::vector<Record> records;
-    bool damaged = false;  // a shared object's crc32 is wrong; an error only for a tensor that uses it
 };
 
 [[noreturn]] void refuse_header(ncd_status status, const uint8_t *bytes, size_t available, size_t size) {
@@ -254,7 +245,6 @@ std::shared_ptr<const ModelData> open_model(const uint8_t *bytes, size_t availab
         if (!c.ok || s.size > data->bytes.size() - at) throw Refused{NCD_ERR_CORRUPT, "shared objects", {}, at};
         at += s.size;
         s.intact = crc32(0, data->bytes.data() + s.offset, s.size) == s.crc;
-        data->damaged |= !s.intact;
         data->shared.push_back(s);
     }
 
@@ -337,8 +327,6 @@ public:
             }
             if (!intact) refuse(NCD_ERR_CHECKSUM, "crc32 of the payload is wrong: it was damaged after it was written");
         }
-        if (model_->damaged && uses_damaged())
-            refuse(NCD_ERR_CHECKSUM, "crc32 of a shared table is wrong: it was damaged after it was written");
         static const uint8_t nothing = 0;  // an empty array may have no address
         ncd_status status = ncd_tensor_bind(&model_->model, &record_.raw, payload_.size() ? payload_.data() : &nothing, &t_);
         if (status == NCD_ERR_UNSUPPORTED) {
@@ -346,6 +334,9 @@ public:
                 refuse(status, "codec '" + *record_.codec_name + "' is not one of the C decoder's");
             refuse(status, "codec " + std::to_string(record_.raw.codec) + ", or a mode of it, that this decoder does not know");
         }
+        // The payload's own crc32 was right: what is left is that of a shared object that it refers to.
+        if (status == NCD_ERR_CHECKSUM)
+            refuse(status, "crc32 of a shared table is wrong: it was damaged after it was written");
         if (status) refuse(status, "the payload's header breaks a rule of the format");
         const size_t bytes = ncd_tensor_workspace(&t_);
         workspace_.resize((bytes + 3) / 4);
@@ -443,72 +434,6 @@ private:
     }
 
     const void *workspace() const { return workspace_.empty() ? nullptr : workspace_.data(); }
-
-    // Whether the payload refers to a shared object whose crc32 is wrong: to be known before anything reads that
-    // object. Stops at the first thing out of order, which ncd_tensor_bind will find again.
-    bool uses_damaged() const {
-        Cursor c{payload_.data(), payload_.data() + payload_.size()};
-        if (record_.raw.codec == NCD_CODEC_KMEANS) return kmeans_uses_damaged(c);
-        if (record_.raw.codec != NCD_CODEC_HUFFMAN) return false;
-        auto bad = [&](uint64_t index) {
-            return c.ok && index < model_->shared.size() && !model_->shared[static_cast<size_t>(index)].intact;
-        };
-        const uint8_t mode = c.u8();
-        c.varint();
-        if ((mode & 3) == 0) {
-            if (!(mode & 4)) return false;
-            c.skip(4);
-            if (mode & 8) {
-                const uint64_t width = c.u8();
-                c.skip((record_.raw.rows * width + 7) / 8);
-            }
-            return bad(c.varint());
-        }
-        static constexpr uint8_t size_of[17] = {0, 4, 2, 2, 8, 1, 1, 2, 4, 8, 1, 1, 1, 2, 4, 8, 8};
-        const unsigned planes = record_.raw.dtype < 17 ? size_of[record_.raw.dtype] : 0;
-        for (unsigned p = 0; p < planes && c.ok; ++p) {
-            const uint8_t kind = c.u8();
-            if (kind == 2 && bad(c.varint())) return true;
-            if (kind != 1) continue;
-            const uint8_t range = c.u8(), flags = c.u8();
-            size_t symbols = 0;
-            for (int l = range & 15; l <= range >> 4; ++l) symbols += c.u8();
-            if (flags & 1) c.skip(symbols);
-        }
-        return false;
-    }
-
-    bool is_damaged(uint64_t index) const {
-        return index < model_->shared.size() && !model_->shared[static_cast<size_t>(index)].intact;
-    }
-
-    bool kmeans_uses_damaged(Cursor c) const {
-        const uint8_t mode = c.u8();
-        c.varint();
-        uint64_t groups = 1;
-        if (mode & 32) {
-            const uint64_t rows = c.varint();
-            if (!rows) return false;
-            groups = (record_.raw.rows + rows - 1) / rows;
-        }
-        if (mode & 16) {
-            const uint64_t index = c.varint();
-            if (!c.ok) return false;
-            if (is_damaged(index)) return true;
-        } else {
-            const uint8_t type = c.u8();
-            const uint64_t count = c.u8() + uint64_t{1};
-            c.skip(groups * count * (type == 0 ? 4 : type == 3 ? 1 : 2));
-        }
-        if (mode & 64) c.skip(4);
-        if (mode & 8) {
-            const uint64_t width = c.u8();
-            c.skip((record_.raw.rows * width + 7) / 8);
-        }
-        if (!(mode & 4)) return false;
-        const uint64_t index = c.varint();
-        return c.ok && is_damaged(index);
-    }
 
     bool uses_rans() const { return indices_inside() && t_.coding == 2; }
 
