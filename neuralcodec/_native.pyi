@@ -222,6 +222,84 @@ def pack_rans(
         m: 8 to 12.
     """
 
+# trellis.cpp
+
+class TrellisContext:
+    """What picks the quantizer and the table of each level (docs/format.md 12.1)."""
+
+    def __init__(
+        self,
+        states_log2: int,
+        lo: int,
+        hi: int,
+        raw_bits: int,
+        open: bool,
+        cap: int,
+        start: int,
+        magnitudes: Sequence[int],
+        signs: Sequence[int],
+        maps: Sequence[Sequence[int]],
+    ) -> None: ...
+    @property
+    def cells(self) -> int:
+        """Magnitude classes times sign classes."""
+    @property
+    def values(self) -> int:
+        """Values from −lo to hi."""
+
+def trellis_quantize(
+    context: TrellisContext,
+    weights: npt.NDArray[np.float32],
+    tile: int,
+    rates: npt.NDArray[np.float32],
+    lagrangian: float,
+    importance: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.int16]:
+    """Levels that minimize Σ importance·(weight − level)² + lagrangian·bits in each tile: the Viterbi algorithm.
+
+    Args:
+        context: the trellis, and what picks tables.
+        weights: over the step, shape [rows, cols], finite.
+        tile: tile length T.
+        rates: bits of each value, shape [quantizers, tables, values], from −lo on; 1e9 for one that a table lacks.
+        lagrangian: λ, in squared steps a bit.
+        importance: what each squared error counts, shape of the weights.
+    """
+
+def trellis_count(
+    context: TrellisContext, levels: npt.NDArray[np.int16], tile: int
+) -> npt.NDArray[np.int64]:
+    """How often each value occurs in each cell, shape [quantizers, cells, values]."""
+
+def trellis_pack(
+    context: TrellisContext,
+    levels: npt.NDArray[np.int16],
+    tile: int,
+    frequencies: npt.NDArray[np.uint32],
+    m: int,
+) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    """All tiles, and the bytes of each.
+
+    Args:
+        context: as the levels were chosen with.
+        levels: shape [rows, cols].
+        tile: tile length T.
+        frequencies: of each value, shape [quantizers, tables, values]; each table adds up to 2^m, or is all zero.
+        m: 8 to 12.
+    """
+
+def trellis_cluster(
+    counts: npt.NDArray[np.int64], most: int, fixed: float, each: float
+) -> npt.NDArray[np.uint8]:
+    """The table of each cell: cells whose histograms are alike share one (greedy agglomeration by code length).
+
+    Args:
+        counts: shape [cells, values].
+        most: most tables.
+        fixed: bits of a table.
+        each: bits of each value that a table has.
+    """
+
 # decode.cpp
 
 class Record:
@@ -333,6 +411,12 @@ class Reader:
     def tile_rows(self) -> int:
         """Rows of a full tile."""
     @property
+    def down_columns(self) -> bool:
+        """Whether the matrix is coded down its columns."""
+    @property
+    def wide(self) -> bool:
+        """Whether levels have 16 bits."""
+    @property
     def tile_cols(self) -> int:
         """Columns of a full tile."""
     @property
@@ -362,6 +446,10 @@ class Reader:
             CorruptError, UnsupportedError: as for :meth:`elements`.
             ValueError: the tensor is not stored as levels, or no such tiles.
         """
+    def wide_levels(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int16]:
+        """As :meth:`levels`, widened to 16 bits where they have 8."""
+    def column_scales(self) -> npt.NDArray[np.float32]:
+        """What multiplies the weights of each column besides, shape [cols]."""
     def scales(self) -> npt.NDArray[np.float32]:
         """The scale of each row, shape [rows].
 

@@ -184,7 +184,7 @@ def _meet(  # noqa: PLR0917
         raise PlanError(f"codec {codec.name!r} as set up here is lossless; a target needs a lossy one")
     if not isinstance(codec, Stepped):
         raise PlanError(f"codec {codec.name!r} has no step to search, so it cannot meet a target")
-    lossy = {name for name, assignment in plan.items() if assignment.codec.lossy}
+    lossy = {name for name, assignment in plan.items() if assignment.codec.lossy and not assignment.fixed}
     if not lossy:
         raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so no target can be met")
     weights = sum(spec.size for spec in source.specs.values())

@@ -70,6 +70,16 @@ class Explaining(Protocol):
         ...
 
 
+@runtime_checkable
+class ForSmall(Protocol):
+    """A lossy codec that names another one for float tensors that are too small for it."""
+
+    @property
+    def for_small(self) -> Codec | None:
+        """That codec; None to keep them exactly."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Shares:
     """What tensors of a model share, and what that means for each of them.

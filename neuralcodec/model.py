@@ -128,7 +128,7 @@ class CompressedModel:
         Returns:
             The tile's weights, shape ``[tile rows, tile columns]`` of the matrix ``[rows, columns]`` (output
             channels by fan-in),
-            in the tensor's dtype. Tiles follow each other in the order of the tensor's elements.
+            in the tensor's dtype. Tiles follow each other in the order of the tensor's elements, or down its columns.
 
         Raises:
             KeyError: no tensor of this name.
@@ -145,7 +145,7 @@ class CompressedModel:
         """The quantized levels of a lossily coded tensor, as firmware gets them.
 
         Returns:
-            Levels, int8, of the tensor's shape; scale of each row, float32, shape ``[rows]``. Weights are levels
+            Levels, int8 (int16 where they need it), of the tensor's shape; scale of each row, float32, shape ``[rows]``. Weights are levels
             times scale.
 
         Raises:

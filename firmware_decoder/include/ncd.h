@@ -38,7 +38,8 @@ typedef enum ncd_status {
 } ncd_status;
 
 /* Codec numbers and dtype numbers of docs/format.md section 9. */
-enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_NAMED = 255 };
+enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_TRELLIS = 4,
+       NCD_CODEC_NAMED = 255 };
 /* Types of centroids, section 10.1. */
 enum { NCD_CENTROID_F32 = 0, NCD_CENTROID_F16 = 1, NCD_CENTROID_BF16 = 2, NCD_CENTROID_I8 = 3 };
 enum {
@@ -87,7 +88,8 @@ typedef struct ncd_record {
 /* An opened tensor: where its payload is and how it is cut. Fields are read-only for the caller. */
 typedef struct ncd_tensor {
     uint8_t codec, dtype, elem_size;
-    uint8_t mode;                  /* what a tile holds: 0 levels, 1 element bytes, 2 indices into a codebook */
+    uint8_t mode;                  /* what a tile holds: 0 levels, 1 element bytes, 2 indices into a codebook, 3 levels
+                                    * of 16 bits */
     uint16_t tile_rows, tile_cols; /* a full tile; the last ones may be smaller */
     uint16_t tile_size;            /* weights in a full tile: room that a tile's output needs */
     /* private to the codec */
@@ -113,6 +115,16 @@ typedef struct ncd_tensor {
     uint16_t centroids;                   /* of a codebook */
     uint8_t centroid_type, coding;
     uint8_t is_constant, constant;        /* whether all indices are the same one */
+#endif
+#if NCD_ENABLE_TRELLIS
+    /* Whether the matrix is taken down its columns: rows and cols are then those of the transposed matrix, whose rows are
+     * the tensor's columns, and so are the tiles. Public. */
+    uint8_t columns;
+    uint8_t column_scale_width;           /* private: as scale_width and scales, of the tensor's columns */
+    uint8_t zeros;                        /* private: all levels are 0 */
+    const uint8_t *column_scales;
+    const uint8_t *model_end;             /* private */
+    uint32_t model_workspace;             /* private: bytes that the tables take */
 #endif
 } ncd_tensor;
 
@@ -157,13 +169,23 @@ ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uin
  * needed. On an error the content of dst is undefined, but nothing is written outside it. */
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace);
 
+#if NCD_ENABLE_TRELLIS
+/* The same where levels have 16 bits (t->mode is 3). Levels of 8 bits are widened. */
+ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst, size_t capacity, const void *workspace);
+#endif
+
 /* Decodes one tile of a losslessly coded or raw tensor to its element bytes, little-endian. capacity in bytes. */
 ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
                                  const void *workspace);
 
 #if NCD_ENABLE_FLOAT
-/* The float that multiplies the levels or centroids of a row; 1 where centroids are weights. */
+/* The float that multiplies the levels or centroids of a row of the tensor; 1 where centroids are weights. */
 float ncd_row_scale(const ncd_tensor *t, uint32_t row);
+
+#if NCD_ENABLE_TRELLIS
+/* What multiplies the weights of a column of the tensor besides; 1 where there are no column scales. */
+float ncd_column_scale(const ncd_tensor *t, uint32_t col);
+#endif
 
 /* Decodes one tile to f32 weights: levels or centroids times their row's scale, or the elements of an f32 tensor.
  * capacity in weights. Works in place, without a second buffer. */

@@ -18,6 +18,11 @@
 #define NCD_ENABLE_KMEANS 1
 #endif
 
+/* Codec trellis: levels of a trellis quantizer, with rANS. */
+#ifndef NCD_ENABLE_TRELLIS
+#define NCD_ENABLE_TRELLIS 1
+#endif
+
 /* ncd_row_scale and ncd_decode_tile_f32. The rest never touches floating point. */
 #ifndef NCD_ENABLE_FLOAT
 #define NCD_ENABLE_FLOAT 1

@@ -10,30 +10,76 @@ static float float_of(uint32_t bits)
     return f;
 }
 
-float ncd_row_scale(const ncd_tensor *t, uint32_t row)
+/* A scale times what scale code `i` says; nothing with width 0. */
+static float scaled(float scale, const uint8_t *codes, uint32_t width, uint32_t i)
 {
     /* 2^(-j/8) */
     static const uint32_t eighths[8] = {0x3F800000u, 0x3F6AC0C7u, 0x3F5744FDu, 0x3F45672Au,
                                         0x3F3504F3u, 0x3F25FED7u, 0x3F1837F0u, 0x3F0B95C2u};
-    float scale;
-    if (!t || t->mode == NCD_MODE_LOSSLESS || row >= t->rows)
-        return 0;
-    if (t->step_bits == 0)
-        return 1;
-    scale = float_of(t->step_bits);
-    if (t->scale_width) {
-        const uint64_t bit = (uint64_t)row * t->scale_width;
-        const uint8_t *const p = t->scales + (size_t)(bit >> 3);
+    if (width) {
+        const uint64_t bit = (uint64_t)i * width;
+        const uint8_t *const p = codes + (size_t)(bit >> 3);
         const uint32_t shift = (uint32_t)bit & 7u;
         uint32_t k = (uint32_t)*p >> shift;
-        if (shift + t->scale_width > 8)
+        if (shift + width > 8)
             k |= (uint32_t)p[1] << (8 - shift);
-        k &= (1u << t->scale_width) - 1;
+        k &= (1u << width) - 1;
         scale *= float_of(eighths[k & 7u]);
         scale *= float_of((127u - (k >> 3)) << 23);
     }
     return scale;
 }
+
+/* Whether the matrix is that of the tensor, transposed. */
+static int is_transposed(const ncd_tensor *t)
+{
+#if NCD_ENABLE_TRELLIS
+    return t->columns;
+#else
+    (void)t;
+    return 0;
+#endif
+}
+
+float ncd_row_scale(const ncd_tensor *t, uint32_t row)
+{
+    if (!t || t->mode == NCD_MODE_LOSSLESS || row >= (is_transposed(t) ? t->cols : t->rows))
+        return 0;
+    if (t->step_bits == 0)
+        return 1;
+    return scaled(float_of(t->step_bits), t->scales, t->scale_width, row);
+}
+
+#if NCD_ENABLE_TRELLIS
+float ncd_column_scale(const ncd_tensor *t, uint32_t col)
+{
+    if (!t || t->mode == NCD_MODE_LOSSLESS || col >= (t->columns ? t->rows : t->cols))
+        return 0;
+    return scaled(1, t->column_scales, t->column_scale_width, col);
+}
+
+/* Levels of any width, in any order, with scales of rows and columns. */
+static ncd_status decode_trellis(const ncd_tensor *t, uint32_t tile, float *dst, uint32_t n, const void *workspace)
+{
+    const int16_t *level = (const int16_t *)(const void *)((const uint8_t *)dst + (size_t)2 * n);
+    uint32_t row, col, rows, cols, i;
+    ncd_status status = ncd_decode_tile_i16(t, tile, (int16_t *)(void *)((uint8_t *)dst + (size_t)2 * n), n, workspace);
+    (void)ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    for (; status == NCD_OK && rows > 0; --rows, ++row) {
+        float by_row = t->columns ? 0 : ncd_row_scale(t, row), by_col = t->columns ? ncd_column_scale(t, row) : 1;
+        for (i = 0; i < cols; ++i) {
+            float weight = *level++;
+            if (t->columns)
+                by_row = ncd_row_scale(t, col + i);
+            else if (t->column_scale_width)
+                by_col = ncd_column_scale(t, col + i);
+            weight *= by_row;
+            *dst++ = weight * by_col;
+        }
+    }
+    return status;
+}
+#endif
 
 #if NCD_ENABLE_KMEANS
 /* A centroid that is no level, widened to f32. */
@@ -99,6 +145,11 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
         }
         return status;
     }
+#endif
+
+#if NCD_ENABLE_TRELLIS
+    if (t->codec == NCD_CODEC_TRELLIS && (t->mode == NCD_MODE_WIDE || t->columns || t->column_scale_width))
+        return decode_trellis(t, tile, dst, n, workspace);
 #endif
 
     /* The levels go to the last quarter; float i ends at or before level i, so expanding upwards is safe. */

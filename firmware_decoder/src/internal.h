@@ -35,10 +35,10 @@
 #define NCD_GIVEN(p) (!NCD_FULL_CHECK || (p))
 
 /* What a tile holds. */
-enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1, NCD_MODE_INDICES = 2 };
+enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1, NCD_MODE_INDICES = 2, NCD_MODE_WIDE = 3 };
 
 /* Kinds of shared objects. */
-enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3 };
+enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3, NCD_SHARED_TRELLIS = 4 };
 
 /* ---- tensor.c ---- */
 
@@ -182,8 +182,22 @@ static inline uint32_t ncd_centroid_size(uint32_t type)
     return 0x1224u >> 4 * type & 7u;
 }
 
+#endif
+
 /* ---- rans.c ---- */
 
+#if NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS
+/* Frequencies, read one after the other. */
+typedef struct ncd_frequencies {
+    const uint8_t *p, *end;
+    uint32_t bit; /* below 8, of *p */
+} ncd_frequencies;
+
+/* The next frequency; UINT32_MAX past the end, or where it is no frequency. */
+uint32_t ncd_frequency_next(ncd_frequencies *f);
+#endif
+
+#if NCD_ENABLE_KMEANS
 /* Checks a frequency table of at most `symbols` symbols and moves the cursor behind it. constant: the symbol that has
  * all slots, or UINT32_MAX. */
 ncd_status ncd_frequencies_read(ncd_cursor *c, uint32_t symbols, uint32_t *constant);
@@ -193,6 +207,16 @@ void ncd_rans_build(const uint8_t *table, const uint8_t *map, uint32_t *slot);
 
 /* Decodes n > 0 symbols from the `size` bytes of a tile. */
 ncd_status ncd_rans_decode(uint32_t m, const uint32_t *slots, const uint8_t *src, size_t size, uint8_t *dst, uint32_t n);
+#endif
+
+/* ---- trellis.c ---- */
+
+#if NCD_ENABLE_TRELLIS
+ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t);
+void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *workspace);
+
+/* Levels of a tile, of 8 or 16 bits as t->mode says. */
+ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
 #endif
 
 /* ---- raw.c ---- */

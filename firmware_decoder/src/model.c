@@ -1,7 +1,14 @@
 /* The fixed part and the directory of a model stream (docs/format.md section 3). */
 #include "internal.h"
 
-enum { FIXED_SIZE = 16, NO_NAMES = 1, KINDS = NCD_ENABLE_KMEANS ? NCD_SHARED_BOOK : NCD_SHARED_TABLE };
+/* Whether there are shared objects besides code tables. */
+#define MORE_KINDS (NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS)
+
+enum {
+    FIXED_SIZE = 16,
+    NO_NAMES = 1,
+    KINDS = NCD_ENABLE_TRELLIS ? NCD_SHARED_TRELLIS : NCD_ENABLE_KMEANS ? NCD_SHARED_BOOK : NCD_SHARED_TABLE
+};
 
 #define MAGIC 0x4D44434Eu /* "NCDM" */
 
@@ -18,7 +25,7 @@ typedef struct ncd_shared {
     ncd_cursor next; /* what follows its record */
     size_t offset, size;
     uint32_t crc;
-#if NCD_ENABLE_KMEANS
+#if MORE_KINDS
     uint32_t kind;
 #endif
     uint32_t left; /* shared objects from it on; 0 after the last */
@@ -39,7 +46,7 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
         const uint32_t kind = ncd_get_u8(&s->next);
         if (kind - 1u >= KINDS)
             return ncd_is_bad(&s->next) ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
-#if NCD_ENABLE_KMEANS
+#if MORE_KINDS
         s->kind = kind;
 #endif
         s->size = ncd_get_size(&s->next);
@@ -62,7 +69,7 @@ static ncd_status find_shared(const ncd_model *m, uint32_t index, uint32_t kind,
         return status;
     if (s.left == 0)
         return NCD_ERR_CORRUPT;
-#if NCD_ENABLE_KMEANS
+#if MORE_KINDS
     if (s.kind != kind)
         return NCD_ERR_CORRUPT;
 #else
@@ -89,7 +96,7 @@ ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **t
     return status == NCD_OK && object.p != object.end ? NCD_ERR_CORRUPT : status;
 }
 
-#if NCD_ENABLE_KMEANS
+#if MORE_KINDS
 ncd_status ncd_model_shared(const ncd_model *m, ncd_cursor *c, uint32_t kind, ncd_cursor *object)
 {
     const uint32_t index = ncd_get_varint32(c);

@@ -1,18 +1,10 @@
 /* Frequency tables and rANS (docs/format.md section 11). */
 #include "internal.h"
 
-#if NCD_ENABLE_KMEANS
-
-enum { HEAD = 2, LOWEST = 1 << 16 };
-
-/* Frequencies, read one after the other. */
-typedef struct frequencies {
-    const uint8_t *p, *end;
-    uint32_t bit; /* below 8, of *p */
-} frequencies;
+#if NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS
 
 /* A field of up to 12 bits; UINT32_MAX past the end. */
-static uint32_t take(frequencies *f, uint32_t width)
+static uint32_t take(ncd_frequencies *f, uint32_t width)
 {
     uint32_t value = 0, i;
     for (i = 0; i < width; ++i) {
@@ -25,8 +17,7 @@ static uint32_t take(frequencies *f, uint32_t width)
     return value;
 }
 
-/* The next frequency; UINT32_MAX past the end. */
-static uint32_t next(frequencies *f)
+uint32_t ncd_frequency_next(ncd_frequencies *f)
 {
     const uint32_t length = take(f, 4);
     uint32_t low;
@@ -36,7 +27,13 @@ static uint32_t next(frequencies *f)
     return low == UINT32_MAX ? low : low | (uint32_t)1 << (length - 1u);
 }
 
-static void rewind_to(frequencies *f, const uint8_t *table)
+#endif
+
+#if NCD_ENABLE_KMEANS
+
+enum { HEAD = 2, LOWEST = 1 << 16 };
+
+static void rewind_to(ncd_frequencies *f, const uint8_t *table)
 {
     f->p = table + HEAD;
     f->bit = 0;
@@ -45,7 +42,7 @@ static void rewind_to(frequencies *f, const uint8_t *table)
 ncd_status ncd_frequencies_read(ncd_cursor *c, uint32_t symbols, uint32_t *constant)
 {
     const uint8_t *const table = ncd_get_bytes(c, HEAD);
-    frequencies f;
+    ncd_frequencies f;
     uint32_t sum = 0, m, i;
     if (!table)
         return NCD_ERR_CORRUPT;
@@ -58,7 +55,7 @@ ncd_status ncd_frequencies_read(ncd_cursor *c, uint32_t symbols, uint32_t *const
     rewind_to(&f, table);
     f.end = c->end;
     for (i = 0; i <= table[1]; ++i) {
-        const uint32_t frequency = next(&f);
+        const uint32_t frequency = ncd_frequency_next(&f);
         if (frequency > (uint32_t)1 << m)
             return NCD_ERR_CORRUPT;
         if (frequency >> m)
@@ -73,12 +70,12 @@ ncd_status ncd_frequencies_read(ncd_cursor *c, uint32_t symbols, uint32_t *const
 
 void ncd_rans_build(const uint8_t *table, const uint8_t *map, uint32_t *slot)
 {
-    frequencies f;
+    ncd_frequencies f;
     uint32_t i;
     rewind_to(&f, table);
     f.end = NULL; /* never met: the table was read before */
     for (i = 0; i <= table[1]; ++i) {
-        const uint32_t frequency = next(&f), symbol = map ? map[i] : i;
+        const uint32_t frequency = ncd_frequency_next(&f), symbol = map ? map[i] : i;
         uint32_t k;
         for (k = 0; k < frequency; ++k)
             *slot++ = symbol | frequency << 8 | k << 20;

@@ -4,7 +4,8 @@
 ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
 {
     if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN) &&
-        !(NCD_ENABLE_KMEANS && r->codec == NCD_CODEC_KMEANS))
+        !(NCD_ENABLE_KMEANS && r->codec == NCD_CODEC_KMEANS) &&
+        !(NCD_ENABLE_TRELLIS && r->codec == NCD_CODEC_TRELLIS))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
     t->payload = payload;
@@ -31,6 +32,10 @@ ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
 #if NCD_ENABLE_KMEANS
     if (t->codec == NCD_CODEC_KMEANS)
         return ncd_kmeans_bind(m, t);
+#endif
+#if NCD_ENABLE_TRELLIS
+    if (t->codec == NCD_CODEC_TRELLIS)
+        return ncd_trellis_bind(m, t);
 #endif
     return ncd_raw_bind(t);
 }
@@ -70,6 +75,10 @@ size_t ncd_tensor_workspace(const ncd_tensor *t)
     if (NCD_GIVEN(t) && t->codec == NCD_CODEC_KMEANS)
         return ncd_kmeans_workspace(t);
 #endif
+#if NCD_ENABLE_TRELLIS
+    if (NCD_GIVEN(t) && t->codec == NCD_CODEC_TRELLIS)
+        return t->model_workspace;
+#endif
 #if NCD_ENABLE_HUFFMAN
     for (i = 0; NCD_GIVEN(t) && i < NCD_TABLES; ++i)
         if (has_lookup(t->tables[i]))
@@ -93,6 +102,16 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
         if (size < wanted || !lookup || ((uintptr_t)lookup & 3u))
             return NCD_ERR_WORKSPACE;
         ncd_kmeans_prepare(t, lookup);
+        return NCD_OK;
+    }
+#endif
+#if NCD_ENABLE_TRELLIS
+    if (t->codec == NCD_CODEC_TRELLIS) {
+        if (t->model_workspace == 0)
+            return NCD_OK;
+        if (size < t->model_workspace || !lookup || ((uintptr_t)lookup & 3u))
+            return NCD_ERR_WORKSPACE;
+        ncd_trellis_prepare(t, lookup);
         return NCD_OK;
     }
 #endif
@@ -130,6 +149,10 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
     if (t->codec == NCD_CODEC_KMEANS)
         return ncd_kmeans_tile(t, tile, dst, (const uint32_t *)workspace);
 #endif
+#if NCD_ENABLE_TRELLIS
+    if (t->codec == NCD_CODEC_TRELLIS)
+        return ncd_trellis_tile(t, tile, dst, n, (const uint32_t *)workspace);
+#endif
 #if NCD_ENABLE_HUFFMAN
     if (t->codec == NCD_CODEC_HUFFMAN) {
 #if NCD_ENABLE_LOSSLESS
@@ -150,6 +173,31 @@ ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, s
         return NCD_ERR_ARG;
     return decode_tile(t, tile, (uint8_t *)dst, capacity, workspace);
 }
+
+#if NCD_ENABLE_TRELLIS
+ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst, size_t capacity, const void *workspace)
+{
+    uint32_t row, col, rows, cols, n;
+    int8_t *narrow;
+    ncd_status status;
+    if (!NCD_GIVEN(t) || !NCD_GIVEN(dst) || (t->mode != NCD_MODE_LEVELS && t->mode != NCD_MODE_WIDE))
+        return NCD_ERR_ARG;
+    status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    if (status != NCD_OK)
+        return status;
+    n = rows * cols;
+    if (capacity < n)
+        return NCD_ERR_CAPACITY;
+    if (t->mode == NCD_MODE_WIDE)
+        return ncd_trellis_tile(t, tile, dst, n, (const uint32_t *)workspace);
+    /* The levels go to the second half, and are widened from the first one on. */
+    narrow = (int8_t *)dst + n;
+    status = ncd_decode_tile_i8(t, tile, narrow, n, workspace);
+    for (; status == NCD_OK && n > 0; --n)
+        *dst++ = *narrow++;
+    return status;
+}
+#endif
 
 ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
                                  const void *workspace)

@@ -126,6 +126,7 @@ void bind_codelengths(nb::module_ &m);
 void bind_pack(nb::module_ &m);
 void bind_planes(nb::module_ &m);
 void bind_rans(nb::module_ &m);
+void bind_trellis(nb::module_ &m);
 void bind_decode(nb::module_ &m);
 
 }  // namespace neuralcodec

@@ -347,7 +347,15 @@ public:
     const ncd_tensor &tensor() const { return t_; }
     const Record &record() const { return record_; }
 
-    bool levels_inside() const { return t_.mode == 0; }
+    bool levels_inside() const { return t_.mode == 0 || wide(); }
+    bool wide() const { return t_.mode == 3; }
+    bool down_columns() const { return t_.columns != 0; }
+
+    // The tensor's own matrix and tiles.
+    uint32_t rows() const { return t_.columns ? t_.cols : t_.rows; }
+    uint32_t cols() const { return t_.columns ? t_.rows : t_.cols; }
+    uint32_t tile_rows() const { return t_.columns ? t_.tile_cols : t_.tile_rows; }
+    uint32_t tile_cols() const { return t_.columns ? t_.tile_rows : t_.tile_cols; }
     bool indices_inside() const { return t_.codec == NCD_CODEC_KMEANS && t_.tiles > 0; }
 
     // Bytes of look-ups for prefix codes, or of the slots for rANS: one of the two is 0.
@@ -356,17 +364,20 @@ public:
 
     nb::tuple place(uint32_t tile) const {
         const Place p = locate(tile);
-        return nb::make_tuple(p.row, p.col, p.rows, p.cols);
+        return t_.columns ? nb::make_tuple(p.col, p.row, p.cols, p.rows) : nb::make_tuple(p.row, p.col, p.rows, p.cols);
     }
 
-    // Element bytes of tiles first .. last-1, which are contiguous in the tensor.
+    // Element bytes of tiles first .. last-1, which are contiguous in the tensor; of one tile or all where it is coded
+    // down its columns.
     Out1<uint8_t> elements(uint32_t first, std::optional<uint32_t> last) const {
         const uint32_t stop = range(first, last);
         const auto [begin, end] = span(first, stop);
         Buffer<uint8_t> out = allocate<uint8_t>(end - begin, t_.elem_size);
         {
             nb::gil_scoped_release release;
-            if (levels_inside())
+            if (t_.codec == NCD_CODEC_TRELLIS)
+                scaled_levels(first, stop, out.get());
+            else if (levels_inside())
                 weights(first, stop, out.get());
             else if (t_.mode == 2)
                 centroids(first, stop, out.get());
@@ -374,11 +385,28 @@ public:
                 each(first, stop, t_.elem_size, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
                     return ncd_decode_tile_bytes(&t_, i, to, room, workspace());
                 });
+            turn(first, stop, t_.elem_size, out);
+        }
+        return out.array();
+    }
+
+    Out1<int16_t> wide_levels(uint32_t first, std::optional<uint32_t> last) const {
+        if (!levels_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
+        const uint32_t stop = range(first, last);
+        const auto [begin, end] = span(first, stop);
+        Buffer<int16_t> out = allocate<int16_t>(end - begin, 1);
+        {
+            nb::gil_scoped_release release;
+            each(first, stop, 1, out.get(), out.size, [&](uint32_t i, int16_t *to, size_t room) {
+                return ncd_decode_tile_i16(&t_, i, to, room, workspace());
+            });
+            turn(first, stop, 1, out);
         }
         return out.array();
     }
 
     Out1<int8_t> levels(uint32_t first, std::optional<uint32_t> last) const {
+        if (wide()) throw Refused{NCD_ERR_ARG, "the tensor's levels have 16 bits", {}, {}};
         if (!levels_inside() && t_.dtype != NCD_I8) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
         const uint32_t stop = range(first, last);
         const auto [begin, end] = span(first, stop);
@@ -388,6 +416,7 @@ public:
             each(first, stop, 1, out.get(), out.size, [&](uint32_t i, int8_t *to, size_t room) {
                 return ncd_decode_tile_i8(&t_, i, to, room, workspace());
             });
+            turn(first, stop, 1, out);
         }
         return out.array();
     }
@@ -419,8 +448,15 @@ public:
 
     Out1<float> scales() const {
         if (t_.mode == 1) throw Refused{NCD_ERR_ARG, "the tensor is stored neither as levels nor as indices", {}, {}};
-        Buffer<float> out = allocate<float>(t_.rows, 1);
-        for (uint32_t r = 0; r < t_.rows; ++r) out.get()[r] = ncd_row_scale(&t_, r);
+        Buffer<float> out = allocate<float>(rows(), 1);
+        for (uint32_t r = 0; r < rows(); ++r) out.get()[r] = ncd_row_scale(&t_, r);
+        return out.array();
+    }
+
+    Out1<float> column_scales() const {
+        if (t_.mode == 1) throw Refused{NCD_ERR_ARG, "the tensor is stored neither as levels nor as indices", {}, {}};
+        Buffer<float> out = allocate<float>(cols(), 1);
+        for (uint32_t c = 0; c < cols(); ++c) out.get()[c] = ncd_column_scale(&t_, c);
         return out.array();
     }
 
@@ -435,7 +471,7 @@ private:
 
     const void *workspace() const { return workspace_.empty() ? nullptr : workspace_.data(); }
 
-    bool uses_rans() const { return indices_inside() && t_.coding == 2; }
+    bool uses_rans() const { return t_.codec == NCD_CODEC_TRELLIS || (indices_inside() && t_.coding == 2); }
 
     // The codebook of a row as floats.
     void codebook(uint32_t row, float *out) const {
@@ -610,6 +646,63 @@ private:
         }
     }
 
+    // What was decoded down the columns, in the order of the tensor; `per` items of T are one element.
+    template <typename T>
+    void turn(uint32_t first, uint32_t stop, size_t per, Buffer<T> &out) const {
+        if (!t_.columns || first == stop) return;
+        const bool whole = first == 0 && stop == t_.tiles;
+        if (!whole && stop - first > 1)
+            throw Refused{NCD_ERR_ARG, "tiles: one, or all, expected of a tensor that is coded down its columns", {}, {}};
+        const Place p = locate(first);
+        const size_t down = whole ? t_.rows : p.rows, across = whole ? t_.cols : p.cols;
+        Buffer<T> turned(out.size);
+        constexpr size_t block = 32;  // lines of both matrices stay in the cache
+        for (size_t r0 = 0; r0 < down; r0 += block)
+            for (size_t c0 = 0; c0 < across; c0 += block)
+                for (size_t r = r0; r < std::min(r0 + block, down); ++r)
+                    for (size_t c = c0; c < std::min(c0 + block, across); ++c)
+                        std::memcpy(turned.get() + (c * down + r) * per, out.get() + (r * across + c) * per, per * sizeof(T));
+        out = std::move(turned);
+    }
+
+    // Levels times the scales of their row and column. As ncd_decode_tile_f32, but with vectors.
+    void scaled_levels(uint32_t first, uint32_t stop, uint8_t *out) const {
+        std::vector<float> by_row(rows()), by_col;
+        for (uint32_t r = 0; r < rows(); ++r) by_row[r] = ncd_row_scale(&t_, r);
+        if (t_.column_scale_width) {
+            by_col.resize(cols());
+            for (uint32_t c = 0; c < cols(); ++c) by_col[c] = ncd_column_scale(&t_, c);
+        }
+        Buffer<int16_t> levels(t_.tile_size);
+        Buffer<int8_t> narrow_levels(t_.tile_size);
+        Buffer<float> floats(t_.tile_size);
+        for (uint32_t i = first; i < stop; ++i) {
+            const Place p = locate(i);
+            const size_t n = static_cast<size_t>(p.rows) * p.cols;
+            const ncd_status status = wide() ? ncd_decode_tile_i16(&t_, i, levels.get(), levels.size, workspace())
+                                             : ncd_decode_tile_i8(&t_, i, narrow_levels.get(), narrow_levels.size, workspace());
+            if (status) refuse_tile(i, status);
+            float *to = t_.dtype == NCD_F32 ? reinterpret_cast<float *>(out) : floats.get();
+            for (uint32_t r = 0; r < p.rows; ++r) {
+                const size_t at = static_cast<size_t>(r) * p.cols;
+                float *const line = to + at;
+                if (!t_.columns && !wide())
+                    multiply_run(narrow_levels.get() + at, p.cols, by_row[p.row + r], line);
+                else if (!t_.columns)
+                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(levels.get()[at + c]) * by_row[p.row + r];
+                else if (wide())
+                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(levels.get()[at + c]) * by_row[p.col + c];
+                else
+                    for (uint32_t c = 0; c < p.cols; ++c)
+                        line[c] = static_cast<float>(narrow_levels.get()[at + c]) * by_row[p.col + c];
+                if (by_col.empty()) continue;
+                for (uint32_t c = 0; c < p.cols; ++c) line[c] *= by_col[t_.columns ? p.row + r : p.col + c];
+            }
+            if (t_.dtype != NCD_F32) narrow(to, n, out);
+            out += n * t_.elem_size;
+        }
+    }
+
     std::shared_ptr<const ModelData> model_;
     Record record_;
     In1<uint8_t> payload_;
@@ -692,11 +785,13 @@ void bind_decode(nb::module_ &m) {
         .def_ro("offset", &Record::offset);
 
     nb::class_<Reader>(m, "Reader")
-        .def_prop_ro("rows", [](const Reader &r) { return r.tensor().rows; })
-        .def_prop_ro("cols", [](const Reader &r) { return r.tensor().cols; })
+        .def_prop_ro("rows", &Reader::rows)
+        .def_prop_ro("cols", &Reader::cols)
         .def_prop_ro("tiles", [](const Reader &r) { return r.tensor().tiles; })
-        .def_prop_ro("tile_rows", [](const Reader &r) { return r.tensor().tile_rows; })
-        .def_prop_ro("tile_cols", [](const Reader &r) { return r.tensor().tile_cols; })
+        .def_prop_ro("tile_rows", &Reader::tile_rows)
+        .def_prop_ro("tile_cols", &Reader::tile_cols)
+        .def_prop_ro("down_columns", &Reader::down_columns)
+        .def_prop_ro("wide", &Reader::wide)
         .def_prop_ro("tables", [](const Reader &r) { return r.lookups() / NCD_HUFFMAN_WORKSPACE; })
         .def_prop_ro("slots", &Reader::slots)
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
@@ -705,9 +800,11 @@ void bind_decode(nb::module_ &m) {
         .def("place", &Reader::place, nb::arg("tile"))
         .def("elements", &Reader::elements, nb::arg("first") = 0, nb::arg("last") = nb::none())
         .def("levels", &Reader::levels, nb::arg("first") = 0, nb::arg("last") = nb::none())
+        .def("wide_levels", &Reader::wide_levels, nb::arg("first") = 0, nb::arg("last") = nb::none())
         .def("indices", &Reader::indices, nb::arg("first") = 0, nb::arg("last") = nb::none())
         .def("codebooks", &Reader::codebooks)
-        .def("scales", &Reader::scales);
+        .def("scales", &Reader::scales)
+        .def("column_scales", &Reader::column_scales);
 
     nb::class_<Model>(m, "Model")
         .def(nb::init<In1<uint8_t>, std::optional<size_t>>(), nb::arg("header"), nb::arg("size") = nb::none())

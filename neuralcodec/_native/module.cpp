@@ -11,5 +11,6 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_pack(m);
     neuralcodec::bind_planes(m);
     neuralcodec::bind_rans(m);
+    neuralcodec::bind_trellis(m);
     neuralcodec::bind_decode(m);
 }

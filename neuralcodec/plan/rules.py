@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from neuralcodec.codec import Codec
+from neuralcodec.codec import Codec, ForSmall
 from neuralcodec.errors import PlanError
 from neuralcodec.registry import make_codec, with_options
 from neuralcodec.source import Source
@@ -24,10 +24,11 @@ Pattern = str | Sequence[str] | Callable[[str], bool] | None
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The codec of a tensor, and in a few words why it is that one."""
+    """The codec of a tensor, and in a few words why it is that one; ``fixed`` if a target must not change it."""
 
     codec: Codec
     reason: str
+    fixed: bool = False
 
 
 def assign(
@@ -36,7 +37,8 @@ def assign(
     """Gives each tensor of the source its codec.
 
     A lossy codec takes the float tensors with two dimensions and ``MIN_WEIGHTS`` weights or more that ``include`` and
-    ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller. A lossless
+    ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller, unless the codec
+    names another one for small tensors. A lossless
     codec takes all
     that is chosen.
 
@@ -58,7 +60,10 @@ def assign(
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
         reason = _why_exact(spec, codec) if chosen else "not chosen"
         own = next(((c, p) for p, matches, c in special if any(matches(n) for n in also)), None)
-        if reason:
+        small = codec.for_small if isinstance(codec, ForSmall) and spec.dtype.is_float and chosen else None
+        if reason and small is not None:
+            plan[name] = Assignment(small, f"short floats: {reason}", fixed=True)
+        elif reason:
             plan[name] = Assignment(exact, f"exact: {reason}")
         elif own is not None:
             plan[name] = Assignment(own[0], f"chosen, with overrides for {own[1]!r}")

@@ -33,7 +33,7 @@ class Trial:
 def with_step(plan: Mapping[str, Assignment], step: float) -> dict[str, Assignment]:
     """The plan with all lossy codecs at one step."""
     return {
-        name: replace(a, codec=a.codec.with_step(step)) if a.codec.lossy and isinstance(a.codec, Stepped) else a
+        name: replace(a, codec=a.codec.with_step(step)) if a.codec.lossy and isinstance(a.codec, Stepped) and not a.fixed else a
         for name, a in plan.items()
     }
 

@@ -1,0 +1,121 @@
+"""How classes are laid out for weights at hand: range of the values, thresholds, raw bits, and the scan of each tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec.codecs.trellis.model import Classes
+from neuralcodec.logarithm import FRACTION, log2
+
+Weights = npt.NDArray[np.float32]
+
+QUARTER = 4
+"""Magnitudes are counted in quarters of a step: sums of integers are alike on every machine."""
+
+WINDOW = 8
+"""Weights that a running magnitude mostly looks at."""
+
+MOST_NARROW, MOST_VALUE = 127, 255
+ROOM = 3
+"""The level of a class that is nearest to a weight may lie so far outwards."""
+
+BULK = 0.999
+"""Values express this share of the weights, and some more; where others lie far beyond, the ends are open."""
+
+BINS = 64
+
+
+def layout(
+    weights: Sequence[Weights], largest: float, states_log2: int, magnitudes: int, signs: int
+) -> tuple[Classes, float]:
+    """Classes for weights, and the mean magnitude of these.
+
+    Args:
+        weights: over the step, in the order they are coded.
+        largest: magnitude over the step of the largest weight there is.
+        states_log2: see :class:`Classes`.
+        magnitudes: most magnitude classes, 1 to 8.
+        signs: sign thresholds, 0 to 2.
+    """
+    quarters = [np.rint(np.minimum(np.abs(each.reshape(-1)), 1 << 16) * QUARTER).astype(np.int64) for each in weights]
+    every = np.sort(np.concatenate(quarters))
+    bulk = float(every[min(int(BULK * len(every)), len(every) - 1)]) / QUARTER
+    mean = float(every.sum()) / len(every) / QUARTER
+    lo_hi, raw_bits, is_open = _range(bulk, largest)
+    unit = 1 << raw_bits
+    bulk, mean = bulk / unit, mean / unit
+    runs = [_windows(each) for each in quarters if len(each) >= WINDOW] or [every]
+    run = np.sort(np.concatenate(runs))
+    low, high = (float(run[int(p * (len(run) - 1))]) / QUARTER / WINDOW / unit for p in (0.05, 0.98))
+    cap = min(max(int(np.ceil(1.5 * high)), 1), MOST_NARROW)
+    shift = 0
+    while (128 * cap + 7) >> shift >= BINS:
+        shift += 1
+    thresholds = sorted({min(max(int(128 * t) >> shift, 1), BINS - 1) for t in _spread(low, high, magnitudes - 1)})
+    first = max(1, round(0.4 * mean))
+    by_sign = (first, max(first + 1, round(1.3 * mean)))[:signs]
+    start = min(int(128 * mean) >> shift, BINS - 1)
+    found = Classes(
+        states_log2,
+        lo_hi,
+        lo_hi,
+        raw_bits,
+        is_open,
+        cap,
+        start,
+        tuple(thresholds),
+        tuple(min(t, MOST_VALUE) for t in by_sign),
+    )
+    return found, mean
+
+
+def _range(bulk: float, largest: float) -> tuple[int, int, bool]:
+    """Range of the values either side, raw bits, and whether the ends are open."""
+    for most in (MOST_NARROW, MOST_VALUE):
+        if largest <= most - ROOM:
+            return max(int(np.ceil(largest)) + ROOM, 4), 0, False
+        if bulk <= 0.8 * most:
+            return most, 0, True
+    raw = 1
+    while bulk / (1 << raw) > 0.8 * MOST_VALUE:
+        raw += 1
+    return MOST_VALUE, min(raw, 7), True
+
+
+def _spread(low: float, high: float, n: int) -> list[float]:
+    """Thresholds at equal ratios."""
+    low, high = max(low, 0.06), max(high, 0.3)
+    return [low * (high / low) ** (i / max(n - 1, 1)) for i in range(n)]
+
+
+def _windows(quarters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    sums = np.cumsum(quarters)
+    sums[WINDOW:] -= sums[:-WINDOW].copy()
+    windows: npt.NDArray[np.int64] = sums[WINDOW - 1 :]
+    return windows
+
+
+def prefers_columns(weights: Weights) -> bool:
+    """Whether a level says more of the next one down its column than along its row.
+
+    Estimated by the entropy of rounded weights given the class of the one before.
+
+    Args:
+        weights: over the step, shape [rows, cols].
+    """
+    if weights.shape[0] < WINDOW or weights.shape[1] < WINDOW:
+        return weights.shape[0] > weights.shape[1]
+    levels = np.clip(np.rint(weights / 2), -20, 20).astype(np.int64)
+    return _conditional(levels.T) < _conditional(levels) * (1 - 1e-3)
+
+
+def _conditional(levels: npt.NDArray[np.int64]) -> float:
+    flat = levels.reshape(-1)
+    before = np.clip(flat[:-1], -3, 3) + 3
+    counts = np.bincount(before * 41 + flat[1:] + 20, minlength=7 * 41).reshape(7, 41)
+    total = counts.sum(1)
+    bits = (total * log2(total)).sum() - (counts * log2(counts)).sum()
+    return float(bits) / (1 << FRACTION)

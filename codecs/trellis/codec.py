@@ -1,0 +1,312 @@
+"""The codec's options, and what it does with a tensor."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.codec import Codec, SharedObject, Shares
+from neuralcodec.codecs.huffman import Huffman
+from neuralcodec.codecs.huffman.tiles import MOST, tile_length
+from neuralcodec.codecs.trellis.classes import prefers_columns
+from neuralcodec.codecs.trellis.model import MODEL, Model
+from neuralcodec.codecs.trellis.training import Part, Settings, train
+from neuralcodec.errors import SourceError
+from neuralcodec.options import check_integer
+from neuralcodec.tensor import Tensor, TensorSpec
+from neuralcodec.varint import varint
+
+WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 32
+"""Bits of the mode."""
+
+LAGRANGIAN = 0.4
+"""λ in squared distances between levels a bit, at two quantizers of twice that distance."""
+
+RELATIVE_STEP = 0.06
+"""Distance between levels over the root mean square of a tensor, unless a step is given: an SNR of about 30 dB."""
+
+STEP_RATIO = 0.5
+"""Distance between levels over the step of a uniform quantizer of about the same distortion."""
+
+SAMPLE = 1 << 18
+"""Most weights of a tensor that its model is made from."""
+
+STATES = (1, 4, 8, 16, 32, 64, 128, 256)
+TINIEST = 2.0**-126
+
+
+@dataclass(frozen=True)
+class Trellis:
+    """Rate-distortion-optimal trellis coded quantization, coded with rANS; the smallest files at a given distortion.
+
+    Levels come from two quantizers, the even and the odd multiples of a step, between which a trellis switches
+    (Marcellin and Fischer 1990; Fischer and Wang 1992; Joshi, Crump and Fischer 1995). The Viterbi algorithm finds the
+    levels that minimize distortion + λ·rate; rates are those of static tables, picked by the levels before.
+
+    Attributes:
+        states: 1, 4, 8, 16, 32, 64, 128 or 256 states of the trellis. More make the file smaller and encoding slower; a
+            decoder takes the same time. 1 is a scalar quantizer with rate-distortion optimization.
+        step: distance between levels in units of the weights, the same for all tensors; what a target sets.
+        relative_step: without a step: distance between levels over the root mean square of the tensor.
+        rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
+        scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
+        tables: most tables a quantizer, 1 to 64. A decoder needs some 70 bytes of RAM for each.
+        magnitudes: most classes of the running magnitude, 1 to 8; with 1 and ``signs=0`` there is but one table a
+            quantizer.
+        signs: thresholds that sort the level before, 0 to 2.
+        small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms: 10
+            for a relative error of 2^-11; None keeps them exact.
+        tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
+            larger ones.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    name: ClassVar[str] = "trellis"
+    number: ClassVar[int] = 4
+    weighted: ClassVar[bool] = True
+
+    states: int = 32
+    step: float | None = None
+    relative_step: float = RELATIVE_STEP
+    rdo: float = 1.0
+    scan: Literal["auto", "rows", "columns"] = "auto"
+    tables: int = 16
+    magnitudes: int = 7
+    signs: int = 2
+    small: int | None = 10
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.states not in STATES or isinstance(self.states, bool):
+            raise ValueError(f"states: one of {', '.join(map(str, STATES))} expected, not {self.states!r}")
+        if self.scan not in {"auto", "rows", "columns"}:
+            raise ValueError(f"scan: 'auto', 'rows' or 'columns' expected, not {self.scan!r}")
+        check_integer("tables", self.tables, 1, 64)
+        check_integer("magnitudes", self.magnitudes, 1, 8)
+        check_integer("signs", self.signs, 0, 2)
+        check_integer("small", self.small, 1, 23)
+        check_integer("tile", self.tile, 1, MOST)
+        _number("rdo", self.rdo, 0)
+        _number("relative_step", self.relative_step, 1e-6)
+        if self.step is not None:
+            _number("step", self.step, TINIEST)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether decoded weights may differ: always."""
+        return True
+
+    @property
+    def for_small(self) -> Codec | None:
+        """What takes the tensors that are too small."""
+        return None if self.small is None else Huffman(mantissa=self.small)
+
+    def with_step(self, step: float) -> Trellis:
+        """The same codec at about the distortion of a uniform quantizer with this step."""
+        ratio = STEP_RATIO if self.states > 1 else 1.0
+        return replace(self, step=min(max(step * ratio, 2.0**-126), 2.0**120))
+
+    def encode(self, tensor: Tensor) -> bytes:
+        """The payload of a tensor.
+
+        Raises:
+            SourceError: weights that are NaN, infinite, or beyond the range of float32.
+        """
+        if not tensor.spec.size:
+            return b""
+        sample = self._sample(tensor)
+        if sample is None:
+            return self._payload(tensor, None)
+        return self._payload(tensor, Hint(None, self._train([sample]), sample.columns))
+
+    def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
+        """The tensor of a payload, by the C decoder.
+
+        Raises:
+            CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format.
+        """
+        objects = [(each.kind, each.data) for each in shared]
+        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
+        return Tensor(spec, reader.elements())
+
+    def survey(self, tensor: Tensor) -> Sample | None:
+        """Weights for the model; None for a tensor that needs none."""
+        if not tensor.spec.size:
+            return None
+        try:
+            return self._sample(tensor)
+        except SourceError:
+            return None
+
+    def share(self, surveys: Mapping[str, object], first: int) -> Shares:
+        """One model for all tensors."""
+        samples = {name: each for name, each in sorted(surveys.items()) if isinstance(each, Sample)}
+        if not samples:
+            return Shares((), {})
+        model = self._train(list(samples.values()))
+        hints = {name: Hint(first, model, each.columns) for name, each in samples.items()}
+        return Shares((SharedObject(MODEL, model.serialize()),), hints)
+
+    def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
+        """As :meth:`encode`, with the model of a hint."""
+        if not isinstance(hint, Hint):
+            raise TypeError(f"hint: one that share() made expected, not {type(hint).__name__}")
+        return self._payload(tensor, hint)
+
+    def explain(self, payload: bytes) -> str:
+        """What the report says of a payload besides the codec's name."""
+        return "down the columns" if payload[0] & COLUMNS and not payload[0] & ZEROS else ""
+
+    @property
+    def _settings(self) -> Settings:
+        states_log2 = self.states.bit_length() - 1
+        return Settings(
+            states_log2,
+            (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * self.rdo,
+            self.tables,
+            self.magnitudes,
+            self.signs,
+            rounds=3,
+        )
+
+    def _train(self, samples: Sequence[Sample]) -> Model:
+        parts = [each.part for each in samples]
+        largest = max(each.largest for each in samples)
+        return train(parts, largest, all(each.whole for each in samples), self._settings)
+
+    def _sample(self, tensor: Tensor) -> Sample | None:
+        """The tensor's weights, or some of many; None if all are 0."""
+        weights = _finite_weights(tensor)
+        largest, _, _ = _native.scan(weights)
+        if largest == 0:
+            return None
+        step = self._step(weights)
+        scaled = weights / np.float32(step)
+        part, whole = scaled, True
+        if scaled.size > SAMPLE:
+            part, whole = _piece(scaled), False
+        importance = _counted(tensor)
+        if importance is not None and not whole:
+            importance = _piece(importance)
+        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(part))
+        tile = self._tile(tensor.spec, columns)
+        return Sample(_part(part, columns, tile, importance), columns, float(np.abs(scaled).max()), whole)
+
+    def _tile(self, spec: TensorSpec, columns: bool) -> int:
+        return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
+
+    def _step(self, weights: npt.NDArray[np.float32]) -> float:
+        """As the stream can express it."""
+        step = self.step
+        if step is None:
+            _, energy, _ = _native.scan(weights)
+            step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self.states == 1 else 1)
+        return max(float(np.float32(step)), TINIEST)
+
+    def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
+        weights = _finite_weights(tensor)
+        step = self._step(weights) if weights.any() else 1.0
+        spec = tensor.spec
+        if hint is not None:
+            part = _part(
+                weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor)
+            )
+            model = hint.model
+            context = model.context()
+            levels = _native.trellis_quantize(
+                context, part.weights, part.tile, model.rates(), self._settings.lagrangian, part.importance
+            )
+            if levels.any():
+                wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
+                mode = (WIDE if wide else 0) | (COLUMNS if hint.columns else 0)
+                mode |= SHARED if hint.index is not None else 0
+                data, sizes = _native.trellis_pack(context, levels, part.tile, model.frequencies, model.m)
+                return b"".join(
+                    (
+                        bytes([mode]),
+                        varint(part.tile),
+                        struct.pack("<f", step),
+                        model.serialize() if hint.index is None else varint(hint.index),
+                        _native.tile_index(sizes),
+                        data,
+                    )
+                )
+        return bytes([ZEROS]) + varint(self._tile(spec, False)) + struct.pack("<f", step)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Weights of a tensor, or some of them.
+
+    Attributes:
+        part: the weights.
+        columns: whether they are coded down the columns.
+        largest: magnitude over the step of the tensor's largest weight.
+        whole: whether all weights are here.
+    """
+
+    part: Part
+    columns: bool
+    largest: float
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hint:
+    """A model, its index among the shared objects if it is one, and whether the tensor is coded down its columns."""
+
+    index: int | None
+    model: Model
+    columns: bool
+
+
+def _finite_weights(tensor: Tensor) -> npt.NDArray[np.float32]:
+    weights = np.ascontiguousarray(tensor.float32())
+    _, _, bad = _native.scan(weights)
+    if bad:
+        raise SourceError(
+            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which levels cannot express",
+            tensor=tensor.spec.name,
+        )
+    return weights
+
+
+def _counted(tensor: Tensor) -> npt.NDArray[np.float32] | None:
+    """The importance with a mean of 1, so that λ keeps its meaning."""
+    if tensor.importance is None:
+        return None
+    mean = float(tensor.importance.mean(dtype=np.float64))
+    scaled: npt.NDArray[np.float32] = (tensor.importance / np.float32(mean)).astype(np.float32)
+    return scaled
+
+
+def _part(
+    weights: npt.NDArray[np.float32], columns: bool, tile: int, importance: npt.NDArray[np.float32] | None
+) -> Part:
+    def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.ascontiguousarray(of.T if columns else of)
+
+    return Part(ordered(weights), tile, None if importance is None else ordered(importance))
+
+
+def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A block of rows and columns, of ``SAMPLE`` weights at most, from the middle."""
+    rows, cols = of.shape
+    wanted = min(cols, max(SAMPLE // min(rows, 512), 1))
+    down = min(rows, max(SAMPLE // wanted, 1))
+    top, left = (rows - down) // 2, (cols - wanted) // 2
+    return np.ascontiguousarray(of[top : top + down, left : left + wanted])
+
+
+def _number(name: str, value: object, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+        raise ValueError(f"{name}: a number from {least:g} on expected, not {value!r}")

@@ -1,0 +1,147 @@
+"""The model that tensors share: trellis, classes, maps and tables (docs/format.md, section 12.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.logarithm import FRACTION, log2
+
+NEVER = 1e9
+"""Bits of a value that a table lacks."""
+
+MODEL = 4
+"""Kind of a shared object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """What the class of a level is read from: everything that a decoder needs besides maps and tables.
+
+    Attributes:
+        states_log2: log2 of the number of trellis states; 0 for a scalar quantizer.
+        lo: symbols stand for values from −lo on.
+        hi: up to this one.
+        raw_bits: bits of a level that are not coded.
+        open: whether the outermost values stand for what lies beyond, too.
+        cap: largest magnitude that counts for the running magnitude.
+        start: bin of the running magnitude at the start of a tile.
+        magnitudes: thresholds of the magnitude classes, in bins.
+        signs: thresholds of the sign classes, in magnitudes of values.
+    """
+
+    states_log2: int
+    lo: int
+    hi: int
+    raw_bits: int
+    open: bool
+    cap: int
+    start: int
+    magnitudes: tuple[int, ...]
+    signs: tuple[int, ...]
+
+    @property
+    def quantizers(self) -> int:
+        """Two in a trellis."""
+        return 2 if self.states_log2 else 1
+
+    @property
+    def cells(self) -> int:
+        """Magnitude classes times sign classes."""
+        return (len(self.magnitudes) + 1) * (2 * len(self.signs) + 1)
+
+    @property
+    def values(self) -> int:
+        """Values from −lo to hi."""
+        return self.lo + self.hi + 1
+
+    def of_quantizer(self, u: int) -> npt.NDArray[np.int64]:
+        """Places, from −lo on, of the values of a quantizer."""
+        if not self.states_log2:
+            return np.arange(self.values)
+        return np.arange((self.lo + u) % 2, self.values, 2)
+
+    def context(self, maps: list[list[int]]) -> _native.TrellisContext:
+        """The same for the native kernels."""
+        return _native.TrellisContext(
+            self.states_log2,
+            self.lo,
+            self.hi,
+            self.raw_bits,
+            self.open,
+            self.cap,
+            self.start,
+            self.magnitudes,
+            self.signs,
+            maps,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model that a stream can hold.
+
+    Attributes:
+        classes: see there.
+        m: frequencies of a table add up to 2^m.
+        maps: for each quantizer the table of each cell.
+        frequencies: of each value, shape [quantizers, tables, values]; tables that a quantizer does not have are 0.
+    """
+
+    classes: Classes
+    m: int
+    maps: list[list[int]]
+    frequencies: npt.NDArray[np.uint32]
+
+    def context(self) -> _native.TrellisContext:
+        """For the native kernels."""
+        return self.classes.context(self.maps)
+
+    def rates(self) -> npt.NDArray[np.float32]:
+        """Bits of each value, shape of the frequencies."""
+        bits = ((self.m << FRACTION) - log2(self.frequencies.astype(np.int64))) / (1 << FRACTION)
+        return np.where(self.frequencies > 0, bits, NEVER).astype(np.float32)
+
+    def serialize(self) -> bytes:
+        """The model as it stands in a stream."""
+        c = self.classes
+        out = bytearray(
+            [
+                c.states_log2 | c.open << 4,
+                self.m | c.raw_bits << 4,
+                c.lo,
+                c.hi,
+                c.cap,
+                len(c.magnitudes) | len(c.signs) << 3,
+                c.start,
+                *c.magnitudes,
+                *c.signs,
+            ]
+        )
+        for of in self.maps:
+            width = max(of).bit_length()
+            out.append(max(of))
+            if width:
+                out += _native.pack_bits(np.array(of, np.uint32), width)
+        for u, of in enumerate(self.maps):
+            places = c.of_quantizer(u)
+            for table in self.frequencies[u, : max(of) + 1]:
+                out += _serialized(table[places])
+        return bytes(out)
+
+
+def _serialized(frequencies: npt.NDArray[np.uint32]) -> bytes:
+    used = np.flatnonzero(frequencies)
+    first, last = int(used[0]), int(used[-1])
+    bits = place = 0
+    for value in frequencies[first : last + 1].tolist():
+        length = value.bit_length()
+        bits |= length << place
+        place += 4
+        if length > 1:
+            bits |= (value - (1 << (length - 1))) << place
+            place += length - 1
+    return bytes((first, last - first)) + bits.to_bytes((place + 7) // 8, "little")

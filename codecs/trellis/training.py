@@ -1,0 +1,199 @@
+"""The model of a set of weights: quantize, count, cluster contexts, make tables, again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.codecs.kmeans.frequencies import fit
+from neuralcodec.codecs.trellis.classes import Weights, layout
+from neuralcodec.codecs.trellis.model import NEVER, Classes, Model
+from neuralcodec.logarithm import FRACTION, log2
+
+TABLE_BITS, VALUE_BITS = 16.0, 6.0
+"""About what a table takes, and each of its values."""
+
+LEAST_M, MOST_M = 9, 12
+LOST = 20.0
+"""A squared error, in squared steps, that only a value which its table lacks explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a model is made.
+
+    Attributes:
+        states_log2: log2 of the trellis states.
+        lagrangian: λ, in squared steps a bit.
+        tables: most tables a quantizer.
+        magnitudes: most magnitude classes.
+        signs: sign thresholds.
+        rounds: how often levels and tables are improved in turn.
+    """
+
+    states_log2: int
+    lagrangian: float
+    tables: int
+    magnitudes: int
+    signs: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Weights of a tensor.
+
+    Attributes:
+        weights: over the step, in the order they are coded, shape [rows, cols] of that order.
+        tile: tile length T.
+        importance: see :class:`~neuralcodec.tensor.Tensor`; None where all count the same.
+    """
+
+    weights: Weights
+    tile: int
+    importance: Weights | None = None
+
+
+def train(parts: Sequence[Part], largest: float, whole: bool, settings: Settings) -> Model:
+    """A model for parts, which is all of the weights if ``whole``.
+
+    Args:
+        parts: at least one weight in all.
+        largest: magnitude over the step of the largest weight there is.
+        whole: see above. Tables for a sample have some values more, for what may come.
+        settings: see there.
+    """
+    classes, mean = layout(
+        [p.weights for p in parts], largest, settings.states_log2, settings.magnitudes, settings.signs
+    )
+    maps = [[0] * classes.cells for _ in range(classes.quantizers)]
+    rates = _first_rates(classes, mean)
+    counts = np.zeros(0, np.int64)
+    for _ in range(settings.rounds):
+        context = classes.context(maps)
+        counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
+        for part in parts:
+            counts += _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
+        maps = [_native.trellis_cluster(of, settings.tables, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
+        rates = _smoothed(classes, _by_table(classes, counts, maps))
+    tables = _by_table(classes, counts, maps)
+    if not whole:
+        tables += _ends(classes, tables)
+    if classes.open:
+        tables += _ends(classes, tables, always=True)
+    while True:
+        model = _with_tables(classes, maps, tables)
+        lacking = _lacking(model, parts, settings) if whole else np.zeros_like(tables)
+        if not lacking.any():
+            return model
+        tables += lacking
+
+
+def _levels(
+    context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], settings: Settings
+) -> npt.NDArray[np.int16]:
+    return _native.trellis_quantize(context, part.weights, part.tile, rates, settings.lagrangian, part.importance)
+
+
+def _first_rates(classes: Classes, mean: float) -> npt.NDArray[np.float32]:
+    """Of a Laplacian of this mean magnitude."""
+    size = np.abs(np.arange(-classes.lo, classes.hi + 1)).astype(np.float64)
+    slope = 1.4426950408889634 / max(mean, 0.2)
+    rates = np.full((classes.quantizers, 1, classes.values), NEVER, np.float32)
+    for u in range(classes.quantizers):
+        places = classes.of_quantizer(u)
+        bits = np.minimum(size[places] * slope, 24)
+        least = float(np.log2(np.exp2(-bits).sum()))
+        rates[u, 0, places] = (bits + round(least * 1024) / 1024).astype(np.float32)
+    return rates
+
+
+def _by_table(
+    classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]
+) -> npt.NDArray[np.int64]:
+    """Counts of the cells of each table, shape [quantizers, tables, values]."""
+    tables = np.zeros((classes.quantizers, max(map(max, maps)) + 1, classes.values), np.int64)
+    for u, of in enumerate(maps):
+        np.add.at(tables[u], np.array(of), counts[u])
+    return tables
+
+
+def _smoothed(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Rates that leave every value of a quantizer possible, so that the next round may find a use for it."""
+    rates = np.full(tables.shape, NEVER, np.float32)
+    for u in range(classes.quantizers):
+        places = classes.of_quantizer(u)
+        # In units of 1/64: a value counts 1/64 more, and as often as in all tables together at a weight of 2.
+        all_of = tables[u][:, places].sum(0)
+        share = 128 * all_of // max(int(all_of.sum()), 1)
+        counts = 64 * tables[u][:, places] + share + 1
+        bits = (log2(counts.sum(1, keepdims=True)) - log2(counts)) / (1 << FRACTION)
+        rates[u][:, places] = np.minimum(bits, 18)
+    return rates
+
+
+def _ends(classes: Classes, tables: npt.NDArray[np.int64], always: bool = False) -> npt.NDArray[np.int64]:
+    """One for the outermost values of either end that a table lacks; of all values, or of those in use somewhere."""
+    more = np.zeros_like(tables)
+    for u in range(classes.quantizers):
+        places = classes.of_quantizer(u)
+        reach = 2 if classes.states_log2 else 1
+        if not always:
+            used = np.flatnonzero(tables[u].sum(0)[places])
+            places = places[used[0] : used[-1] + 1] if len(used) else places[:0]
+        for place in {*places[:reach].tolist(), *places[-reach:].tolist()}:
+            more[u, :, place] = tables[u, :, place] == 0
+    return more
+
+
+def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np.int64]) -> Model:
+    """Tables with as many slots as make the stream shortest."""
+    best: tuple[float, Model] | None = None
+    for m in range(LEAST_M, MOST_M + 1):
+        frequencies = np.zeros(tables.shape, np.uint32)
+        bits = 0.0
+        for u, of in enumerate(maps):
+            places = classes.of_quantizer(u)
+            for t in range(max(of) + 1):
+                counts = tables[u, t, places]
+                if not counts.any():  # nothing comes here; still a table must be
+                    frequencies[u, t, places[int(np.argmin(np.abs(places - classes.lo)))]] = 1 << m
+                    continue
+                if np.count_nonzero(counts) > 1 << m:
+                    bits = np.inf
+                    continue
+                found = fit(counts, m)
+                frequencies[u, t, places[: len(found.values)]] = found.values
+                bits += found.bits(counts)
+        model = Model(classes, m, maps, frequencies)
+        bits += 8 * len(model.serialize()) if bits < np.inf else 0
+        if best is None or bits < best[0]:
+            best = bits, model
+    assert best is not None
+    return best[1]
+
+
+def _lacking(model: Model, parts: Sequence[Part], settings: Settings) -> npt.NDArray[np.int64]:
+    """Values that a table lacks although a weight calls for them: one each."""
+    context, rates, classes = model.context(), model.rates(), model.classes
+    more = np.zeros(model.frequencies.shape, np.int64)
+    if classes.raw_bits:
+        return more
+    for part in parts:
+        levels = _levels(context, part, rates, settings)
+        lost = np.square(part.weights - levels) * (1 if part.importance is None else part.importance)
+        wanted = np.rint(part.weights[lost > LOST])
+        inside = wanted[(wanted >= -classes.lo) & (wanted <= classes.hi)].astype(np.int64)
+        # Which table it was is not asked: such weights are few.
+        for place in np.unique(np.concatenate([inside, inside + 1, inside - 1])) + classes.lo:
+            if 0 <= place < classes.values:
+                u = int(place - classes.lo) & 1 if classes.states_log2 else 0
+                more[u, :, place] = model.frequencies[u, :, place] == 0
+    # Tables that a quantizer does not have stay empty.
+    for u, of in enumerate(model.maps):
+        more[u, max(of) + 1 :] = 0
+    return more

@@ -1,0 +1,539 @@
+// The encoder of codec trellis: Viterbi search, counting, clustering of contexts, packing (docs/format.md, section 12).
+//
+// A path through the trellis carries its own running magnitude and sign class, so a rate is always that of the table which
+// the decoder will have in hand (per-survivor processing, Raheli, Polydoros and Tzou 1995).
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "common.hpp"
+
+namespace neuralcodec {
+
+namespace {
+
+constexpr float never = 1e9f;  // bits of a symbol that a table does not have
+constexpr size_t most_tables = 64;
+
+template <typename T>
+using In3 = nb::ndarray<const T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+// Ungerboeck's polynomials h0 and h1 without their last bit, by log2 of the number of states.
+constexpr unsigned polynomials[9][2] = {{0, 0}, {0, 0}, {2, 1}, {5, 2}, {9, 2}, {18, 4}, {33, 10}, {78, 43}, {166, 121}};
+
+// What picks quantizers and tables.
+struct Context {
+    unsigned states, quantizers, h0, h1;
+    int lo, hi;
+    unsigned raw_bits;
+    bool open;
+    unsigned cap, shift, start, classes, signs;
+    std::array<uint8_t, 64> bins{};          // by bits of the running magnitude: its class
+    std::vector<uint8_t> sign_class;         // by value + lo
+    std::vector<uint16_t> magnitude;         // by value + lo: what a value adds to the running magnitude
+    std::array<std::vector<uint8_t>, 2> map; // by cell: its table
+
+    Context(unsigned states_log2, int low, int high, unsigned raw, bool open_ends, unsigned cap_, unsigned start_bin,
+            const std::vector<unsigned> &magnitudes, const std::vector<unsigned> &sign_thresholds,
+            const std::vector<std::vector<unsigned>> &maps)
+        : states(1u << states_log2), quantizers(states_log2 ? 2 : 1), h0(0), h1(0), lo(low), hi(high), raw_bits(raw),
+          open(open_ends), cap(cap_), shift(0), start(0), classes(static_cast<unsigned>(magnitudes.size()) + 1),
+          signs(2 * static_cast<unsigned>(sign_thresholds.size()) + 1) {
+        if (states_log2 == 1 || states_log2 > 8 || low < 0 || low > 255 || high < 0 || high > 255 || raw > 12 || !cap ||
+            cap > 127 || start_bin > 63 || maps.size() != quantizers || low + high < (quantizers == 2 ? 3 : 0))
+            throw std::invalid_argument("context: a field is out of its range");
+        h0 = polynomials[states_log2][0];
+        h1 = polynomials[states_log2][1];
+        while ((128 * cap + 7) >> shift > 63) ++shift;
+        start = start_bin << shift;
+        for (unsigned i = 0; i < 64; ++i)
+            bins[i] = static_cast<uint8_t>(std::count_if(magnitudes.begin(), magnitudes.end(), [&](unsigned t) { return t <= i; }));
+        for (int v = -lo; v <= hi; ++v) {
+            const unsigned size = static_cast<unsigned>(std::abs(v));
+            const auto above = std::count_if(sign_thresholds.begin(), sign_thresholds.end(), [&](unsigned t) { return t <= size; });
+            const auto middle = static_cast<long>(sign_thresholds.size());
+            sign_class.push_back(static_cast<uint8_t>(v < 0 ? middle - above : middle + above));
+            magnitude.push_back(static_cast<uint16_t>(16 * std::min(size, cap)));
+        }
+        for (unsigned u = 0; u < quantizers; ++u) {
+            if (maps[u].size() != classes * signs) throw std::invalid_argument("context: a map has another number of cells");
+            for (unsigned t : maps[u]) {
+                if (t >= most_tables) throw std::invalid_argument("context: at most 64 tables expected");
+                map[u].push_back(static_cast<uint8_t>(t));
+            }
+        }
+    }
+
+    size_t values() const { return static_cast<size_t>(lo + hi + 1); }
+    size_t cells() const { return size_t{classes} * signs; }
+    uint8_t first_sign() const { return sign_class[static_cast<size_t>(lo)]; }
+    unsigned cell(unsigned a, unsigned sign) const { return bins[a >> shift] * signs + sign; }
+    unsigned moved(unsigned a, int v) const { return a - (a >> 3) + magnitude[static_cast<size_t>(v + lo)]; }
+    int period() const { return quantizers == 2 ? 4 : 1; }
+
+    // Value of a symbol, of which a level is the sum of it, raw bits and what an open end adds.
+    int value_of(int level) const {
+        if (raw_bits) {
+            const int p = period(), low = level & (p - 1);
+            level = (level >> (quantizers == 2 ? 2 + raw_bits : raw_bits)) * p + low;
+        }
+        if (level > hi) level -= (level - hi + period() - 1) / period() * period();
+        if (level < -lo) level += (-lo - level + period() - 1) / period() * period();
+        return level;
+    }
+    // What an open end adds, in periods.
+    int beyond(int level) const {
+        if (raw_bits) {
+            const int p = period(), low = level & (p - 1);
+            level = (level >> (quantizers == 2 ? 2 + raw_bits : raw_bits)) * p + low;
+        }
+        const int out = level > hi ? level - hi : level < -lo ? -lo - level : 0;
+        return (out + period() - 1) / period();
+    }
+    bool is_open(int value) const {
+        const int reach = quantizers == 2 ? 3 : 0;
+        return open && (value >= hi - reach || value <= reach - lo);
+    }
+    unsigned subset(int value, unsigned u) const { return static_cast<unsigned>((value + static_cast<int>(u)) >> 1) & 1; }
+    unsigned after(unsigned s, unsigned x) const { return s >> 1 ^ (s & 1 ? h0 : 0) ^ (x ? h1 : 0); }
+};
+
+// Walks the symbols of a tile as a decoder does: f(i, quantizer, cell, value).
+template <typename F>
+bool walk(const Context &c, const int16_t *levels, size_t n, F &&f) {
+    unsigned s = 0, a = c.start, sign = c.first_sign();
+    for (size_t i = 0; i < n; ++i) {
+        const int v = c.value_of(levels[i]);
+        const unsigned u = s & 1;
+        if (c.quantizers == 2 && (static_cast<unsigned>(v) & 1) != u) return false;
+        f(i, u, c.cell(a, sign), v);
+        a = c.moved(a, v);
+        sign = c.sign_class[static_cast<size_t>(v + c.lo)];
+        if (c.quantizers == 2) s = c.after(s, c.subset(v, u));
+    }
+    return true;
+}
+
+// Rates of a table, and for each value the nearest of its class (mod 4, or any) that the table has.
+struct Rates {
+    const float *bits;
+    std::vector<int16_t> nearest;
+
+    static constexpr int16_t none = std::numeric_limits<int16_t>::min();
+
+    Rates(const Context &c, const float *of, unsigned u) : bits(of), nearest(c.values(), none) {
+        const int p = c.period(), n = static_cast<int>(c.values());
+        const auto fits = [&](int i) { return bits[i] < never && (p == 1 || (static_cast<unsigned>(i - c.lo) & 1) == u); };
+        for (int i = 0; i < n; ++i) {
+            if (p == 4 && (static_cast<unsigned>(i - c.lo) & 1) != u) continue;
+            for (int by = 0; by < n && nearest[static_cast<size_t>(i)] == none; by += p) {
+                // Towards zero first: a table that lacks a value lacks those further out.
+                const int in = i > c.lo ? i - by : i + by, out = i > c.lo ? i + by : i - by;
+                if (in >= 0 && in < n && fits(in)) nearest[static_cast<size_t>(i)] = static_cast<int16_t>(in - c.lo);
+                else if (out >= 0 && out < n && fits(out)) nearest[static_cast<size_t>(i)] = static_cast<int16_t>(out - c.lo);
+            }
+        }
+    }
+};
+
+struct Best {
+    float cost;
+    int16_t level;
+    int16_t value;
+};
+
+class Search {
+public:
+    Search(const Context &c, In3<float> rates, double lambda) : c_(c), lambda_(static_cast<float>(lambda)) {
+        if (rates.shape(0) != c.quantizers || rates.shape(2) != c.values() || rates.shape(1) > most_tables)
+            throw std::invalid_argument("rates: shape [quantizers, tables, values] expected");
+        tables_ = rates.shape(1);
+        for (unsigned u = 0; u < c.quantizers; ++u) {
+            for (uint8_t t : c.map[u])
+                if (t >= tables_) throw std::invalid_argument("rates: fewer tables than the map names");
+            for (size_t t = 0; t < tables_; ++t)
+                rates_.emplace_back(c, rates.data() + (u * tables_ + t) * c.values(), u);
+        }
+        // The two states that lead to each state, and the subsets they take.
+        std::vector<unsigned> found(c.states, 0);
+        from_.resize(2 * size_t{c.states});
+        subset_.resize(2 * size_t{c.states});
+        for (unsigned s = 0; s < c.states && c.quantizers == 2; ++s)
+            for (unsigned x = 0; x < 2; ++x) {
+                const unsigned to = c.after(s, x), k = found[to]++;
+                from_[2 * to + k] = static_cast<uint8_t>(s);
+                subset_[2 * to + k] = static_cast<uint8_t>(x);
+            }
+        cost_.resize(c.states), next_cost_.resize(c.states);
+        magnitude_.resize(c.states), next_magnitude_.resize(c.states);
+        sign_.resize(c.states), next_sign_.resize(c.states), table_.resize(c.states);
+        stamp_.resize(2 * most_tables);
+    }
+
+    void tile(const float *x, const float *importance, size_t n, int16_t *out) {
+        if (best_.size() < n * 4 * tables_) best_.resize(n * 4 * tables_);
+        if (decision_.size() < n * c_.states) decision_.resize(n * c_.states);
+        std::fill(stamp_.begin(), stamp_.end(), 0);
+        if (c_.quantizers == 1)
+            greedy(x, importance, n, out);
+        else
+            viterbi(x, importance, n, out);
+    }
+
+private:
+    const Context &c_;
+    float lambda_;
+    size_t tables_ = 0;
+    std::vector<Rates> rates_;
+    std::vector<uint8_t> from_, subset_;
+    std::vector<float> cost_, next_cost_;
+    std::vector<uint16_t> magnitude_, next_magnitude_;
+    std::vector<uint8_t> sign_, next_sign_, table_;
+    std::vector<size_t> stamp_;
+    std::vector<Best> best_;
+    std::vector<uint8_t> decision_;
+
+    void consider(Best &best, const Rates &r, float x, float weight, int level) const {
+        int value = c_.value_of(level), periods = 0;
+        float extra = 0;
+        if (c_.open && c_.is_open(value)) {
+            periods = c_.beyond(level);
+            extra = 4;
+            for (int t = periods + 1; t > 1; t >>= 1) extra += 1;
+            if (periods > 0xFFFE) return;
+        } else if (c_.beyond(level)) {
+            level = clamped(level);
+            value = c_.value_of(level);
+        }
+        float bits = r.bits[value + c_.lo];
+        if (!(bits < never)) {
+            value = r.nearest[static_cast<size_t>(value + c_.lo)];
+            if (value == Rates::none) return;
+            if (c_.raw_bits) return;
+            level = value;
+            bits = r.bits[value + c_.lo];
+        }
+        const float d = x - static_cast<float>(level);
+        const float cost = weight * (d * d) + lambda_ * (bits + extra);
+        if (cost < best.cost) best = Best{cost, static_cast<int16_t>(level), static_cast<int16_t>(value)};
+    }
+
+    // The nearest level of the same class without an open end.
+    int clamped(int level) const {
+        const int p = c_.period(), unit = p << c_.raw_bits;
+        return level > 0 ? level - c_.beyond(level) * unit : level + c_.beyond(level) * unit;
+    }
+
+    // The best level of subset x of quantizer u, for each subset, with table t.
+    void need(unsigned u, size_t t, float x, float weight, size_t i) {
+        if (stamp_[u * most_tables + t] == i + 1) return;
+        stamp_[u * most_tables + t] = i + 1;
+        const Rates &r = rates_[u * tables_ + t];
+        Best *const b = &best_[i * 4 * tables_];
+        for (unsigned s = 0; s < 2; ++s) {
+            const int residue = u == 0 ? (s ? 2 : 0) : (s ? 1 : 3);
+            Best found{std::numeric_limits<float>::max(), 0, 0};
+            const int below = residue + 4 * static_cast<int>(std::floor((x - static_cast<float>(residue)) * 0.25f));
+            consider(found, r, x, weight, below);
+            consider(found, r, x, weight, below + 4);
+            if (!c_.raw_bits) {
+                if (below > 0) {
+                    if (below > 4) consider(found, r, x, weight, below - 4);
+                    consider(found, r, x, weight, residue == 3 ? -1 : residue);
+                } else if (below < -4) {
+                    if (below < -8) consider(found, r, x, weight, below + 8);
+                    consider(found, r, x, weight, residue == 1 || residue == 0 ? residue : residue - 4);
+                }
+            }
+            b[(u * 2 + s) * tables_ + t] = found;
+        }
+    }
+
+    // Levels have 16 bits, and a neighbour of the nearest may be chosen.
+    static float within(float x) { return std::min(std::max(x, -32752.0f), 32751.0f); }
+
+    void viterbi(const float *xs, const float *importance, size_t n, int16_t *out) {
+        const unsigned states = c_.states;
+        std::fill(cost_.begin(), cost_.end(), 1e30f);
+        cost_[0] = 0;
+        std::fill(magnitude_.begin(), magnitude_.end(), static_cast<uint16_t>(c_.start));
+        std::fill(sign_.begin(), sign_.end(), c_.first_sign());
+        const uint8_t *const sign_class = c_.sign_class.data() + c_.lo;
+        const uint16_t *const adds = c_.magnitude.data() + c_.lo;
+        for (size_t i = 0; i < n; ++i) {
+            const float x = within(xs[i]), weight = importance ? importance[i] : 1;
+            Best *const b = &best_[i * 4 * tables_];
+            for (unsigned s = 0; s < states; ++s) {
+                const unsigned u = s & 1;
+                const uint8_t t = c_.map[u][c_.cell(magnitude_[s], sign_[s])];
+                table_[s] = t;
+                need(u, t, x, weight, i);
+            }
+            uint8_t *const d = &decision_[i * states];
+            float least = std::numeric_limits<float>::max();
+            for (unsigned to = 0; to < states; ++to) {
+                const unsigned s0 = from_[2 * to], s1 = from_[2 * to + 1];
+                const Best &b0 = b[((s0 & 1) * 2 + subset_[2 * to]) * tables_ + table_[s0]];
+                const Best &b1 = b[((s1 & 1) * 2 + subset_[2 * to + 1]) * tables_ + table_[s1]];
+                const float c0 = cost_[s0] + b0.cost, c1 = cost_[s1] + b1.cost;
+                const bool second = c1 < c0;
+                const unsigned s = second ? s1 : s0;
+                const int v = second ? b1.value : b0.value;
+                const unsigned a = magnitude_[s];
+                next_cost_[to] = second ? c1 : c0;
+                d[to] = static_cast<uint8_t>(table_[s] << 1 | static_cast<unsigned>(second));
+                next_magnitude_[to] = static_cast<uint16_t>(a - (a >> 3) + adds[v]);
+                next_sign_[to] = sign_class[v];
+                least = std::min(least, next_cost_[to]);
+            }
+            cost_.swap(next_cost_);
+            magnitude_.swap(next_magnitude_);
+            sign_.swap(next_sign_);
+            if ((i & 255) == 255)
+                for (float &cost : cost_) cost -= least;
+        }
+        unsigned s = static_cast<unsigned>(std::min_element(cost_.begin(), cost_.end()) - cost_.begin());
+        for (size_t i = n; i-- > 0;) {
+            const unsigned d = decision_[i * states + s], k = 2 * s + (d & 1), p = from_[k];
+            out[i] = best_[i * 4 * tables_ + ((p & 1) * 2 + subset_[k]) * tables_ + (d >> 1)].level;
+            s = p;
+        }
+    }
+
+    // One state: the decision at a weight weighs its own rate only.
+    void greedy(const float *xs, const float *importance, size_t n, int16_t *out) {
+        unsigned a = c_.start, sign = c_.first_sign();
+        for (size_t i = 0; i < n; ++i) {
+            const float x = within(xs[i]), weight = importance ? importance[i] : 1;
+            const Rates &r = rates_[c_.map[0][c_.cell(a, sign)]];
+            Best found{std::numeric_limits<float>::max(), 0, 0};
+            const int below = static_cast<int>(std::floor(x));
+            consider(found, r, x, weight, below);
+            consider(found, r, x, weight, below + 1);
+            if (!c_.raw_bits && (below > 0 || below < -1)) {
+                consider(found, r, x, weight, below > 0 ? below - 1 : below + 2);
+                consider(found, r, x, weight, 0);
+            }
+            out[i] = found.level;
+            a = c_.moved(a, found.value);
+            sign = c_.sign_class[static_cast<size_t>(found.value + c_.lo)];
+        }
+    }
+};
+
+Out2<int16_t> quantize(const Context &c, In2<float> x, size_t tile, In3<float> rates, double lambda,
+                       std::optional<In2<float>> importance) {
+    if (importance && (importance->shape(0) != x.shape(0) || importance->shape(1) != x.shape(1)))
+        throw std::invalid_argument("importance: the shape of the weights expected");
+    const size_t rows = x.shape(0), cols = x.shape(1);
+    Buffer<int16_t> out(rows * cols);
+    {
+        nb::gil_scoped_release release;
+        Search search(c, rates, lambda);
+        for_each_tile(rows, cols, tile, [&](size_t at, size_t n) {
+            search.tile(x.data() + at, importance ? importance->data() + at : nullptr, n, out.get() + at);
+        });
+    }
+    return out.matrix(rows, cols);
+}
+
+nb::object count(const Context &c, In2<int16_t> levels, size_t tile) {
+    const size_t values = c.values(), cells = c.cells();
+    Buffer<int64_t> out(c.quantizers * cells * values);
+    std::fill(out.get(), out.get() + out.size, 0);
+    bool good = true;
+    {
+        nb::gil_scoped_release release;
+        for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+            good &= walk(c, levels.data() + at, n, [&](size_t, unsigned u, unsigned cell, int v) {
+                ++out.get()[(u * cells + cell) * values + static_cast<size_t>(v + c.lo)];
+            });
+        });
+    }
+    if (!good) throw std::invalid_argument("levels: not a path of the trellis");
+    int64_t *p = out.data.get();
+    return nb::cast(nb::ndarray<nb::numpy, int64_t, nb::ndim<3>, nb::c_contig>(p, {c.quantizers, cells, values}, out.owner()));
+}
+
+// All tiles, one after the other, and the bytes of each tile. frequencies: shape [quantizers, tables, values].
+nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t> frequencies, unsigned m) {
+    const size_t values = c.values(), tables = frequencies.shape(1);
+    if (m < 8 || m > 12 || frequencies.shape(0) != c.quantizers || frequencies.shape(2) != values)
+        throw std::invalid_argument("frequencies: shape [quantizers, tables, values] and m from 8 to 12 expected");
+    std::vector<uint32_t> before(c.quantizers * tables * values);
+    for (size_t t = 0; t < c.quantizers * tables; ++t) {
+        uint32_t sum = 0;
+        for (size_t i = 0; i < values; ++i) {
+            before[t * values + i] = sum;
+            sum += frequencies.data()[t * values + i];
+        }
+        if (sum != 0 && sum != 1u << m) throw std::invalid_argument("frequencies: a sum of 2^m expected");
+    }
+    for (unsigned u = 0; u < c.quantizers; ++u)
+        for (uint8_t t : c.map[u])
+            if (t >= tables) throw std::invalid_argument("frequencies: fewer tables than the map names");
+    Bytes out;
+    std::vector<uint32_t> sizes;
+    bool good = true;
+    {
+        nb::gil_scoped_release release;
+        struct Symbol {
+            uint32_t frequency, before;
+        };
+        std::vector<Symbol> symbols;
+        std::vector<uint16_t> words;  // from the last one on
+        for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+            const int16_t *const level = levels.data() + at;
+            symbols.resize(n);
+            words.clear();
+            bool escapes = false;
+            good &= walk(c, level, n, [&](size_t i, unsigned u, unsigned cell, int v) {
+                const size_t place = (u * tables + c.map[u][cell]) * values + static_cast<size_t>(v + c.lo);
+                symbols[i] = Symbol{frequencies.data()[place], before[place]};
+                good &= symbols[i].frequency != 0;
+                const int out_by = c.beyond(level[i]);
+                escapes |= out_by > 0;
+                good &= out_by == 0 || (c.open && out_by <= 0xFFFE);
+            });
+            if (!good) return;
+            uint32_t x = 0;
+            const auto put = [&](uint32_t frequency, uint32_t start, unsigned bits) {
+                // The decoder's state after this symbol must stay below 2^32 before it.
+                if (static_cast<uint64_t>(x) >= static_cast<uint64_t>(frequency) << (32 - bits)) {
+                    words.push_back(static_cast<uint16_t>(x));
+                    x >>= 16;
+                }
+                x = (x / frequency << bits) + x % frequency + start;
+            };
+            if (escapes)
+                for (size_t i = n; i-- > 0;) {
+                    if (!c.is_open(c.value_of(level[i]))) continue;
+                    const uint32_t t = static_cast<uint32_t>(c.beyond(level[i])) + 1;
+                    unsigned length = 0;
+                    while (t >> (length + 1)) ++length;
+                    if (length) put(1, t - (1u << length), length);
+                    put(1, length, 4);
+                }
+            for (size_t i = n; i-- > 0;) {
+                if (c.raw_bits) {
+                    const unsigned low = c.quantizers == 2 ? 2 : 0;
+                    put(1, static_cast<uint32_t>(level[i]) >> low & ((1u << c.raw_bits) - 1), c.raw_bits);
+                }
+                put(symbols[i].frequency, symbols[i].before, m);
+            }
+            for (; x; x >>= 16) words.push_back(static_cast<uint16_t>(x));
+            uint8_t *p = out.reserve(2 * words.size());
+            for (size_t i = words.size(); i-- > 0;) {
+                *p++ = static_cast<uint8_t>(words[i]);
+                *p++ = static_cast<uint8_t>(words[i] >> 8);
+            }
+            out.advance(2 * words.size());
+            sizes.push_back(static_cast<uint32_t>(2 * words.size()));
+        });
+    }
+    if (!good) throw std::invalid_argument("levels: a symbol that its table does not have, or not a path of the trellis");
+    Buffer<uint32_t> array(sizes.size());
+    std::copy(sizes.begin(), sizes.end(), array.get());
+    return nb::make_tuple(out.bytes(), array.array());
+}
+
+// Bits of a histogram with a table of its own, and about those of the table.
+double bits_of(const double *counts, size_t n, double fixed, double each) {
+    double total = 0, sum = 0, used = 0;
+    for (size_t i = 0; i < n; ++i) {
+        if (!(counts[i] > 0)) continue;
+        total += counts[i];
+        sum += counts[i] * log2_alike(counts[i]);
+        used += 1;
+    }
+    return total > 0 ? total * log2_alike(total) - sum + fixed + each * used : 0;
+}
+
+// Greedy agglomeration: the two groups whose union costs least become one, while there are more than `most` or it pays.
+Out1<uint8_t> cluster(In2<int64_t> counts, size_t most, double fixed, double each) {
+    const size_t cells = counts.shape(0), values = counts.shape(1);
+    if (!most || most > most_tables || cells > 256) throw std::invalid_argument("cluster: 1 to 64 tables, up to 256 cells expected");
+    Buffer<uint8_t> out(cells);
+    {
+        nb::gil_scoped_release release;
+        struct Group {
+            std::vector<double> counts;
+            std::vector<size_t> cells;
+            double bits;
+        };
+        std::vector<Group> groups;
+        std::vector<size_t> empty;
+        for (size_t i = 0; i < cells; ++i) {
+            Group g{std::vector<double>(values), {i}, 0};
+            bool any = false;
+            for (size_t v = 0; v < values; ++v) {
+                g.counts[v] = static_cast<double>(counts.data()[i * values + v]);
+                any |= g.counts[v] > 0;
+            }
+            if (!any) {
+                empty.push_back(i);
+                continue;
+            }
+            g.bits = bits_of(g.counts.data(), values, fixed, each);
+            groups.push_back(std::move(g));
+        }
+        std::vector<double> sum(values);
+        const auto growth = [&](const Group &a, const Group &b) {
+            for (size_t v = 0; v < values; ++v) sum[v] = a.counts[v] + b.counts[v];
+            return bits_of(sum.data(), values, fixed, each) - a.bits - b.bits;
+        };
+        std::vector<std::vector<double>> by(groups.size());
+        for (size_t i = 0; i < groups.size(); ++i)
+            for (size_t j = 0; j < i; ++j) by[i].push_back(growth(groups[i], groups[j]));
+        while (groups.size() > 1) {
+            size_t a = 1, b = 0;
+            for (size_t i = 1; i < groups.size(); ++i)
+                for (size_t j = 0; j < i; ++j)
+                    if (by[i][j] < by[a][b]) a = i, b = j;
+            if (groups.size() <= most && by[a][b] >= 0) break;
+            for (size_t v = 0; v < values; ++v) groups[b].counts[v] += groups[a].counts[v];
+            groups[b].cells.insert(groups[b].cells.end(), groups[a].cells.begin(), groups[a].cells.end());
+            groups[b].bits = bits_of(groups[b].counts.data(), values, fixed, each);
+            groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(a));
+            by.erase(by.begin() + static_cast<std::ptrdiff_t>(a));
+            for (size_t i = a; i < by.size(); ++i) by[i].erase(by[i].begin() + static_cast<std::ptrdiff_t>(a));
+            for (size_t i = 0; i < groups.size(); ++i)
+                if (i != b) by[std::max(i, b)][std::min(i, b)] = growth(groups[i], groups[b]);
+        }
+        // Tables in the order of their first cells. A cell that never occurs takes that of the cell before.
+        std::sort(groups.begin(), groups.end(), [](const Group &a, const Group &b) {
+            return *std::min_element(a.cells.begin(), a.cells.end()) < *std::min_element(b.cells.begin(), b.cells.end());
+        });
+        std::fill(out.get(), out.get() + cells, uint8_t{255});
+        for (size_t g = 0; g < groups.size(); ++g)
+            for (size_t i : groups[g].cells) out.get()[i] = static_cast<uint8_t>(g);
+        for (size_t i : empty) out.get()[i] = i ? out.get()[i - 1] : 0;
+    }
+    return out.array();
+}
+
+}  // namespace
+
+void bind_trellis(nb::module_ &m) {
+    nb::class_<Context>(m, "TrellisContext")
+        .def(nb::init<unsigned, int, int, unsigned, bool, unsigned, unsigned, const std::vector<unsigned> &,
+                      const std::vector<unsigned> &, const std::vector<std::vector<unsigned>> &>(),
+             nb::arg("states_log2"), nb::arg("lo"), nb::arg("hi"), nb::arg("raw_bits"), nb::arg("open"), nb::arg("cap"),
+             nb::arg("start"), nb::arg("magnitudes"), nb::arg("signs"), nb::arg("maps"))
+        .def_prop_ro("cells", &Context::cells)
+        .def_prop_ro("values", &Context::values);
+    m.def("trellis_quantize", &quantize, nb::arg("context"), nb::arg("weights"), nb::arg("tile"), nb::arg("rates"),
+          nb::arg("lagrangian"), nb::arg("importance") = nb::none());
+    m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
+    m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"));
+    m.def("trellis_cluster", &cluster, nb::arg("counts"), nb::arg("most"), nb::arg("fixed"), nb::arg("each"));
+}
+
+}  // namespace neuralcodec
