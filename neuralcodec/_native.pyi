@@ -266,9 +266,7 @@ def trellis_quantize(
         importance: what each squared error counts, shape of the weights.
     """
 
-def trellis_count(
-    context: TrellisContext, levels: npt.NDArray[np.int16], tile: int
-) -> npt.NDArray[np.int64]:
+def trellis_count(context: TrellisContext, levels: npt.NDArray[np.int16], tile: int) -> npt.NDArray[np.int64]:
     """How often each value occurs in each cell, shape [quantizers, cells, values]."""
 
 def trellis_pack(
@@ -288,9 +286,7 @@ def trellis_pack(
         m: 8 to 12.
     """
 
-def trellis_cluster(
-    counts: npt.NDArray[np.int64], most: int, fixed: float, each: float
-) -> npt.NDArray[np.uint8]:
+def trellis_cluster(counts: npt.NDArray[np.int64], most: int, fixed: float, each: float) -> npt.NDArray[np.uint8]:
     """The table of each cell: cells whose histograms are alike share one (greedy agglomeration by code length).
 
     Args:

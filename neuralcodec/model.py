@@ -145,8 +145,8 @@ class CompressedModel:
         """The quantized levels of a lossily coded tensor, as firmware gets them.
 
         Returns:
-            Levels, int8 (int16 where they need it), of the tensor's shape; scale of each row, float32, shape ``[rows]``. Weights are levels
-            times scale.
+            Levels, int8 (int16 where they need it), of the tensor's shape; scale of each row, float32, shape
+            ``[rows]``. Weights are levels times scale.
 
         Raises:
             NeuralCodecError: the tensor is not stored as levels.

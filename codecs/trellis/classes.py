@@ -1,4 +1,4 @@
-"""How classes are laid out for weights at hand: range of the values, thresholds, raw bits, and the scan of each tensor."""
+"""How classes are laid out for weights at hand: range of the values, thresholds, raw bits, and the scan of tensors."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def prefers_columns(weights: Weights) -> bool:
     if weights.shape[0] < WINDOW or weights.shape[1] < WINDOW:
         return weights.shape[0] > weights.shape[1]
     levels = np.clip(np.rint(weights / 2), -20, 20).astype(np.int64)
-    return _conditional(levels.T) < _conditional(levels) * (1 - 1e-3)
+    return bool(_conditional(levels.T) < _conditional(levels) * (1 - 1e-3))
 
 
 def _conditional(levels: npt.NDArray[np.int64]) -> float:

@@ -74,7 +74,7 @@ class Trellis:
     number: ClassVar[int] = 4
     weighted: ClassVar[bool] = True
 
-    states: int = 32
+    states: int = 64
     step: float | None = None
     relative_step: float = RELATIVE_STEP
     rdo: float = 1.0
@@ -217,9 +217,7 @@ class Trellis:
         step = self._step(weights) if weights.any() else 1.0
         spec = tensor.spec
         if hint is not None:
-            part = _part(
-                weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor)
-            )
+            part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor))
             model = hint.model
             context = model.context()
             levels = _native.trellis_quantize(

@@ -78,7 +78,9 @@ def train(parts: Sequence[Part], largest: float, whole: bool, settings: Settings
         counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
         for part in parts:
             counts += _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
-        maps = [_native.trellis_cluster(of, settings.tables, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
+        maps = [
+            _native.trellis_cluster(np.asarray(of), settings.tables, TABLE_BITS, VALUE_BITS).tolist() for of in counts
+        ]
         rates = _smoothed(classes, _by_table(classes, counts, maps))
     tables = _by_table(classes, counts, maps)
     if not whole:
@@ -112,9 +114,7 @@ def _first_rates(classes: Classes, mean: float) -> npt.NDArray[np.float32]:
     return rates
 
 
-def _by_table(
-    classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]
-) -> npt.NDArray[np.int64]:
+def _by_table(classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
     """Counts of the cells of each table, shape [quantizers, tables, values]."""
     tables = np.zeros((classes.quantizers, max(map(max, maps)) + 1, classes.values), np.int64)
     for u, of in enumerate(maps):

@@ -32,10 +32,13 @@ class Trial:
 
 def with_step(plan: Mapping[str, Assignment], step: float) -> dict[str, Assignment]:
     """The plan with all lossy codecs at one step."""
-    return {
-        name: replace(a, codec=a.codec.with_step(step)) if a.codec.lossy and isinstance(a.codec, Stepped) and not a.fixed else a
-        for name, a in plan.items()
-    }
+
+    def stepped(a: Assignment) -> Assignment:
+        if a.fixed or not a.codec.lossy or not isinstance(a.codec, Stepped):
+            return a
+        return replace(a, codec=a.codec.with_step(step))
+
+    return {name: stepped(a) for name, a in plan.items()}
 
 
 def find_step(target: Target, weights: int, first: float, try_step: Callable[[float], Trial]) -> float:
