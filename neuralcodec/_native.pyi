@@ -286,6 +286,18 @@ def trellis_pack(
         m: 8 to 12.
     """
 
+def trellis_pack_codes(
+    context: TrellisContext, levels: npt.NDArray[np.int16], tile: int, lengths: npt.NDArray[np.uint8]
+) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    """As ``trellis_pack`` with prefix codes.
+
+    Args:
+        context: with closed ends and without raw bits.
+        levels: a path of the trellis, shape [rows, cols].
+        tile: tile length T.
+        lengths: bits of the codes, at most 8, shape [quantizers, values]; 0: no code. Codes are complete.
+    """
+
 def trellis_cluster(counts: npt.NDArray[np.int64], most: int, fixed: float, each: float) -> npt.NDArray[np.uint8]:
     """The table of each cell: cells whose histograms are alike share one (greedy agglomeration by code length).
 

@@ -15,9 +15,9 @@ from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
-from neuralcodec.codecs.trellis.classes import prefers_columns
+from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.training import Part, Settings, train
+from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
@@ -57,10 +57,12 @@ class Trellis:
         relative_step: without a step: distance between levels over the root mean square of the tensor.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
-        tables: most tables a quantizer, 1 to 64. A decoder needs some 70 bytes of RAM for each.
-        magnitudes: most classes of the running magnitude, 1 to 8; with 1 and ``signs=0`` there is but one table a
-            quantizer.
-        signs: thresholds that sort the level before, 0 to 2.
+        coding: "contexts" picks a table by the levels before, which makes the smallest files. On microcontrollers about
+            half the time is enough for "rans", which has one table a quantizer, and less for "prefix", which has prefix
+            codes in place of rANS. Files grow in this order.
+        tables: most tables a quantizer, 1 to 64, with contexts. A decoder needs some 70 bytes of RAM for each.
+        magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
+        signs: thresholds that sort the level before, 0 to 2, with contexts.
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms: 10
             for a relative error of 2^-11; None keeps them exact.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
@@ -79,6 +81,7 @@ class Trellis:
     relative_step: float = RELATIVE_STEP
     rdo: float = 1.0
     scan: Literal["auto", "rows", "columns"] = "auto"
+    coding: Coding = "contexts"
     tables: int = 16
     magnitudes: int = 7
     signs: int = 2
@@ -90,6 +93,8 @@ class Trellis:
             raise ValueError(f"states: one of {', '.join(map(str, STATES))} expected, not {self.states!r}")
         if self.scan not in {"auto", "rows", "columns"}:
             raise ValueError(f"scan: 'auto', 'rows' or 'columns' expected, not {self.scan!r}")
+        if self.coding not in {"contexts", "rans", "prefix"}:
+            raise ValueError(f"coding: 'contexts', 'rans' or 'prefix' expected, not {self.coding!r}")
         check_integer("tables", self.tables, 1, 64)
         check_integer("magnitudes", self.magnitudes, 1, 8)
         check_integer("signs", self.signs, 0, 2)
@@ -126,6 +131,8 @@ class Trellis:
         sample = self._sample(tensor)
         if sample is None:
             return self._payload(tensor, None)
+        if self._has_outliers(sample):
+            return replace(self, coding="contexts").encode(tensor)
         return self._payload(tensor, Hint(None, self._train([sample]), sample.columns))
 
     def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
@@ -143,9 +150,10 @@ class Trellis:
         if not tensor.spec.size:
             return None
         try:
-            return self._sample(tensor)
+            sample = self._sample(tensor)
         except SourceError:
             return None
+        return None if sample is None or self._has_outliers(sample) else sample
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
         """One model for all tensors."""
@@ -172,16 +180,18 @@ class Trellis:
         return Settings(
             states_log2,
             (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * self.rdo,
-            self.tables,
-            self.magnitudes,
-            self.signs,
+            self.tables if self.coding == "contexts" else 1,
+            self.magnitudes if self.coding == "contexts" else 1,
+            self.signs if self.coding == "contexts" else 0,
+            self.coding,
             rounds=3,
         )
 
     def _train(self, samples: Sequence[Sample]) -> Model:
         parts = [each.part for each in samples]
         largest = max(each.largest for each in samples)
-        return train(parts, largest, all(each.whole for each in samples), self._settings)
+        beyond = sorted({value for each in samples for value in each.beyond})
+        return train(parts, largest, all(each.whole for each in samples), beyond, self._settings)
 
     def _sample(self, tensor: Tensor) -> Sample | None:
         """The tensor's weights, or some of many; None if all are 0."""
@@ -199,7 +209,15 @@ class Trellis:
             importance = _piece(importance)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(part))
         tile = self._tile(tensor.spec, columns)
-        return Sample(_part(part, columns, tile, importance), columns, float(np.abs(scaled).max()), whole)
+        beyond: list[int] = []
+        if not whole:
+            inside = float(np.abs(part).max())
+            beyond = np.unique(np.rint(scaled[np.abs(scaled) > inside])).tolist()
+        return Sample(_part(part, columns, tile, importance), columns, float(np.abs(scaled).max()), whole, beyond)
+
+    def _has_outliers(self, sample: Sample) -> bool:
+        """Whether weights lie beyond what prefix codes express: 8 bits, without open ends."""
+        return self.coding == "prefix" and sample.largest > MOST_NARROW - ROOM
 
     def _tile(self, spec: TensorSpec, columns: bool) -> int:
         return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
@@ -227,7 +245,7 @@ class Trellis:
                 wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
                 mode = (WIDE if wide else 0) | (COLUMNS if hint.columns else 0)
                 mode |= SHARED if hint.index is not None else 0
-                data, sizes = _native.trellis_pack(context, levels, part.tile, model.frequencies, model.m)
+                data, sizes = model.pack(context, levels, part.tile)
                 return b"".join(
                     (
                         bytes([mode]),
@@ -250,12 +268,14 @@ class Sample:
         columns: whether they are coded down the columns.
         largest: magnitude over the step of the tensor's largest weight.
         whole: whether all weights are here.
+        beyond: weights over the step, rounded, that are larger than those that are here.
     """
 
     part: Part
     columns: bool
     largest: float
     whole: bool
+    beyond: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -89,16 +89,32 @@ class Model:
         m: frequencies of a table add up to 2^m.
         maps: for each quantizer the table of each cell.
         frequencies: of each value, shape [quantizers, tables, values]; tables that a quantizer does not have are 0.
+        prefix: whether values take prefix codes; frequencies are then 2^(m − length of the code), and m is 8.
     """
 
     classes: Classes
     m: int
     maps: list[list[int]]
     frequencies: npt.NDArray[np.uint32]
+    prefix: bool = False
 
     def context(self) -> _native.TrellisContext:
         """For the native kernels."""
         return self.classes.context(self.maps)
+
+    def lengths(self) -> npt.NDArray[np.uint8]:
+        """Bits of the prefix codes, shape [quantizers, values]; 0 for values without one."""
+        frequencies = self.frequencies[:, 0].astype(np.int64)
+        bits = self.m - (log2(np.maximum(frequencies, 1)) >> FRACTION)
+        return np.where(frequencies > 0, bits, 0).astype(np.uint8)
+
+    def pack(
+        self, context: _native.TrellisContext, levels: npt.NDArray[np.int16], tile: int
+    ) -> tuple[bytes, npt.NDArray[np.uint32]]:
+        """All tiles, and the bytes of each."""
+        if self.prefix:
+            return _native.trellis_pack_codes(context, levels, tile, self.lengths())
+        return _native.trellis_pack(context, levels, tile, self.frequencies, self.m)
 
     def rates(self) -> npt.NDArray[np.float32]:
         """Bits of each value, shape of the frequencies."""
@@ -111,7 +127,7 @@ class Model:
         out = bytearray(
             [
                 c.states_log2 | c.open << 4,
-                self.m | c.raw_bits << 4,
+                (0 if self.prefix else self.m) | c.raw_bits << 4,
                 c.lo,
                 c.hi,
                 c.cap,
@@ -128,9 +144,18 @@ class Model:
                 out += _native.pack_bits(np.array(of, np.uint32), width)
         for u, of in enumerate(self.maps):
             places = c.of_quantizer(u)
+            if self.prefix:
+                out += _serialized_lengths(self.lengths()[u, places])
+                continue
             for table in self.frequencies[u, : max(of) + 1]:
                 out += _serialized(table[places])
         return bytes(out)
+
+
+def _serialized_lengths(lengths: npt.NDArray[np.uint8]) -> bytes:
+    used = np.flatnonzero(lengths)
+    first, last = int(used[0]), int(used[-1])
+    return bytes((first, last - first)) + _native.pack_bits(lengths[first : last + 1].astype(np.uint32), 4)
 
 
 def _serialized(frequencies: npt.NDArray[np.uint32]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,14 @@ from neuralcodec.codecs.trellis.classes import Weights, layout
 from neuralcodec.codecs.trellis.model import NEVER, Classes, Model
 from neuralcodec.logarithm import FRACTION, log2
 
+Coding = Literal["contexts", "rans", "prefix"]
+
 TABLE_BITS, VALUE_BITS = 16.0, 6.0
 """About what a table takes, and each of its values."""
 
-LEAST_M, MOST_M = 9, 12
+BITS_OF_SLOTS = {"contexts": range(9, 13), "rans": range(8, 9), "prefix": range(8, 9)}
+"""What m may be: firmware has entries for 2^8 slots where there is one table a quantizer."""
+
 LOST = 20.0
 """A squared error, in squared steps, that only a value which its table lacks explains."""
 
@@ -32,6 +37,7 @@ class Settings:
         tables: most tables a quantizer.
         magnitudes: most magnitude classes.
         signs: sign thresholds.
+        coding: "contexts", "rans" or "prefix"; the last two with one table a quantizer.
         rounds: how often levels and tables are improved in turn.
     """
 
@@ -40,6 +46,7 @@ class Settings:
     tables: int
     magnitudes: int
     signs: int
+    coding: Coding
     rounds: int
 
 
@@ -58,13 +65,14 @@ class Part:
     importance: Weights | None = None
 
 
-def train(parts: Sequence[Part], largest: float, whole: bool, settings: Settings) -> Model:
+def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[int], settings: Settings) -> Model:
     """A model for parts, which is all of the weights if ``whole``.
 
     Args:
         parts: at least one weight in all.
         largest: magnitude over the step of the largest weight there is.
         whole: see above. Tables for a sample have some values more, for what may come.
+        beyond: weights over the step, rounded, that are larger than those of the sample they belong to.
         settings: see there.
     """
     classes, mean = layout(
@@ -84,11 +92,12 @@ def train(parts: Sequence[Part], largest: float, whole: bool, settings: Settings
         rates = _smoothed(classes, _by_table(classes, counts, maps))
     tables = _by_table(classes, counts, maps)
     if not whole:
+        tables += _missing(classes, tables, maps, np.array(beyond, np.int64))
         tables += _ends(classes, tables)
     if classes.open:
         tables += _ends(classes, tables, always=True)
     while True:
-        model = _with_tables(classes, maps, tables)
+        model = _with_tables(classes, maps, tables, settings.coding)
         lacking = _lacking(model, parts, settings) if whole else np.zeros_like(tables)
         if not lacking.any():
             return model
@@ -150,16 +159,19 @@ def _ends(classes: Classes, tables: npt.NDArray[np.int64], always: bool = False)
     return more
 
 
-def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np.int64]) -> Model:
+def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np.int64], coding: Coding) -> Model:
     """Tables with as many slots as make the stream shortest."""
     best: tuple[float, Model] | None = None
-    for m in range(LEAST_M, MOST_M + 1):
+    for m in BITS_OF_SLOTS[coding]:
         frequencies = np.zeros(tables.shape, np.uint32)
         bits = 0.0
         for u, of in enumerate(maps):
             places = classes.of_quantizer(u)
             for t in range(max(of) + 1):
                 counts = tables[u, t, places]
+                if coding == "prefix":
+                    frequencies[u, t, places] = _of_codes(counts, int(np.argmin(np.abs(places - classes.lo))))
+                    continue
                 if not counts.any():  # nothing comes here; still a table must be
                     frequencies[u, t, places[int(np.argmin(np.abs(places - classes.lo)))]] = 1 << m
                     continue
@@ -169,7 +181,7 @@ def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np
                 found = fit(counts, m)
                 frequencies[u, t, places[: len(found.values)]] = found.values
                 bits += found.bits(counts)
-        model = Model(classes, m, maps, frequencies)
+        model = Model(classes, m, maps, frequencies, coding == "prefix")
         bits += 8 * len(model.serialize()) if bits < np.inf else 0
         if best is None or bits < best[0]:
             best = bits, model
@@ -177,23 +189,50 @@ def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np
     return best[1]
 
 
+def _of_codes(counts: npt.NDArray[np.int64], smallest: int) -> npt.NDArray[np.uint32]:
+    """Slots, of 2^8, that prefix codes of at most 8 bits stand for.
+
+    Args:
+        counts: of the values of a quantizer.
+        smallest: place of its smallest value, which has a code in any case. So has one beside it: a code takes a bit.
+    """
+    counts = counts.copy()
+    for place in (smallest, smallest + 1 if smallest + 1 < len(counts) else smallest - 1):
+        if np.count_nonzero(counts) < 2:
+            counts[place] += counts[place] == 0
+    lengths = _native.code_lengths(counts, 8).astype(np.uint32)
+    return np.where(counts > 0, np.uint32(1) << (8 - lengths), 0).astype(np.uint32)
+
+
+def _missing(
+    classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]], wanted: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """One for each wanted value, and its neighbours, that a table lacks."""
+    more = np.zeros_like(tables)
+    if classes.raw_bits:
+        return more
+    inside = wanted[(wanted >= -classes.lo) & (wanted <= classes.hi)]
+    # Which table it is that will need them is not asked: such weights are few.
+    for place in np.unique(np.concatenate([inside, inside + 1, inside - 1])) + classes.lo:
+        if 0 <= place < classes.values:
+            u = int(place - classes.lo) & 1 if classes.states_log2 else 0
+            more[u, :, place] = tables[u, :, place] == 0
+    # Tables that a quantizer does not have stay empty.
+    for u, of in enumerate(maps):
+        more[u, max(of) + 1 :] = 0
+    return more
+
+
 def _lacking(model: Model, parts: Sequence[Part], settings: Settings) -> npt.NDArray[np.int64]:
     """Values that a table lacks although a weight calls for them: one each."""
     context, rates, classes = model.context(), model.rates(), model.classes
-    more = np.zeros(model.frequencies.shape, np.int64)
+    tables = model.frequencies.astype(np.int64)
+    more = np.zeros_like(tables)
     if classes.raw_bits:
         return more
     for part in parts:
         levels = _levels(context, part, rates, settings)
         lost = np.square(part.weights - levels) * (1 if part.importance is None else part.importance)
-        wanted = np.rint(part.weights[lost > LOST])
-        inside = wanted[(wanted >= -classes.lo) & (wanted <= classes.hi)].astype(np.int64)
-        # Which table it was is not asked: such weights are few.
-        for place in np.unique(np.concatenate([inside, inside + 1, inside - 1])) + classes.lo:
-            if 0 <= place < classes.values:
-                u = int(place - classes.lo) & 1 if classes.states_log2 else 0
-                more[u, :, place] = model.frequencies[u, :, place] == 0
-    # Tables that a quantizer does not have stay empty.
-    for u, of in enumerate(model.maps):
-        more[u, max(of) + 1 :] = 0
+        wanted = np.rint(part.weights[lost > LOST]).astype(np.int64)
+        more = np.maximum(more, _missing(classes, tables, model.maps, wanted))
     return more

@@ -39,6 +39,13 @@ static void decode_tile(const ncd_tensor *t, uint32_t tile, const void *workspac
         if (ncd_decode_tile_i8(t, tile, levels, n, workspace) == NCD_OK && n > 0)
             require(t->mode == 0 || t->dtype == NCD_I8);
         (void)ncd_decode_tile_bytes(t, tile, bytes, n * t->elem_size, workspace);
+#if NCD_ENABLE_TRELLIS
+        {
+            int16_t *const wide = (int16_t *)allocate(2 * n);
+            (void)ncd_decode_tile_i16(t, tile, wide, n, workspace);
+            free(wide);
+        }
+#endif
 #if NCD_ENABLE_FLOAT
         {
             float *const floats = (float *)allocate(n * sizeof *floats);

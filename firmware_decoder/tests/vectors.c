@@ -1,6 +1,7 @@
 /* Decodes whole streams from files and prints what came of each, one line a file:
  *
- *     ok CRC          crc32 of all decoded levels (lossy tensors), indices (float codebooks) or element bytes, in order of tensors and tiles
+ *     ok CRC          crc32 of all decoded levels (lossy tensors; two bytes each where they have 16 bits), indices (float
+ *                     codebooks) or element bytes, in order of tensors and tiles
  *     error NAME      the status that stopped it, NCD_ERR_...
  *
  * With --tensors a line `tensor INDEX CRC` for each untied tensor comes before. Checks run in the order of
@@ -62,11 +63,27 @@ static int same_levels(const ncd_tensor *t, void *workspace, size_t size)
 }
 #endif
 
+#if NCD_ENABLE_TRELLIS
+/* Levels of 16 bits as bytes, the lower one first. */
+static ncd_status decode_wide(const ncd_tensor *t, uint32_t tile, uint8_t *out, size_t n, const void *workspace)
+{
+    int16_t *const levels = (int16_t *)allocate(2 * n);
+    const ncd_status status = ncd_decode_tile_i16(t, tile, levels, n, workspace);
+    size_t i;
+    for (i = 0; status == NCD_OK && i < n; ++i) {
+        out[2 * i] = (uint8_t)((uint16_t)levels[i] & 255u);
+        out[2 * i + 1] = (uint8_t)((uint16_t)levels[i] >> 8);
+    }
+    free(levels);
+    return status;
+}
+#endif
+
 /* Decodes all tiles of an opened tensor and adds their bytes to the crc. */
 static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
 {
     const size_t workspace_size = ncd_tensor_workspace(t);
-    const int levels = t->mode == 0 && t->tiles > 0, indices = t->mode == 2;
+    const int levels = t->mode == 0 && t->tiles > 0, indices = t->mode == 2, wide = t->mode == 3;
     void *const workspace = workspace_size ? allocate(workspace_size) : NULL;
     ncd_status status = ncd_tensor_prepare(t, workspace, workspace_size);
     uint32_t tile;
@@ -74,21 +91,36 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
         uint32_t row, col, rows, cols;
         status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
         if (status == NCD_OK) {
-            const size_t n = (size_t)rows * cols, size = levels || indices ? n : n * t->elem_size;
+            const size_t n = (size_t)rows * cols, size = levels || indices ? n : wide ? 2 * n : n * t->elem_size;
             uint8_t *const out = (uint8_t *)allocate(size);
             status = levels    ? ncd_decode_tile_i8(t, tile, (int8_t *)out, n, workspace)
 #if NCD_ENABLE_KMEANS
                      : indices ? ncd_decode_tile_indices(t, tile, out, n, workspace)
 #endif
+#if NCD_ENABLE_TRELLIS
+                     : wide ? decode_wide(t, tile, out, n, workspace)
+#endif
                                : ncd_decode_tile_bytes(t, tile, out, size, workspace);
             if (status == NCD_OK)
                 *crc = ncd_crc32(*crc, out, size);
 #if NCD_ENABLE_FLOAT
-            if (levels || indices) { /* the floats must come out wherever the levels do */
+            if (levels || indices || wide) { /* the floats must come out wherever the levels do */
                 float *const f = (float *)allocate(n * sizeof *f);
                 if (ncd_decode_tile_f32(t, tile, f, n, workspace) != status)
                     fprintf(stderr, "tile %lu: levels and floats disagree\n", (unsigned long)tile);
                 free(f);
+            }
+#endif
+#if NCD_ENABLE_TRELLIS
+            if (levels) { /* and the same levels with 16 bits */
+                int16_t *const widened = (int16_t *)allocate(2 * n);
+                size_t i;
+                if (ncd_decode_tile_i16(t, tile, widened, n, workspace) != status)
+                    fprintf(stderr, "tile %lu: levels of 8 and 16 bits disagree\n", (unsigned long)tile);
+                for (i = 0; status == NCD_OK && i < n; ++i)
+                    if (widened[i] != ((const int8_t *)out)[i])
+                        fprintf(stderr, "tile %lu: levels of 8 and 16 bits differ\n", (unsigned long)tile);
+                free(widened);
             }
 #endif
             free(out);

@@ -444,6 +444,58 @@ nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t>
     return nb::make_tuple(out.bytes(), array.array());
 }
 
+// The same with prefix codes. lengths: shape [quantizers, values], 0 for values without a code.
+nb::tuple pack_codes(const Context &c, In2<int16_t> levels, size_t tile, In2<uint8_t> lengths) {
+    constexpr unsigned longest = 8;
+    const size_t values = c.values();
+    if (lengths.shape(0) != c.quantizers || lengths.shape(1) != values || c.raw_bits || c.open)
+        throw std::invalid_argument("lengths: shape [quantizers, values] and closed ends without raw bits expected");
+    struct Code {
+        uint8_t bits, length;  // first bit lowest
+    };
+    std::vector<Code> codes(c.quantizers * values);
+    for (size_t u = 0; u < c.quantizers; ++u) {
+        unsigned next = 0;
+        for (unsigned length = 1; length <= longest; ++length) {
+            for (size_t v = 0; v < values; ++v) {
+                if (lengths(u, v) > longest) throw std::invalid_argument("lengths: at most 8 bits expected");
+                if (lengths(u, v) != length) continue;
+                unsigned bits = 0;
+                for (unsigned i = 0; i < length; ++i) bits |= (next >> (longest - 1 - i) & 1) << i;
+                codes[u * values + v] = Code{static_cast<uint8_t>(bits), static_cast<uint8_t>(length)};
+                next += 1u << (longest - length);
+            }
+        }
+        if (next != 1u << longest) throw std::invalid_argument("lengths: a complete code expected");
+    }
+    Bytes out;
+    std::vector<uint32_t> sizes;
+    bool good = true;
+    {
+        nb::gil_scoped_release release;
+        for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+            uint8_t *const first = out.reserve(n + 1), *p = first;
+            uint32_t window = 0;
+            unsigned held = 0;
+            good &= walk(c, levels.data() + at, n, [&](size_t i, unsigned u, unsigned, int v) {
+                const Code code = codes[u * values + static_cast<size_t>(v + c.lo)];
+                good &= code.length != 0 && c.beyond(levels.data()[at + i]) == 0;
+                window |= static_cast<uint32_t>(code.bits) << held;
+                held += code.length;
+                for (; held >= 8; held -= 8, window >>= 8) *p++ = static_cast<uint8_t>(window);
+            });
+            if (held) *p++ = static_cast<uint8_t>(window);
+            const auto size = static_cast<size_t>(p - first);
+            out.advance(size);
+            sizes.push_back(static_cast<uint32_t>(size));
+        });
+    }
+    if (!good) throw std::invalid_argument("levels: a symbol without a code, or not a path of the trellis");
+    Buffer<uint32_t> array(sizes.size());
+    std::copy(sizes.begin(), sizes.end(), array.get());
+    return nb::make_tuple(out.bytes(), array.array());
+}
+
 // Bits of a histogram with a table of its own, and about those of the table.
 double bits_of(const double *counts, size_t n, double fixed, double each) {
     double total = 0, sum = 0, used = 0;
@@ -533,6 +585,7 @@ void bind_trellis(nb::module_ &m) {
           nb::arg("lagrangian"), nb::arg("importance") = nb::none());
     m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
     m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"));
+    m.def("trellis_pack_codes", &pack_codes, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("lengths"));
     m.def("trellis_cluster", &cluster, nb::arg("counts"), nb::arg("most"), nb::arg("fixed"), nb::arg("each"));
 }
 

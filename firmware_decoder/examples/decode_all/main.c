@@ -17,11 +17,12 @@ extern const uint8_t model_stream[], model_stream_end[];
 extern const uint8_t _decoder_start[], _decoder_end[]; /* image.ld */
 
 /* What the decoder does differently, and so at different cost. */
-enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, OTHER, KINDS };
+enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, TRELLIS, OTHER, KINDS };
 static const char *const kind_names[KINDS] = {
-    "raw", "huffman.levels", "huffman.lossless", "kmeans.fixed", "kmeans.prefix", "kmeans.rans", "other",
+    "raw", "huffman.levels", "huffman.lossless", "kmeans.fixed", "kmeans.prefix", "kmeans.rans", "trellis",
+    "other",
 };
-enum { LEVELS = 0, BYTES = 1, INDICES = 2 }; /* a tensor's mode */
+enum { LEVELS = 0, BYTES = 1, INDICES = 2, WIDE = 3 }; /* a tensor's mode */
 
 typedef struct cost {
     uint64_t instructions;
@@ -94,13 +95,16 @@ static int kind_of_tensor(void)
         return KMEANS_FIXED + tensor.coding;
     }
 #endif
+    if (tensor.codec == NCD_CODEC_TRELLIS) {
+        return TRELLIS;
+    }
     return OTHER;
 }
 
 /* Bytes of the output for a weight. */
 static uint32_t unit_size(void)
 {
-    return tensor.mode == BYTES ? tensor.elem_size : 1u;
+    return tensor.mode == BYTES ? tensor.elem_size : tensor.mode == WIDE ? 2u : 1u;
 }
 
 static ncd_status decode_tile(uint32_t tile)
@@ -108,6 +112,11 @@ static ncd_status decode_tile(uint32_t tile)
 #if NCD_ENABLE_KMEANS
     if (tensor.mode == INDICES) {
         return ncd_decode_tile_indices(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
+    }
+#endif
+#if NCD_ENABLE_TRELLIS
+    if (tensor.mode == WIDE) {
+        return ncd_decode_tile_i16(&tensor, tile, (int16_t *)tile_buffer, sizeof tile_buffer / 2u, workspace);
     }
 #endif
     if (tensor.mode == LEVELS) {

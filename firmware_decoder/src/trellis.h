@@ -1,0 +1,74 @@
+/* What the modules of codec 4 share (docs/format.md section 12). */
+#ifndef NCD_TRELLIS_H
+#define NCD_TRELLIS_H
+
+#include "internal.h"
+
+/* ---- trellis_model.c ---- */
+
+enum { NCD_TRELLIS_BINS = 64 };
+
+/* A model that has been checked, and what its bytes say. */
+typedef struct ncd_trellis_model {
+    const uint8_t *magnitudes, *signs; /* thresholds */
+    const uint8_t *map[2], *tables[2];
+    const uint8_t *end;
+    uint32_t states_log2, open, m, raw_bits, lo, hi, cap, classes, n_signs, start;
+    uint32_t n_tables[2], values[2];
+    uint32_t frequencies; /* of all tables */
+    uint32_t constant;    /* whether a table has but one symbol */
+} ncd_trellis_model;
+
+/* Checks a model and moves the cursor behind it. */
+ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f);
+
+/* Bytes of workspace for tiles with a model; wide: of 16-bit levels. */
+uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide);
+
+/* ---- Workspace ----
+ *
+ * Offsets count bytes from its start. There are two kinds: */
+
+enum {
+    NCD_TRELLIS_SEARCH, /* any model: a table takes 18 bytes and 2 a symbol, because the symbol of a slot is found by a
+                         * look-up of the slot's first four bits and a few comparisons */
+    NCD_TRELLIS_SLOTS,  /* one table a quantizer, 2^8 slots: 1 KB for each quantizer, which tells all of each slot */
+    NCD_TRELLIS_CODES   /* prefix codes of up to 8 bits: the same */
+};
+
+typedef struct ncd_trellis_workspace {
+    uint32_t tag;
+    uint32_t first;       /* entry that stands for the level before the first one */
+    uint16_t cells;       /* offset of: by magnitude class, sign class and quantizer, half the offset of the table */
+    uint16_t start;       /* running magnitude */
+    int16_t low, high;    /* symbols up to and from here on are open; beyond all values where there are no open ends */
+    uint8_t kind, m, bin_shift, raw_bits;
+    uint8_t union_shift;  /* 2 where there are two quantizers, else 0 */
+    uint8_t bins[NCD_TRELLIS_BINS]; /* by bits of the running magnitude: place of the first cell of its class */
+} ncd_trellis_workspace;
+
+/* Where the entries of the kinds with 256 a quantizer begin: they have no bins. */
+enum { NCD_TRELLIS_ENTRIES = 24 };
+#define NCD_TRELLIS_SLOTS_LOG2 8u /* no enumerator: C++ warns where these meet other integers */
+
+/* A table to search. Behind it are the sums of the frequencies before each of its symbols, and of all. */
+enum { NCD_TRELLIS_INDEX_LOG2 = 4, NCD_TRELLIS_INDEX = 16 };
+
+typedef struct ncd_trellis_table {
+    uint8_t index[NCD_TRELLIS_INDEX]; /* by the first bits of a slot: the symbol of the first such slot */
+    uint16_t entries;                 /* offset of the entry of the first symbol */
+} ncd_trellis_table;
+
+/* An entry tells what a value does: byte 0 the value, or its low 8 bits. Then
+ *   SEARCH: byte 1 what changes the state; byte 2 the magnitude, capped; bits 24-28 the place of its sign class among
+ *           cells; bit 31 whether it is negative;
+ *   SLOTS:  byte 1 the slot's place among its symbol's slots; byte 2 their number; byte 3 what changes the state;
+ *   CODES:  byte 1 the bits of the code; byte 3 what changes the state. */
+
+/* Tells a workspace that was prepared for this tensor, or one alike, from others. */
+static inline uint32_t ncd_trellis_tag(const ncd_tensor *t)
+{
+    return (uint32_t)(uintptr_t)t->tables[0] << 2 | (t->mode == NCD_MODE_WIDE ? 2u : 0u) | 1u;
+}
+
+#endif

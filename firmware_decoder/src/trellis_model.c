@@ -1,0 +1,366 @@
+/* Models of codec 4: checks, and the workspace that tiles are decoded with (docs/format.md section 12.1). */
+#include "trellis.h"
+
+#if NCD_ENABLE_TRELLIS
+
+#define MOST_TABLES 64u
+
+/* ---- Model ---- */
+
+/* Whether bytes ascend strictly from 1 to at most `most`. */
+static int ascends(const uint8_t *p, uint32_t n, uint32_t most)
+{
+    uint32_t last = 0;
+    for (; n > 0; --n, ++p) {
+        if (*p <= last || *p > most)
+            return 0;
+        last = *p;
+    }
+    return 1;
+}
+
+static uint32_t bit_length(uint32_t value)
+{
+    uint32_t n = 0;
+    while (value >> n)
+        ++n;
+    return n;
+}
+
+/* Field i, of `width` bits, at most 8, of a bit string. */
+static uint32_t field_of(const uint8_t *string, uint32_t i, uint32_t width)
+{
+    const uint32_t bit = i * width;
+    uint32_t window = string[bit >> 3];
+    if ((bit & 7u) + width > 8u)
+        window |= (uint32_t)string[(bit >> 3) + 1u] << 8;
+    return window >> (bit & 7u) & ((1u << width) - 1u);
+}
+
+/* The map of a quantizer. */
+static ncd_status read_map(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
+{
+    const uint32_t cells = f->classes * (2u * f->n_signs + 1u), count = ncd_get_u8(c) + 1u, width = bit_length(count - 1u);
+    uint32_t i;
+    f->n_tables[u] = count;
+    f->map[u] = ncd_get_fields(c, cells, width);
+    if (ncd_is_bad(c) || count > (f->m ? MOST_TABLES : 1u))
+        return NCD_ERR_CORRUPT;
+    for (i = 0; width > 0 && i < cells; ++i)
+        if (field_of(f->map[u], i, width) >= count)
+            return NCD_ERR_CORRUPT;
+    return NCD_OK;
+}
+
+/* A frequency, or the share of all slots that a code of its length takes; above 2^12 where it is neither. */
+static uint32_t next_share(const ncd_trellis_model *f, ncd_frequencies *next)
+{
+    uint32_t length;
+    if (f->m)
+        return ncd_frequency_next(next);
+    if (next->p == next->end)
+        return UINT32_MAX;
+    length = *next->p >> next->bit & 15u;
+    next->p += next->bit >> 2;
+    next->bit ^= 4u;
+    return length > NCD_TRELLIS_SLOTS_LOG2 ? UINT32_MAX : length ? 1u << (NCD_TRELLIS_SLOTS_LOG2 - length) : 0;
+}
+
+/* The tables of a quantizer. */
+static ncd_status read_tables(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
+{
+    const uint32_t slots = 1u << (f->m ? f->m : NCD_TRELLIS_SLOTS_LOG2);
+    uint32_t i, k;
+    f->tables[u] = c->p;
+    for (i = 0; i < f->n_tables[u]; ++i) {
+        const uint32_t first = ncd_get_u8(c), count = ncd_get_u8(c) + 1u;
+        ncd_frequencies next;
+        uint32_t sum = 0;
+        if (ncd_is_bad(c) || first + count > f->values[u])
+            return NCD_ERR_CORRUPT;
+        next.p = c->p;
+        next.end = c->end;
+        next.bit = 0;
+        for (k = 0; k < count; ++k) {
+            const uint32_t share = next_share(f, &next);
+            if (share > slots)
+                return NCD_ERR_CORRUPT;
+            f->constant |= share == slots;
+            sum += share;
+        }
+        if (sum != slots)
+            return NCD_ERR_CORRUPT;
+        c->p = next.p + (next.bit != 0);
+        f->frequencies += count;
+    }
+    return NCD_OK;
+}
+
+ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
+{
+    const uint8_t *const head = ncd_get_bytes(c, 7);
+    uint32_t u, quantizers, reserved;
+    ncd_status status;
+    if (!head)
+        return NCD_ERR_CORRUPT;
+    NCD_FILL(f, 0, sizeof *f);
+    f->states_log2 = head[0] & 15u;
+    f->open = head[0] >> 4 & 1u;
+    if (head[0] >> 5)
+        return NCD_ERR_UNSUPPORTED;
+    f->m = head[1] & 15u;
+    f->raw_bits = head[1] >> 4;
+    f->lo = head[2];
+    f->hi = head[3];
+    f->cap = head[4];
+    f->classes = (head[5] & 7u) + 1u;
+    f->n_signs = head[5] >> 3 & 3u;
+    reserved = head[5] >> 5;
+    f->start = head[6];
+    if (f->states_log2 == 1 || f->states_log2 > 8 || (f->m && f->m - 8u > 4u) || f->raw_bits > 12 || f->cap - 1u > 126u ||
+        (f->open && f->lo + f->hi < (f->states_log2 ? 7u : 1u)))
+        return NCD_ERR_CORRUPT;
+    if (reserved)
+        return NCD_ERR_UNSUPPORTED;
+    if (f->n_signs > 2 || f->start >= NCD_TRELLIS_BINS || (!f->m && (f->open || f->raw_bits || head[5])))
+        return NCD_ERR_CORRUPT;
+    f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
+    f->signs = ncd_get_bytes(c, f->n_signs);
+    if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, NCD_TRELLIS_BINS - 1u) ||
+        !ascends(f->signs, f->n_signs, 255))
+        return NCD_ERR_CORRUPT;
+    quantizers = f->states_log2 ? 2 : 1;
+    if (quantizers == 1) {
+        f->values[0] = f->lo + f->hi + 1u;
+    } else {
+        f->values[0] = f->lo / 2u + f->hi / 2u + 1u;
+        f->values[1] = (f->lo + 1u) / 2u + (f->hi + 1u) / 2u;
+    }
+    for (u = 0; u < quantizers; ++u) {
+        status = read_map(c, f, u);
+        if (status != NCD_OK)
+            return status;
+    }
+    for (u = 0; u < quantizers; ++u) {
+        status = read_tables(c, f, u);
+        if (status != NCD_OK)
+            return status;
+    }
+    f->end = c->p;
+    return NCD_OK;
+}
+
+/* ---- Workspace ---- */
+
+static uint32_t quantizers_of(const ncd_trellis_model *f)
+{
+    return f->states_log2 ? 2 : 1;
+}
+
+static uint32_t kind_of(const ncd_trellis_model *f, int wide)
+{
+    if (!f->m)
+        return NCD_TRELLIS_CODES;
+    if (f->m == NCD_TRELLIS_SLOTS_LOG2 && !wide && f->classes == 1 && f->n_signs == 0 &&
+        f->n_tables[0] + f->n_tables[1] == quantizers_of(f) && !f->constant)
+        return NCD_TRELLIS_SLOTS;
+    return NCD_TRELLIS_SEARCH;
+}
+
+static uint32_t table_size(uint32_t symbols)
+{
+    return (uint32_t)sizeof(ncd_trellis_table) + 2u * (symbols + 1u);
+}
+
+static uint32_t cells_of(const ncd_trellis_model *f)
+{
+    return 2u * f->classes * (2u * f->n_signs + 1u);
+}
+
+uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide)
+{
+    if (kind_of(f, wide) != NCD_TRELLIS_SEARCH)
+        return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + 2));
+    return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * (f->values[0] + f->values[1]) + 2u * cells_of(f) +
+            (f->n_tables[0] + f->n_tables[1]) * table_size(0) + 2u * f->frequencies + 3u) & ~3u;
+}
+
+/* Value of a symbol. */
+static int32_t value_of(const ncd_trellis_model *f, uint32_t u, uint32_t symbol)
+{
+    if (!f->states_log2)
+        return (int32_t)symbol - (int32_t)f->lo;
+    return (int32_t)(2u * symbol + ((f->lo ^ u) & 1u)) - (int32_t)f->lo;
+}
+
+/* What a value changes of the state. */
+static uint32_t change_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
+{
+    /* h0 and h1 without their last bit, by log2 of the number of states from 2 on. */
+    static const uint8_t polynomials[7][2] = {{2, 1}, {5, 2}, {9, 2}, {18, 4}, {33, 10}, {78, 43}, {166, 121}};
+    const uint8_t *h;
+    if (!f->states_log2)
+        return 0;
+    h = polynomials[f->states_log2 - 2u];
+    return (u ? h[0] : 0u) ^ ((((uint32_t)value + u) >> 1 & 1u) ? h[1] : 0u);
+}
+
+static uint32_t entry_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
+{
+    const uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
+    uint32_t above = 0, sign = f->n_signs;
+    while (above < f->n_signs && f->signs[above] <= magnitude)
+        ++above;
+    sign = value < 0 ? sign - above : sign + above;
+    return ((uint32_t)value & 255u) | change_of(f, value, u) << 8 | (magnitude < f->cap ? magnitude : f->cap) << 16 |
+           sign << 25 | (value < 0 ? 1u << 31 : 0);
+}
+
+/* An entry of a slot or a code. */
+static uint32_t direct_entry(const ncd_trellis_model *f, uint32_t u, uint32_t symbol, uint32_t bytes12)
+{
+    const int32_t value = value_of(f, u, symbol);
+    return ((uint32_t)value & 255u) | bytes12 << 8 | change_of(f, value, u) << 24;
+}
+
+static void first_of(const ncd_trellis_model *f, const uint8_t *table, ncd_frequencies *next)
+{
+    next->p = table + 2;
+    next->end = f->end;
+    next->bit = 0;
+}
+
+/* The 256 entries of a quantizer: SLOTS. */
+static void build_slots(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
+{
+    const uint32_t first = f->tables[u][0];
+    ncd_frequencies next;
+    uint32_t i, k, n = 0;
+    first_of(f, f->tables[u], &next);
+    for (i = first; n < 1u << NCD_TRELLIS_SLOTS_LOG2; ++i) {
+        const uint32_t frequency = ncd_frequency_next(&next);
+        for (k = 0; k < frequency; ++k)
+            entry[n++] = direct_entry(f, u, i, k | frequency << 8);
+    }
+}
+
+/* The same: CODES. */
+static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
+{
+    const uint32_t first = f->tables[u][0], count = f->tables[u][1] + 1u;
+    uint32_t length, i, k, b, n = 0;
+    for (length = 0; length <= NCD_TRELLIS_SLOTS_LOG2; ++length) {
+        const uint32_t share = 1u << (NCD_TRELLIS_SLOTS_LOG2 - length);
+        for (i = 0; i < count; ++i) {
+            if ((uint32_t)(f->tables[u][2u + (i >> 1)] >> 4 * (i & 1u) & 15) != length || length == 0)
+                continue;
+            /* Slots are the next bits, the first one lowest; codes count upwards with the first one highest. */
+            for (k = 0; k < share; ++k, ++n) {
+                uint32_t slot = 0;
+                for (b = 0; b < NCD_TRELLIS_SLOTS_LOG2; ++b)
+                    slot |= (n >> b & 1u) << (NCD_TRELLIS_SLOTS_LOG2 - 1u - b);
+                entry[slot] = direct_entry(f, u, first + i, length);
+            }
+        }
+    }
+}
+
+/* Builds the tables of a quantizer from offset `at` on, whose entries are at `entries`; gives the offset behind them.
+ * cell: of the first cell of the quantizer, `cells` of both; each takes half the offset of its table. */
+static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws, uint32_t entries, uint32_t at,
+                             uint16_t *cell, uint32_t cells)
+{
+    const uint32_t width = bit_length(f->n_tables[u] - 1u);
+    const uint8_t *p = f->tables[u];
+    uint32_t i, j, k;
+    for (i = 0; i < f->n_tables[u]; ++i) {
+        ncd_trellis_table *const t = (ncd_trellis_table *)(void *)(ws + at);
+        uint16_t *const sums = (uint16_t *)(void *)(ws + at + sizeof *t);
+        const uint32_t count = p[1] + 1u;
+        ncd_frequencies next;
+        uint32_t sum = 0;
+        first_of(f, p, &next);
+        t->entries = (uint16_t)(entries + 4u * p[0]);
+        sums[0] = 0;
+        for (k = 0; k < count; ++k) {
+            sum += ncd_frequency_next(&next);
+            sums[k + 1u] = (uint16_t)sum;
+        }
+        k = 0;
+        for (j = 0; j < NCD_TRELLIS_INDEX; ++j) {
+            while (sums[k + 1u] <= j << (f->m - NCD_TRELLIS_INDEX_LOG2))
+                ++k;
+            t->index[j] = (uint8_t)k;
+        }
+        p = next.p + (next.bit != 0);
+        for (k = 0; k < cells; k += 2)
+            if (!width || field_of(f->map[u], k >> 1, width) == i)
+                cell[k] = (uint16_t)(at >> 1);
+        at += table_size(count);
+    }
+    return at;
+}
+
+static NCD_NOINLINE void build_search(const ncd_trellis_model *f, ncd_trellis_workspace *w)
+{
+    uint8_t *const ws = (uint8_t *)w;
+    uint32_t *entry = (uint32_t *)(void *)(w + 1);
+    const uint32_t cells = cells_of(f);
+    uint16_t *cell;
+    uint32_t at, u, i, row = 0;
+
+    for (i = 0; i < NCD_TRELLIS_BINS; ++i) {
+        while (row + 1u < f->classes && i >= f->magnitudes[row])
+            ++row;
+        w->bins[i] = (uint8_t)(row * (cells / f->classes));
+    }
+    w->cells = (uint16_t)(sizeof *w + 4u * (f->values[0] + f->values[1]));
+    cell = (uint16_t *)(void *)(ws + w->cells);
+    at = w->cells + 2u * cells;
+    for (u = 0; u < quantizers_of(f); ++u) {
+        const uint32_t entries = (uint32_t)((uint8_t *)entry - ws);
+        for (i = 0; i < f->values[u]; ++i)
+            *entry++ = entry_of(f, value_of(f, u, i), u);
+        at = build_tables(f, u, ws, entries, at, cell + u, cells);
+    }
+}
+
+void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
+{
+    ncd_trellis_workspace *const w = (ncd_trellis_workspace *)(void *)memory;
+    uint32_t *const entries = memory + NCD_TRELLIS_ENTRIES / 4;
+    ncd_cursor c;
+    ncd_trellis_model f;
+    uint32_t i;
+
+    c.p = t->tables[0];
+    c.end = t->model_end;
+    (void)ncd_trellis_model_read(&c, &f); /* which has been read before */
+    w->tag = ncd_trellis_tag(t);
+    w->kind = (uint8_t)kind_of(&f, t->mode == NCD_MODE_WIDE);
+    w->m = (uint8_t)f.m;
+    w->raw_bits = (uint8_t)f.raw_bits;
+    w->union_shift = f.states_log2 ? 2 : 0;
+    for (i = 0; (128u * f.cap + 7u) >> i >= NCD_TRELLIS_BINS; ++i)
+        ;
+    w->bin_shift = (uint8_t)i;
+    w->start = (uint16_t)(f.start << i);
+    w->first = entry_of(&f, 0, 0);
+    w->low = -32768;
+    w->high = 32767;
+    if (f.open) {
+        const int16_t wide = f.states_log2 ? 3 : 0;
+        w->low = (int16_t)(wide - (int16_t)f.lo);
+        w->high = (int16_t)((int16_t)f.hi - wide);
+    }
+    if (w->kind == NCD_TRELLIS_SEARCH)
+        build_search(&f, w);
+    else
+        for (i = 0; i < quantizers_of(&f); ++i)
+            if (w->kind == NCD_TRELLIS_SLOTS)
+                build_slots(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
+            else
+                build_codes(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
+}
+
+#endif
