@@ -44,7 +44,7 @@ def layout(
     every = np.sort(np.concatenate(quarters))
     bulk = float(every[min(int(BULK * len(every)), len(every) - 1)]) / QUARTER
     mean = float(every.sum()) / len(every) / QUARTER
-    lo_hi, raw_bits, is_open = _range(bulk, largest)
+    lo_hi, raw_bits, is_open = _range(bulk, largest, MOST_VALUE if states_log2 else MOST_NARROW)
     unit = 1 << raw_bits
     bulk, mean = bulk / unit, mean / unit
     runs = [_windows(each) for each in quarters if len(each) >= WINDOW] or [every]
@@ -72,17 +72,20 @@ def layout(
     return found, mean
 
 
-def _range(bulk: float, largest: float) -> tuple[int, int, bool]:
-    """Range of the values either side, raw bits, and whether the ends are open."""
-    for most in (MOST_NARROW, MOST_VALUE):
+def _range(bulk: float, largest: float, widest: int) -> tuple[int, int, bool]:
+    """Range of the values either side, raw bits, and whether the ends are open.
+
+    A quantizer has at most 256 values: one alone must do with magnitudes up to 127, two share those up to 255.
+    """
+    for most in (MOST_NARROW, widest):
         if largest <= most - ROOM:
             return max(int(np.ceil(largest)) + ROOM, 4), 0, False
         if bulk <= 0.8 * most:
             return most, 0, True
     raw = 1
-    while bulk / (1 << raw) > 0.8 * MOST_VALUE:
+    while bulk / (1 << raw) > 0.8 * widest:
         raw += 1
-    return MOST_VALUE, min(raw, 7), True
+    return widest, min(raw, 7), True
 
 
 def _spread(low: float, high: float, n: int) -> list[float]:

@@ -14,6 +14,7 @@ covers a section:
 :mod:`.tables`        7 Code tables
 :mod:`.kmeans`        10 Codec 3, kmeans
 :mod:`.frequencies`   11 Frequency tables and rANS
+:mod:`.trellis`       12 Codec 4, trellis
 :mod:`.registries`    9 Registries
 ====================  =======================================
 
@@ -28,14 +29,16 @@ from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
 from neuralcodec.reference.kmeans import Indices, open_kmeans
 from neuralcodec.reference.primitives import Reader
 from neuralcodec.reference.raw import Empty, Raw
-from neuralcodec.reference.registries import HUFFMAN, KMEANS, RAW, ElementType
+from neuralcodec.reference.registries import HUFFMAN, KMEANS, RAW, TRELLIS, ElementType
 from neuralcodec.reference.stream import SharedObject, Stream, Tensor, read_stream
+from neuralcodec.reference.trellis import TrellisLevels, open_trellis
 
 __all__ = [
     "ElementType",
     "SharedObject",
     "Stream",
     "Tensor",
+    "column_scale",
     "decode_bytes",
     "decode_indices",
     "decode_levels",
@@ -49,16 +52,17 @@ __all__ = [
     "read_file",
     "read_stream",
     "row_scale",
+    "size_of_level",
 ]
 
 
-def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices:
+def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices | TrellisLevels:
     """Opens a tensor, following a tie: checks its checksum and reads its payload's header (section 8, step 4)."""
     if tensor.target is not None:
         return open_tensor(tensor.target)
     payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
     payload.check_crc(tensor.payload_crc, "payload")
-    if tensor.codec not in (RAW, HUFFMAN, KMEANS):
+    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS):
         codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
         raise payload.unsupported(f"codec {codec} is not known here")
     if tensor.elements == 0:
@@ -67,13 +71,21 @@ def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices:
         return Empty()
     if tensor.codec == RAW:
         return Raw.open(tensor, payload)
-    return open_kmeans(tensor, payload) if tensor.codec == KMEANS else open_huffman(tensor, payload)
+    if tensor.codec == KMEANS:
+        return open_kmeans(tensor, payload)
+    return open_trellis(tensor, payload) if tensor.codec == TRELLIS else open_huffman(tensor, payload)
 
 
 def has_levels(tensor: Tensor) -> bool:
     """Whether a tensor was quantized, so that it has levels. An empty tensor has none."""
     opened = open_tensor(tensor)
-    return isinstance(opened, Levels) or (isinstance(opened, Indices) and opened.has_levels)
+    return isinstance(opened, (Levels, TrellisLevels)) or (isinstance(opened, Indices) and opened.has_levels)
+
+
+def size_of_level(tensor: Tensor) -> int:
+    """Bytes of a level: 1, or 2 where levels have 16 bits. ValueError if the tensor has none."""
+    opened = _open_levels(tensor)
+    return 2 if isinstance(opened, TrellisLevels) and opened.wide else 1
 
 
 def has_indices(tensor: Tensor) -> bool:
@@ -87,13 +99,18 @@ def number_of_tiles(tensor: Tensor) -> int:
 
 
 def decode_tile_levels(tensor: Tensor, i: int) -> list[int]:
-    """The levels of tile ``i``. ValueError if the tensor has no levels, IndexError if it has no such tile."""
+    """The levels of tile ``i``, in the order of the matrix that is cut in tiles.
+
+    ValueError if the tensor has no levels, IndexError if it has no such tile.
+    """
     return _open_levels(tensor).tile_levels(i)
 
 
 def decode_levels(tensor: Tensor) -> list[int]:
     """All levels of a tensor in C order. ValueError if it has none."""
     opened = _open_levels(tensor)
+    if isinstance(opened, TrellisLevels):
+        return opened.levels()
     return [level for i in range(opened.number_of_tiles) for level in opened.tile_levels(i)]
 
 
@@ -116,20 +133,28 @@ def decode_tile_bytes(tensor: Tensor, i: int) -> bytes:
 def decode_bytes(tensor: Tensor) -> bytes:
     """All element bytes of a tensor, in C order and little-endian."""
     opened = open_tensor(tensor)
+    if isinstance(opened, TrellisLevels):
+        return opened.element_bytes()
     return b"".join(opened.tile_bytes(i) for i in range(opened.number_of_tiles))
 
 
 def row_scale(tensor: Tensor, row: int) -> float:
     """The scale that multiplies the levels or centroids of a row. ValueError if the tensor has neither."""
     opened = open_tensor(tensor)
-    if not isinstance(opened, (Levels, Indices)):
+    if not isinstance(opened, (Levels, Indices, TrellisLevels)):
         raise ValueError(f"tensor {tensor.name!r} has no levels")
     return opened.row_scale(row)
 
 
-def _open_levels(tensor: Tensor) -> Levels | Indices:
+def column_scale(tensor: Tensor, column: int) -> float:
+    """What multiplies the weights of a column besides; 1 for codecs without. ValueError if the tensor has no levels."""
+    opened = _open_levels(tensor)
+    return opened.column_scale(column) if isinstance(opened, TrellisLevels) else 1.0
+
+
+def _open_levels(tensor: Tensor) -> Levels | Indices | TrellisLevels:
     opened = open_tensor(tensor)
-    if isinstance(opened, Levels) or (isinstance(opened, Indices) and opened.has_levels):
+    if isinstance(opened, (Levels, TrellisLevels)) or (isinstance(opened, Indices) and opened.has_levels):
         return opened
     raise ValueError(f"tensor {tensor.name!r} has no levels")
 

@@ -42,6 +42,11 @@ def read_frequencies(reader: Reader) -> Frequencies:
     if not LEAST_M <= m <= MOST_M:
         raise reader.corrupt(f"m is {m}")
     count = reader.u8("number of symbols") + 1
+    return Frequencies(m, read_fields(reader, count, m))
+
+
+def read_fields(reader: Reader, count: int, m: int) -> list[int]:
+    """The frequencies of a table, which add up to 2^m."""
     string = reader.data[reader.position :]
     position = 0
 
@@ -64,26 +69,51 @@ def read_frequencies(reader: Reader) -> Frequencies:
     reader.take(ceil_div(position, 8), "frequencies")
     if sum(frequencies) != 2**m:
         raise reader.corrupt(f"frequencies add up to {sum(frequencies)}, where m is {m}")
-    return Frequencies(m, frequencies)
+    return frequencies
+
+
+class State:
+    """The state of a tile, and its words that are left."""
+
+    def __init__(self, tile: Reader) -> None:
+        """A tile's first state."""
+        if tile.left % 2:
+            raise tile.corrupt(f"a tile of {tile.left} bytes is no whole number of words")
+        self.words = [int.from_bytes(tile.data[i : i + 2], "little") for i in range(0, len(tile.data), 2)]
+        self.words.reverse()
+        self.x = 0
+        self.refill()
+        self.refill()
+
+    def refill(self) -> None:
+        """Takes a word, where the state is low."""
+        if self.x < LOWEST and self.words:
+            self.x = self.x * 2**16 + self.words.pop()
+
+    def symbol(self, table: Frequencies, slots: list[tuple[int, int]]) -> int:
+        """The next symbol; ``slots`` are those of the table."""
+        symbol, place = slots[self.x % 2**table.m]
+        self.x = table.frequencies[symbol] * (self.x // 2**table.m) + place
+        self.refill()
+        return symbol
+
+    def bits(self, count: int) -> int:
+        """The next bits as they are, one at least."""
+        low = self.x % 2**count
+        self.x //= 2**count
+        self.refill()
+        return low
+
+    @property
+    def at_end(self) -> bool:
+        """Whether this is how a tile ends."""
+        return self.x == 0 and not self.words
 
 
 def decode_rans(tile: Reader, table: Frequencies, count: int) -> list[int]:
     """The symbols of a tile, which are all that it holds."""
-    if tile.left % 2:
-        raise tile.corrupt(f"a tile of {tile.left} bytes is no whole number of words")
-    words = [int.from_bytes(tile.data[i : i + 2], "little") for i in range(0, len(tile.data), 2)]
-    words.reverse()
-    slots, total = table.slots, 2**table.m
-
-    def refilled(state: int) -> int:
-        return state * 2**16 + words.pop() if state < LOWEST and words else state
-
-    state = refilled(refilled(0))
-    symbols = []
-    for _ in range(count):
-        symbol, place = slots[state % total]
-        symbols.append(symbol)
-        state = refilled(table.frequencies[symbol] * (state // total) + place)
-    if state != 0 or words:
-        raise tile.corrupt(f"rANS ends in the state {state} with {len(words)} words left")
+    state, slots = State(tile), table.slots
+    symbols = [state.symbol(table, slots) for _ in range(count)]
+    if not state.at_end:
+        raise tile.corrupt(f"rANS ends in the state {state.x} with {len(state.words)} words left")
     return symbols

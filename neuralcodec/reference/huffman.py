@@ -86,8 +86,7 @@ class Levels:
             raise IndexError(f"row {row} of {self.tiles.rows}")
         if self.scale_codes is None:
             return self.step
-        k = self.scale_codes[row]
-        return round_f32(round_f32(self.step * f32_from_bits(EIGHTHS[k % 8])) * 2.0 ** -(k // 8))
+        return scale_of(self.step, self.scale_codes[row])
 
     def tile_levels(self, i: int) -> list[int]:
         """Levels of tile ``i``."""
@@ -134,6 +133,11 @@ def read_step(payload: Reader) -> float:
     if not (math.isfinite(step) and step > 0):
         raise payload.corrupt(f"a step of {step}")
     return step
+
+
+def scale_of(step: float, k: int) -> float:
+    """The scale that a code stands for."""
+    return round_f32(round_f32(step * f32_from_bits(EIGHTHS[k % 8])) * 2.0 ** -(k // 8))
 
 
 def read_scale_codes(payload: Reader, rows: int) -> list[int]:

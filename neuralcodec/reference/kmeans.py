@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from neuralcodec.reference.floats import f32_from_bits, round_f32, weight_bytes
 from neuralcodec.reference.frequencies import Frequencies, decode_rans, read_frequencies
-from neuralcodec.reference.huffman import EIGHTHS, read_scale_codes, read_step
+from neuralcodec.reference.huffman import read_scale_codes, read_step, scale_of
 from neuralcodec.reference.primitives import Reader, bit, ceil_div
 from neuralcodec.reference.registries import CODE_TABLE, CODEBOOK, FREQUENCY_TABLE, ElementType
 from neuralcodec.reference.tables import Table, read_symbols, read_table
@@ -70,8 +70,7 @@ class Indices:
             return 1.0
         if self.scale_codes is None:
             return self.step
-        k = self.scale_codes[row]
-        return round_f32(round_f32(self.step * f32_from_bits(EIGHTHS[k % 8])) * 2.0 ** -(k // 8))
+        return scale_of(self.step, self.scale_codes[row])
 
     def tile_indices(self, i: int) -> list[int]:
         """Indices of tile ``i``."""

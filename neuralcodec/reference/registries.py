@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TIED, RAW, HUFFMAN, KMEANS, NAMED = 0, 1, 2, 3, 255
+TIED, RAW, HUFFMAN, KMEANS, TRELLIS, NAMED = 0, 1, 2, 3, 4, 255
 """Codecs that mean something to this decoder or to the directory."""
 
-CODE_TABLE, FREQUENCY_TABLE, CODEBOOK = 1, 2, 3
+CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL = 1, 2, 3, 4
 """Kinds of shared objects."""
 
 

@@ -14,6 +14,7 @@ from neuralcodec.reference.registries import (
     FREQUENCY_TABLE,
     NAMED,
     TIED,
+    TRELLIS_MODEL,
     ElementType,
 )
 from neuralcodec.reference.tiles import rows_and_columns
@@ -163,7 +164,7 @@ def _read_shared_records(directory: Reader) -> list[SharedObject]:
     shared = []
     for _ in range(count):
         kind = directory.u8("kind of a shared object")
-        if kind not in (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK):
+        if kind not in (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL):
             raise directory.unsupported(f"shared object of kind {kind}")
         size = directory.varint("size of a shared object")
         shared.append(SharedObject(kind, size, directory.u32("crc32 of a shared object")))
