@@ -378,20 +378,22 @@ class Payload:
     Attributes:
         data: its bytes.
         elements: element bytes that a decoder gives for it.
-        levels: levels, if it has them.
+        levels: levels, if it has them, in the order of the tiles.
         indices: indices into a codebook, if it has them.
+        level_size: bytes of a level.
     """
 
     data: bytes
     elements: bytes = b""
     levels: list[int] | None = None
     indices: list[int] | None = None
+    level_size: int = 1
 
     @property
     def output(self) -> bytes:
-        """Levels as int8, or indices where there are none, or element bytes where there are no indices either."""
+        """Levels, little-endian; or indices where there are none; or element bytes where those are missing, too."""
         if self.levels is not None:
-            return bytes(level & 255 for level in self.levels)
+            return b"".join(level.to_bytes(self.level_size, "little", signed=True) for level in self.levels)
         return self.elements if self.indices is None else bytes(self.indices)
 
 
@@ -455,7 +457,7 @@ def levels(
     if not table.is_constant:
         bounds = tile_bounds(shape, tile if isinstance(tile, int) and tile > 0 else 1024)
         tiles = [table.encode_levels(values[first:last]) for first, last in bounds]
-        out += _index_and_data(tiles, index, edit)
+        out += index_and_data(tiles, index, edit)
     columns = matrix(shape)[1]
     elements = b"".join(
         weight_bytes(value, scale_bits(bits, scales[i // columns] if scales else None), dtype)
@@ -521,7 +523,7 @@ def lossless(
             stored = [part for part, table in zip(cut, tables, strict=True) if table is None]
             coded = [table.encode(part) for part, table in zip(cut, tables, strict=True) if table is not None]
             tiles.append(b"".join(stored + coded))
-        out += _index_and_data(tiles, index, edit)
+        out += index_and_data(tiles, index, edit)
     return Payload(out + tail, elements)
 
 
@@ -633,7 +635,7 @@ def kmeans(
         out += table.data() if shared_table is None else varint(shared_table)
         if not table.is_constant:
             bounds = tile_bounds(shape, tile if isinstance(tile, int) and tile > 0 else 1024)
-            out += _index_and_data([table.encode(indices[first:last]) for first, last in bounds], index, edit)
+            out += index_and_data([table.encode(indices[first:last]) for first, last in bounds], index, edit)
     columns = matrix(shape)[1]
     rows = group if isinstance(group, int) and group > 0 else matrix(shape)[0]
 
@@ -649,7 +651,7 @@ def kmeans(
     return Payload(out + tail, elements, list(centroids) if kind == "i8" else None, list(indices))
 
 
-def _index_and_data(tiles: list[bytes], index: Index | None, edit: TileEdit | None) -> bytes:
+def index_and_data(tiles: list[bytes], index: Index | None, edit: TileEdit | None) -> bytes:
     if edit is not None:
         tiles = edit(tiles)
     return tile_index([len(tile) for tile in tiles], index) + b"".join(tiles)

@@ -53,7 +53,9 @@ def with_reference(path: Path):
             continue
         elements = reference.decode_bytes(tensor)
         if reference.has_levels(tensor):
-            output = bytes(level & 255 for level in reference.decode_levels(tensor))
+            size, tiles = reference.size_of_level(tensor), range(reference.number_of_tiles(tensor))
+            levels = [level for i in tiles for level in reference.decode_tile_levels(tensor, i)]
+            output = b"".join(level.to_bytes(size, "little", signed=True) for level in levels)
         else:
             output = bytes(reference.decode_indices(tensor)) if reference.has_indices(tensor) else elements
         tensors.append((output, elements))
@@ -84,7 +86,8 @@ def output_of(reader, entry, elements: bytes) -> bytes:
     if reader.is_lossless(entry):
         return elements
     try:
-        return reader.levels(entry)[0].numpy().tobytes()
+        levels = reader.levels(entry)[0]
+        return (levels.T if reader.is_down_columns(entry) else levels).contiguous().numpy().tobytes()
     except NeuralCodecError:
         return reader.indices(entry)[0].numpy().tobytes()
 
@@ -221,7 +224,8 @@ def test_script_describes_the_files():
 
 def test_script_keeps_a_vector_that_differs(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "vectors")
-    shutil.copy(FOLDER.parent / "stream_builder.py", tmp_path)
+    for builder in ("stream_builder.py", "trellis_builder.py"):
+        shutil.copy(FOLDER.parent / builder, tmp_path)
     victim = tmp_path / "vectors" / "valid" / "empty.ncd"
     right = victim.read_bytes()
     victim.write_bytes(b"other")

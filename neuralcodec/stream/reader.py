@@ -150,6 +150,11 @@ class StreamReader:
             indices = torch.from_numpy(opened.indices()).reshape(entry.spec.shape)
             return indices, torch.from_numpy(opened.codebooks()), torch.from_numpy(opened.scales())
 
+    def is_down_columns(self, entry: Entry) -> bool:
+        """Whether tiles run down the columns of the matrix."""
+        with _placed(self._at, entry):
+            return entry.number != NAMED and self._open(entry).down_columns
+
     def is_lossless(self, entry: Entry) -> bool:
         """Whether the payload holds the exact elements."""
         with _placed(self._at, entry):

@@ -9,8 +9,8 @@ vector is a change of the format. ``--check`` writes nothing and fails where som
 What the manifest expects comes from the descriptions here and from docs/format.md, not from a decoder. Valid vectors:
 
 ``tensors``     number of tensors
-``crc32``       of all decoded output in tensor then tile order: levels as int8 for tensors that have them, else
-                indices, else element bytes; tied tensors skipped
+``crc32``       of all decoded output in tensor then tile order: levels as int8 (int16 where they have 16 bits) for
+                tensors that have them, else indices, else element bytes; tied tensors skipped
 ``elements``    sha256 of the element bytes (weights in the tensor's dtype) of each tensor; null where it is tied
 
 Invalid ones:
@@ -57,6 +57,7 @@ from stream_builder import (  # noqa: E402
     raw,
     safetensors,
 )
+from trellis_vectors import invalid_trellis, valid_trellis  # noqa: E402
 
 TRUNCATED, CORRUPT, UNSUPPORTED, CHECKSUM = "TRUNCATED", "CORRUPT", "UNSUPPORTED", "CHECKSUM"
 
@@ -191,6 +192,7 @@ def valid_vectors() -> Iterator[Vector]:
     yield from valid_indices()
     yield from valid_lossless()
     yield from valid_kmeans(valid)  # type: ignore[misc]
+    yield from valid_trellis(valid)  # type: ignore[misc]
     yield from valid_files()
 
 
@@ -645,6 +647,7 @@ def invalid_vectors() -> Iterator[Vector]:
     yield from invalid_lossless()
     yield from invalid_tiles()
     yield from invalid_kmeans(invalid)  # type: ignore[misc]
+    yield from invalid_trellis(invalid)  # type: ignore[misc]
     yield from invalid_files()
 
 
@@ -773,7 +776,7 @@ def invalid_directory() -> Iterator[Vector]:
     yield directory("varint_endless", "a varint of eighteen bytes", CORRUPT, u8("a", size=b"\xff" * 17 + b"\1"))
     yield directory("varint_unfinished", "the directory ends inside a varint", CORRUPT, n_tensors=b"\x80")
 
-    for kind in (0, 4, 255):
+    for kind in (0, 5, 255):
         yield directory(
             f"shared_kind_{kind}", f"a shared object of kind {kind}", UNSUPPORTED, shared=[Shared(b"", kind)]
         )
@@ -912,18 +915,18 @@ def invalid_payloads() -> Iterator[Vector]:
         content = Payload(data) if isinstance(data, bytes) else data
         return invalid(name, description, error, Model([one(content, shape, dtype, **more)]), may_accept)
 
-    for codec in (4, 7, 8, 200):
+    for codec in (5, 7, 8, 200):
         yield payload(f"codec_{codec}", f"codec {codec}, which is not known", UNSUPPORTED, b"\1\2\3", codec=codec)
     yield payload(
         "codec_255", "a codec with a name that is not known", UNSUPPORTED, b"\1\2\3", codec=255, codec_name=b"acme.zip"
     )
     yield payload(
-        "codec_4_empty",
-        "codec 4, a tensor without elements: opening it is an error all the same",
+        "codec_5_empty",
+        "codec 5, a tensor without elements: opening it is an error all the same",
         UNSUPPORTED,
         b"",
         (0,),
-        codec=4,
+        codec=5,
     )
     yield payload("payload_crc", "a wrong checksum of levels", CHECKSUM, GOOD, crc=0)
     yield payload(

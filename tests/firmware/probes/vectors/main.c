@@ -17,7 +17,7 @@ static ncd_tensor tensor;
 
 static ncd_status decode_tensor(uint32_t *crc)
 {
-    const int levels = tensor.mode == 0, indices = tensor.mode == 2;
+    const int levels = tensor.mode == 0, indices = tensor.mode == 2, wide = tensor.mode == 3;
     uint32_t tile, row, column, rows, columns;
     ncd_status status = ncd_tensor_prepare(&tensor, workspace, sizeof workspace);
 
@@ -26,10 +26,11 @@ static ncd_status decode_tensor(uint32_t *crc)
         if (status == NCD_OK) {
             status = levels    ? ncd_decode_tile_i8(&tensor, tile, (int8_t *)tile_buffer, sizeof tile_buffer, workspace)
                      : indices ? ncd_decode_tile_indices(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace)
+                     : wide ? ncd_decode_tile_i16(&tensor, tile, (int16_t *)tile_buffer, sizeof tile_buffer / 2u, workspace)
                                : ncd_decode_tile_bytes(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
         }
         if (status == NCD_OK) {
-            *crc = ncd_crc32(*crc, tile_buffer, (size_t)rows * columns * (levels || indices ? 1u : tensor.elem_size));
+            *crc = ncd_crc32(*crc, tile_buffer, (size_t)rows * columns * (levels || indices ? 1u : wide ? 2u : tensor.elem_size));
         }
     }
     return status;

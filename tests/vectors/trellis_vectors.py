@@ -1,0 +1,387 @@
+"""Golden vectors of codec trellis (docs/format.md, section 12), for make_vectors.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from stream_builder import Index, Model, Payload, Shared, Tensor
+from trellis_builder import TrellisModel, trellis
+
+CODEC = 4
+CORRUPT, UNSUPPORTED, CHECKSUM = "CORRUPT", "UNSUPPORTED", "CHECKSUM"
+
+Make = Callable[..., object]
+
+
+def dice(seed: int) -> Callable[[int], int]:
+    """Numbers that are the same on every machine."""
+    state = seed
+
+    def draw(below: int) -> int:
+        nonlocal state
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (state >> 33) % below
+
+    return draw
+
+
+def peaked(values: Sequence[int], total: int, width: int) -> dict[int, int]:
+    """Frequencies that fall off from 0."""
+    weights = {v: 1 + 1000 * width**2 // (width**2 + v * v) for v in values}
+    table = {v: max(1, w * total // (2 * sum(weights.values()))) for v, w in weights.items()}
+    middle = min(values, key=lambda v: (abs(v), v))
+    table[middle] += total - sum(table.values())
+    return table
+
+
+def model_of(
+    states: int,
+    m: int = 10,
+    lo: int = 4,
+    hi: int = 4,
+    tables: int = 1,
+    **more: object,
+) -> TrellisModel:
+    """A model with tables of different widths."""
+    every = range(-lo, hi + 1)
+    quantizers = [list(every)] if states == 1 else [[v for v in every if v % 2 == u] for u in (0, 1)]
+    return TrellisModel(
+        states,
+        lo,
+        hi,
+        [[peaked(values, 2**m, 1 + 2 * i) for i in range(tables)] for values in quantizers],
+        m,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+CODES = TrellisModel(8, 4, 4, [[{0: 1, -2: 2, 2: 3, 4: 4, -4: 4}], [{1: 1, -1: 2, 3: 3, -3: 3}]], 0)
+EIGHT = model_of(8)
+FAR = TrellisModel(8, 200, 200, [[{0: 512, 200: 512}], [{1: 512, 199: 512}]], raw_bits=9)
+"""Levels of up to 17 bits."""
+
+
+def tensor(payload: Payload | bytes, shape: Sequence[int], dtype: str = "f32", name: str = "w") -> Tensor:
+    content = Payload(payload) if isinstance(payload, bytes) else payload
+    return Tensor(name, shape, content, dtype, CODEC)
+
+
+def cycle() -> int:
+    """What open ends add, now and then."""
+    return TURNS(9)
+
+
+TURNS = dice(5)
+
+
+def valid_trellis(valid: Make) -> Iterator[object]:
+    """Everything that the section allows, once."""
+
+    def one(name: str, description: str, shape: Sequence[int], model: TrellisModel | None, **more: object) -> object:
+        payload = trellis(shape, model, dice(len(name) + 7 * len(description)), **more)  # type: ignore[arg-type]
+        return valid(f"trellis_{name}", description, Model([tensor(payload, shape, str(more.get("dtype", "f32")))]))
+
+    for states in (1, 4, 8, 16, 32, 64, 128, 256):
+        yield one(f"states_{states}", f"{states} states", (9, 40), model_of(states))
+    for m in (8, 9, 11, 12):
+        yield one(f"m_{m}", f"frequencies that add up to 2^{m}", (9, 20), model_of(8, m))
+    for classes in (2, 5, 8):
+        thresholds = tuple(range(3, 3 + 4 * classes, 4))[: classes - 1]
+        model = model_of(4, tables=classes, magnitudes=thresholds, start=9)
+        yield one(f"magnitudes_{classes}", f"{classes} magnitude classes", (8, 50), model)
+    for signs in ((1,), (1, 3), (254, 255)):
+        model = model_of(8, tables=3, signs=signs)
+        yield one(f"signs_{'_'.join(map(str, signs))}", f"sign thresholds {signs}", (8, 50), model)
+    both = {"magnitudes": (2, 5, 9, 14, 20, 30, 63), "signs": (1, 2)}
+    yield one("cells", "40 cells, a table each", (20, 40), model_of(8, tables=40, **both))
+    yield one("tables_64", "64 tables, of which 40 have a cell", (4, 40), model_of(16, tables=64, **both))
+    uneven = replace(model_of(8, tables=3, signs=(1,)), maps=[[2, 0, 1], [1, 1, 2]])
+    yield one("map", "a map that is not in order", (6, 30), uneven)
+    lone = replace(
+        EIGHT, tables=[EIGHT.tables[0], [EIGHT.tables[1][0], {1: 1024}]], maps=[[0, 0, 0], [0, 1, 0]], signs=(1,)
+    )
+    yield one("constant_table", "a table with one symbol", (6, 30), lone)
+    narrow = replace(EIGHT, tables=[[{0: 1000, 2: 24}], [{-1: 512, 1: 500, 3: 12}]])
+    yield one("symbols", "tables that begin after the first symbol and end before the last", (6, 30), narrow)
+    yield one(
+        "cap_127",
+        "a cap of 127, values up to 127",
+        (6, 40),
+        model_of(8, lo=128, hi=127, m=12, cap=127, tables=2, magnitudes=(20,)),
+    )
+    yield one("cap_1", "a cap of 1", (6, 40), model_of(8, cap=1, tables=2, magnitudes=(30,), start=63))
+    yield one("lo_0", "no negative values", (6, 20), model_of(8, lo=0, hi=6))
+    yield one("hi_0", "no positive values", (6, 20), model_of(1, lo=6, hi=0))
+    for columns, tile in ((7, 7), (20, 7), (5, 13), (3, 2)):
+        yield one(f"tile_{columns}_{tile}", f"tiles of {tile}, rows of {columns}", (11, columns), EIGHT, tile=tile)
+    yield one("one", "one weight", (), EIGHT)
+    yield one("one_scalar", "one weight, N = 1", (1,), model_of(1))
+    sure = TrellisModel(4, 2, 2, [[{0: 1024}], [{1: 1024}]])
+    yield one("no_bytes", "constant tables: tiles of no bytes", (5, 6), sure, tile=6)
+    yield one("zeros", "all levels are 0", (5, 6), None)
+    yield one("zeros_wide", "all levels are 0, of 16 bits, with scales", (5, 6), None, wide=True, rows=[1, 2, 3, 4, 5])
+    yield valid("trellis_empty", "no elements", Model([tensor(b"", (0, 4))]))
+    for dtype in ("f32", "f16", "bf16", "f64"):
+        yield one(f"dtype_{dtype}", f"dtype {dtype}", (5, 12), EIGHT, dtype=dtype, step=0.3)
+        yield one(
+            f"scales_{dtype}",
+            f"scales of rows and columns, dtype {dtype}",
+            (3, 5),
+            EIGHT,
+            dtype=dtype,
+            step=0.7,
+            rows=[0, 9, 200],
+            columns=[3, 0, 255, 17, 8],
+        )
+    yield one("overflow_f16", "weights beyond what f16 holds", (4, 9), EIGHT, dtype="f16", step=40000.0)
+    yield one(
+        "overflow_f32", "weights beyond what f32 holds", (4, 9), EIGHT, step=3.0e38, columns=[9, 8, 7, 6, 5, 4, 3, 2, 1]
+    )
+    yield one("rows", "scales of rows", (4, 9), EIGHT, rows=[7, 0, 3, 1])
+    yield one("columns", "scales of columns", (3, 4), EIGHT, columns=[7, 0, 3, 1])
+    yield one("down", "down the columns", (7, 5), EIGHT, down=True)
+    yield one("down_tiles", "down the columns, tiles of part of a column", (9, 5), EIGHT, down=True, tile=4)
+    yield one(
+        "down_scales",
+        "down the columns, with scales of both",
+        (4, 6),
+        EIGHT,
+        down=True,
+        tile=9,
+        rows=[1, 2, 3, 4],
+        columns=[9, 0, 8, 0, 7, 0],
+    )
+    yield one("wide", "levels of 16 bits", (6, 20), model_of(8, lo=255, hi=255, m=12), wide=True)
+    yield one(
+        "wide_down",
+        "levels of 16 bits down the columns",
+        (6, 20),
+        model_of(4, lo=200, hi=9),
+        wide=True,
+        down=True,
+        tile=11,
+    )
+    for states in (1, 8):
+        for bits in (1, 4, 12) if states == 8 else (1, 7):
+            lo = 4 if bits == 12 else 60
+            model = model_of(states, lo=lo - (lo == 4 and states == 8), hi=3 if bits == 12 else lo, m=11, raw_bits=bits)
+            yield one(f"raw_{bits}_{states}", f"{bits} raw bits, {states} states", (8, 20), model, wide=True)
+    for states, name in ((1, "scalar"), (8, "eight")):
+        model = model_of(states, lo=8, hi=8, open_ends=True)
+        draw = dice(states)
+        yield one(f"open_{name}", "open ends that are not used", (9, 20), model)
+        yield one(f"open_{name}_used", "open ends", (9, 20), model, more=lambda draw=draw: draw(6) * draw(5))
+        yield one(
+            f"open_{name}_wide",
+            "open ends of 16 bits",
+            (9, 20),
+            model,
+            wide=True,
+            more=lambda draw=draw: draw(8000) // (1 + draw(900)),
+        )
+        raw = replace(model, raw_bits=3)
+        yield one(
+            f"open_{name}_raw", "open ends with raw bits", (9, 20), raw, wide=True, more=lambda draw=draw: draw(90)
+        )
+    yield one("slots", "one table a quantizer, m = 8", (30, 40), model_of(32, 8, 6, 6))
+    yield one("slots_scalar", "one table, m = 8, N = 1", (30, 40), model_of(1, 8, 6, 6))
+    yield one(
+        "slots_open",
+        "the same with open ends",
+        (10, 40),
+        model_of(8, 8, 6, 6, open_ends=True),
+        more=cycle,
+    )
+    yield one("slots_wide", "the same with levels of 16 bits", (10, 40), model_of(8, 8, 6, 6), wide=True)
+    yield one("codes", "prefix codes", (9, 40), CODES)
+    for count in (1, 2, 3, 5, 6, 7):
+        yield one(f"codes_{count}", f"prefix codes of {count} levels", (count,), CODES)
+    for states in (4, 256):
+        yield one(
+            f"codes_states_{states}", f"prefix codes, {states} states", (9, 40), replace(CODES, states=states), tile=77
+        )
+    long = {0: 1, -2: 2, 2: 3, -4: 4, 4: 5, -6: 6, 6: 7, -8: 8, 8: 8}
+    deep = TrellisModel(8, 8, 8, [[long], [{v + 1: n for v, n in long.items() if v < 8} | {-7: 8}]], 0)
+    deep.tables[1][0] = {1: 1, -1: 2, 3: 3, -3: 4, 5: 5, -5: 6, 7: 7, -7: 7}
+    yield one("codes_long", "codes of 1 to 8 bits", (20, 40), deep)
+    scalar = TrellisModel(1, 3, 4, [[{v: 3 for v in range(-3, 5)}]], 0)
+    yield one("codes_scalar", "prefix codes, N = 1", (9, 11), scalar)
+    full = TrellisModel(1, 128, 127, [[{v: 8 for v in range(-128, 128)}]], 0)
+    yield one("codes_256", "256 codes of 8 bits", (9, 31), full)
+    shared = [Shared(EIGHT.data(), 4), Shared(CODES.data(), 4)]
+    yield valid(
+        "trellis_shared",
+        "tensors that share models",
+        Model(
+            [
+                tensor(trellis((9, 4), EIGHT, dice(1), shared=0), (9, 4), name="a"),
+                tensor(trellis((4, 4), CODES, dice(2), shared=1), (4, 4), name="b"),
+                tensor(trellis((9, 4), EIGHT, dice(3), shared=0, wide=True), (9, 4), name="c"),
+                tensor(trellis((3, 4), model_of(4), dice(4)), (3, 4), name="d"),
+            ],
+            shared,
+        ),
+    )
+
+
+def invalid_trellis(invalid: Make) -> Iterator[object]:
+    """Each rule, broken."""
+
+    def bad(name: str, description: str, error: str, data: Payload | bytes, *more: object, **options: object) -> object:
+        shape = options.get("shape", (2, 3))
+        model = Model([tensor(data, shape, str(options.get("dtype", "f32")))], options.get("shared", ()))  # type: ignore[arg-type]
+        return invalid(f"trellis_{name}", description, error, model, *more)
+
+    def made(model: TrellisModel | None, shape: Sequence[int] = (2, 3), **more: object) -> Payload:
+        return trellis(shape, model, dice(3), **more)  # type: ignore[arg-type]
+
+    def headed(model: TrellisModel = EIGHT, wide: bool = False, **change: int) -> Payload:
+        return made(replace(model, change={int(at[1:]): byte for at, byte in change.items()}), wide=wide)
+
+    good = made(EIGHT)
+    yield bad("no_mode", "no payload", CORRUPT, b"")
+    for b in (6, 7):
+        yield bad(f"mode_bit_{b}", f"bit {b} of the mode", UNSUPPORTED, made(EIGHT, mode=1 << b))
+    yield bad("shared_zeros", "a shared model of zeros", UNSUPPORTED, made(None, mode=36))
+    yield bad("dtype", "levels for i16", CORRUPT, made(EIGHT, dtype="i16"), dtype="i16")
+    yield bad("mode_before_dtype", "bit 7 of the mode, and u8", UNSUPPORTED, b"\x80", dtype="u8")
+    yield bad("tile_0", "T = 0", CORRUPT, made(EIGHT, tile=0))
+    yield bad("tile_65536", "T = 65,536", CORRUPT, made(EIGHT, tile=65536))
+    for bits, what in ((0, "0"), (0x80000000, "-0"), (0xBF800000, "-1"), (0x7F800000, "infinity"), (0x7FC00000, "NaN")):
+        yield bad(f"step_{bits:08x}", f"a step of {what}", CORRUPT, made(EIGHT, step_bits=bits))
+    for byte, error in ((0, CORRUPT), (9, CORRUPT), (17, UNSUPPORTED)):
+        for which, codes in (("rows", [0, 1]), ("columns", [0, 1, 1])):
+            payload = made(EIGHT, scale_width_byte=byte, **{which: codes})
+            yield bad(f"{which}_width_{byte}", f"scale codes of {which} of w = {byte}", error, payload)
+    yield bad("zeros_tail", "a byte after zeros", CORRUPT, made(None, tail=b"\0"))
+    for size, where in (
+        (1, "T"),
+        (3, "the step"),
+        (8, "the model"),
+        (13, "the thresholds"),
+        (14, "the number of tables"),
+    ):
+        yield bad(f"cut_{size}", f"the payload ends in {where}", CORRUPT, good.data[:size])
+    for size in (len(good.data) - len(good.data[6 + len(EIGHT.data()) :]) - 1, 6 + len(EIGHT.data()) - 6):
+        yield bad(f"cut_{size}", "the payload ends in the tables", CORRUPT, good.data[:size])
+    for log2, error in ((1, CORRUPT), (9, CORRUPT), (15, CORRUPT), (3 | 32, UNSUPPORTED), (3 | 128, UNSUPPORTED)):
+        yield bad(f"states_{log2}", f"a byte of states {log2}", error, headed(_0=log2))
+    for m in (1, 7, 13, 15):
+        yield bad(f"m_{m}", f"m = {m}", CORRUPT, headed(_1=m))
+    yield bad("raw_13", "13 raw bits", CORRUPT, headed(_1=10 | 13 << 4, wide=True))
+    yield bad("raw_narrow", "raw bits in levels of 8 bits", CORRUPT, headed(_1=10 | 16))
+    yield bad("lo_narrow", "lo = 129 in levels of 8 bits", CORRUPT, made(model_of(8, lo=129, hi=9, m=12)))
+    yield bad("hi_narrow", "hi = 128 in levels of 8 bits", CORRUPT, made(model_of(8, lo=9, hi=128, m=12)))
+    for cap in (0, 128, 255):
+        yield bad(f"cap_{cap}", f"C = {cap}", CORRUPT, headed(_4=cap))
+    for byte, error in ((24, CORRUPT), (32, UNSUPPORTED), (64, UNSUPPORTED), (128, UNSUPPORTED)):
+        yield bad(f"classes_{byte}", f"a byte of classes {byte}", error, headed(_5=byte))
+    yield bad("start_64", "a start of 64", CORRUPT, headed(_6=64))
+    for thresholds in ((0,), (64,), (5, 5), (6, 5), (1, 2, 2, 9)):
+        model = model_of(8, magnitudes=thresholds)
+        yield bad(f"magnitudes_{'_'.join(map(str, thresholds))}", f"thresholds {thresholds}", CORRUPT, made(model))
+    for thresholds in ((0,), (5, 5), (6, 5)):
+        model = model_of(8, signs=thresholds)
+        yield bad(f"signs_{'_'.join(map(str, thresholds))}", f"sign thresholds {thresholds}", CORRUPT, made(model))
+    yield bad("open_small", "open ends of six values", CORRUPT, made(model_of(8, lo=3, hi=3, open_ends=True)))
+    yield bad("open_scalar", "open ends of one value, N = 1", CORRUPT, made(model_of(1, lo=0, hi=0, open_ends=True)))
+    empty = TrellisModel(8, 0, 0, [[{0: 1024}], [{0: 1024}]])
+    yield bad("no_values", "a quantizer without values", CORRUPT, good.data[:6] + model_bytes(empty) + bytes(4))
+    many = model_of(8, tables=65)
+    yield bad("tables_65", "65 tables", CORRUPT, made(many))
+    past = replace(model_of(8, tables=3, signs=(1,)), maps=[[0, 1, 2], [0, 1, 2]])
+    tail = replace(past, maps=[[0, 1, 3], [0, 1, 2]])
+    yield bad("map_3", "a map to table 3 of three", CORRUPT, good.data[:6] + tail.data() + bytes(4))
+    yield bad("map_padding", "unused bits of a map", CORRUPT, made(replace(past, map_padding=0x80)), "any")
+    yield bad(
+        "table_padding",
+        "unused bits of a table",
+        CORRUPT,
+        made(replace(EIGHT, tables=UNUSED, table_padding=0x80)),
+        "any",
+    )
+    yield bad("first_symbol", "symbols at and beyond the last", CORRUPT, made(replace(EIGHT, first_symbols=[1])))
+    yield bad("first_symbol_255", "symbols from 255 on", CORRUPT, made(replace(EIGHT, first_symbols=[255])))
+    for more in (-1, 1):
+        table = dict(EIGHT.tables[0][0])
+        table[0] += more
+        wrong = replace(EIGHT, tables=[[table], EIGHT.tables[1]])
+        payload = good.data[:6] + wrong.data() + bytes(4)
+        yield bad(f"sum_{1024 + more}", f"frequencies that add up to {1024 + more}", CORRUPT, payload)
+    yield bad("frequency_L", "L = m + 2", CORRUPT, made(replace(EIGHT, string="0011" + "0" * 60)))
+    yield bad("odd", "an odd number of bytes", CORRUPT, good.data + b"\0")
+    yield bad("left", "a word left", CORRUPT, good.data + b"\1\0")
+    yield bad("short", "a word missing", CORRUPT, good.data[:-2])
+    yield bad("end", "a state of 1 at the end", CORRUPT, made(EIGHT, end=1))
+    yield bad("end_slots", "the same with one table and m = 8", CORRUPT, made(model_of(8, 8), end=1))
+    yield bad("end_wide", "the same with levels of 16 bits", CORRUPT, made(EIGHT, end=1, wide=True))
+    yield bad(
+        "end_open",
+        "a state of 2^16 behind open ends",
+        CORRUPT,
+        made(model_of(8, lo=8, hi=8, open_ends=True), end=1 << 24),
+    )
+    ends = model_of(1, lo=1, hi=1, open_ends=True)
+    yield bad("open_level", "a level of 500 in 8 bits", CORRUPT, made(ends, (40,), more=lambda: 500), shape=(40,))
+    yield bad(
+        "open_level_wide",
+        "a level of 33,000",
+        CORRUPT,
+        made(ends, (40,), more=lambda: 33_000, wide=True, edit=None),
+        shape=(40,),
+    )
+    yield bad(
+        "raw_level",
+        "a level of 17 bits",
+        CORRUPT,
+        made(FAR, (40,), wide=True),
+        shape=(40,),
+    )
+    yield bad(
+        "index",
+        "sizes of tiles that are more than the data",
+        CORRUPT,
+        made(EIGHT, (4, 3), tile=3, index=Index(fields=[0, 0, 0, 0], width=0, least=40)),
+        shape=(4, 3),
+    )
+    yield bad("codes_wide", "prefix codes of 16 bits", CORRUPT, made(CODES, wide=True))
+    yield bad("codes_raw", "prefix codes with raw bits", CORRUPT, headed(CODES, _1=16, wide=True))
+    yield bad("codes_open", "prefix codes with open ends", CORRUPT, headed(CODES, _0=3 | 16))
+    yield bad("codes_magnitudes", "prefix codes with magnitude classes", CORRUPT, made(replace(CODES, magnitudes=(4,))))
+    yield bad("codes_signs", "prefix codes with sign classes", CORRUPT, made(replace(CODES, signs=(4,))))
+    two = replace(CODES, tables=[[CODES.tables[0][0]] * 2, CODES.tables[1]])
+    yield bad("codes_tables", "prefix codes with two tables", CORRUPT, made(two))
+    for name, table in (
+        ("incomplete", {0: 1, -2: 2, 2: 3}),
+        ("over", {0: 1, -2: 2, 2: 3, 4: 3, -4: 3}),
+        ("one", {0: 1}),
+        ("nine", {0: 1, -2: 2, 2: 3, 4: 4, -4: 9}),
+        ("fifteen", {0: 1, -2: 2, 2: 3, 4: 4, -4: 15}),
+    ):
+        wrong = replace(CODES, tables=[[table], CODES.tables[1]])
+        yield bad(f"codes_{name}", f"lengths of codes {table}", CORRUPT, good.data[:6] + wrong.data() + bytes(4))
+    coded = made(CODES, (3, 9))
+    yield bad("codes_short", "codes run past the end", CORRUPT, coded.data[:-1], shape=(3, 9))
+    yield bad("codes_left", "a byte left", CORRUPT, coded.data + b"\0", shape=(3, 9))
+    padded = coded.data[:-1] + bytes([coded.data[-1] | 0x80])
+    yield bad("codes_padding", "a bit after the last code", CORRUPT, padded, shape=(3, 9))
+    shared = made(EIGHT, shared=0)
+    yield bad("shared_none", "a shared model that is not there", CORRUPT, shared)
+    yield bad(
+        "shared_kind", "another object where a model is wanted", CORRUPT, shared, shared=[Shared(EIGHT.data(), 3)]
+    )
+    yield bad("shared_tail", "a byte after a shared model", CORRUPT, shared, shared=[Shared(EIGHT.data() + b"\0", 4)])
+    yield bad("shared_cut", "a shared model that ends early", CORRUPT, shared, shared=[Shared(EIGHT.data()[:-1], 4)])
+    yield bad("shared_crc", "a damaged shared model", CHECKSUM, shared, shared=[Shared(EIGHT.data(), 4, crc=1)])
+
+
+UNUSED = [[{0: 1000, 2: 24}], [{-1: 512, 1: 500, 3: 12}]]
+"""Tables whose strings end within a byte."""
+
+
+def model_bytes(model: TrellisModel) -> bytes:
+    """As written, though it has a quantizer without values."""
+    head = bytes([3, 10, 0, 0, 4, 0, 0])
+    table = bytes([0, 0, 11, 0])
+    return head + bytes([0, 0]) + table * len(model.tables)
