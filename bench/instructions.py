@@ -24,7 +24,7 @@ TILE = 1024
 
 
 def streams() -> dict[str, neuralcodec.CompressedModel]:
-    """What is decoded: levels of 4.0 bits of entropy, and a real network."""
+    """What is decoded: levels of 4.0 bits of entropy, a real network, and Gaussian weights with each coding."""
     weights = torch.randn(256, 1024, generator=torch.Generator().manual_seed(0))
     gaussian = neuralcodec.encode({"w": weights}, bits=8, scale="tensor", step=1 / 3.87, tile=TILE)
     entropy = rates.order0_bits(gaussian.levels("w")[0].numpy())
@@ -36,7 +36,11 @@ def streams() -> dict[str, neuralcodec.CompressedModel]:
         )
         for coding, clusters in (("fixed", 16), ("huffman", 23), ("rans", 23))
     }
-    return {f"Gaussian, {entropy:.2f} bits of entropy": gaussian, whole: silero, **shared}
+    trellis = {}
+    for coding in ("contexts", "rans", "prefix"):
+        cm = neuralcodec.encode({"w": weights}, codec="trellis", coding=coding, relative_step=0.25, tile=TILE)
+        trellis[f"Gaussian, trellis: {coding}, {cm.report().bits_per_weight:.2f} bits/weight"] = cm
+    return {f"Gaussian, {entropy:.2f} bits of entropy": gaussian, whole: silero, **shared, **trellis}
 
 
 def main() -> None:

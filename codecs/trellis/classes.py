@@ -110,9 +110,9 @@ def prefers_columns(weights: Weights) -> bool:
         weights: over the step, shape [rows, cols].
     """
     if weights.shape[0] < WINDOW or weights.shape[1] < WINDOW:
-        return weights.shape[0] > weights.shape[1]
+        return bool(weights.shape[0] > weights.shape[1])
     levels = np.clip(np.rint(weights / 2), -20, 20).astype(np.int64)
-    return bool(_conditional(levels.T) < _conditional(levels) * (1 - 1e-3))
+    return _conditional(levels.T) < _conditional(levels) * (1 - 1e-3)
 
 
 def _conditional(levels: npt.NDArray[np.int64]) -> float:

@@ -92,15 +92,15 @@ class State:
 
     def symbol(self, table: Frequencies, slots: list[tuple[int, int]]) -> int:
         """The next symbol; ``slots`` are those of the table."""
-        symbol, place = slots[self.x % 2**table.m]
-        self.x = table.frequencies[symbol] * (self.x // 2**table.m) + place
+        symbol, place = slots[self.x % (1 << table.m)]
+        self.x = table.frequencies[symbol] * (self.x >> table.m) + place
         self.refill()
         return symbol
 
     def bits(self, count: int) -> int:
         """The next bits as they are, one at least."""
-        low = self.x % 2**count
-        self.x //= 2**count
+        low = self.x % (1 << count)
+        self.x >>= count
         self.refill()
         return low
 
