@@ -254,6 +254,7 @@ def trellis_quantize(
     rates: npt.NDArray[np.float32],
     lagrangian: float,
     importance: npt.NDArray[np.float32] | None = None,
+    largest: int = 32767,
 ) -> npt.NDArray[np.int16]:
     """Levels that minimize Σ importance·(weight − level)² + lagrangian·bits in each tile: the Viterbi algorithm.
 
@@ -264,6 +265,7 @@ def trellis_quantize(
         rates: bits of each value, shape [quantizers, tables, values], from −lo on; 1e9 for one that a table lacks.
         lagrangian: λ, in squared steps a bit.
         importance: what each squared error counts, shape of the weights.
+        largest: magnitude of the largest level, at least 4.
     """
 
 def trellis_count(context: TrellisContext, levels: npt.NDArray[np.int16], tile: int) -> npt.NDArray[np.int64]:

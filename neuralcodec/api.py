@@ -22,6 +22,7 @@ from neuralcodec.plan.target import Target
 from neuralcodec.registry import make_codec
 from neuralcodec.source import Source, open_source, with_importance
 from neuralcodec.stream.reader import StreamReader
+from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import VERSION, Stream
 from neuralcodec.tensor import Tensor
 
@@ -194,13 +195,14 @@ def _meet(  # noqa: PLR0917
     kept = Source({n: source.specs[n] for n in exact}, {}, source.read)
     fixed = encode_source(kept, exact, executor, on_nonfinite)
     quantized = Source({n: source.specs[n] for n in source.specs if n in lossy}, {}, source.read)
+    twice = Stream({}, (), PayloadStore()).size()  # what both streams have at the front
 
     def try_step(step: float) -> Trial:
         stream = encode_source(
             quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress
         )
         errors = sum((e.errors for e in stream.entries.values() if e.errors and not e.errors.lossless), Errors())
-        size = file_size(stream.size() + fixed.size(), VERSION, source.metadata)
+        size = file_size(stream.size() + fixed.size() - twice, VERSION, source.metadata)
         return Trial(step, size, errors.snr_db)
 
     first = max((float(abs(source.read(n).float32()).max()) for n in lossy), default=0.0) / 64

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
@@ -18,6 +19,7 @@ from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns
 from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train
+from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
@@ -40,6 +42,11 @@ SAMPLE = 1 << 18
 
 STATES = (1, 4, 8, 16, 32, 64, 128, 256)
 TINIEST = 2.0**-126
+MOST_LEVEL = 32_600
+"""Largest magnitude of a weight over the step; what is coded may be a few levels away."""
+
+SMALL_LEVELS = 4.001
+"""Levels up to 4 have to give finite weights, as there must be one for each step through the trellis."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ class Trellis:
         largest, _, _ = _native.scan(weights)
         if largest == 0:
             return None
-        step = self._step(weights)
+        step = self._step(weights, tensor.spec.dtype)
         scaled = weights / np.float32(step)
         part, whole = scaled, True
         if scaled.size > SAMPLE:
@@ -222,24 +229,31 @@ class Trellis:
     def _tile(self, spec: TensorSpec, columns: bool) -> int:
         return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
 
-    def _step(self, weights: npt.NDArray[np.float32]) -> float:
-        """As the stream can express it."""
+    def _step(self, weights: npt.NDArray[np.float32], dtype: DType) -> float:
+        """As the stream can express it: levels have 16 bits, and the smallest few times the step must be finite."""
+        largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
-            _, energy, _ = _native.scan(weights)
             step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self.states == 1 else 1)
-        return max(float(np.float32(step)), TINIEST)
+        step = min(max(step, largest / MOST_LEVEL, TINIEST), _largest_weight(dtype) / SMALL_LEVELS)
+        return float(np.float32(step))
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
         weights = _finite_weights(tensor)
-        step = self._step(weights) if weights.any() else 1.0
         spec = tensor.spec
+        step = self._step(weights, spec.dtype) if weights.any() else 1.0
         if hint is not None:
             part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor))
             model = hint.model
             context = model.context()
             levels = _native.trellis_quantize(
-                context, part.weights, part.tile, model.rates(), self._settings.lagrangian, part.importance
+                context,
+                part.weights,
+                part.tile,
+                model.rates(),
+                self._settings.lagrangian,
+                part.importance,
+                min(math.floor(_largest_weight(spec.dtype) / step), 32767),
             )
             if levels.any():
                 wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
@@ -296,6 +310,10 @@ def _finite_weights(tensor: Tensor) -> npt.NDArray[np.float32]:
             tensor=tensor.spec.name,
         )
     return weights
+
+
+def _largest_weight(dtype: DType) -> float:
+    return float(min(torch.finfo(dtype.torch).max, torch.finfo(torch.float32).max))
 
 
 def _counted(tensor: Tensor) -> npt.NDArray[np.float32] | None:

@@ -151,7 +151,8 @@ struct Best {
 
 class Search {
 public:
-    Search(const Context &c, In3<float> rates, double lambda) : c_(c), lambda_(static_cast<float>(lambda)) {
+    Search(const Context &c, In3<float> rates, double lambda, int largest)
+        : c_(c), lambda_(static_cast<float>(lambda)), largest_(largest) {
         if (rates.shape(0) != c.quantizers || rates.shape(2) != c.values() || rates.shape(1) > most_tables)
             throw std::invalid_argument("rates: shape [quantizers, tables, values] expected");
         tables_ = rates.shape(1);
@@ -190,6 +191,7 @@ public:
 private:
     const Context &c_;
     float lambda_;
+    int largest_;
     size_t tables_ = 0;
     std::vector<Rates> rates_;
     std::vector<uint8_t> from_, subset_;
@@ -201,6 +203,7 @@ private:
     std::vector<uint8_t> decision_;
 
     void consider(Best &best, const Rates &r, float x, float weight, int level) const {
+        if (std::abs(level) > largest_) return;
         int value = c_.value_of(level), periods = 0;
         float extra = 0;
         if (c_.open && c_.is_open(value)) {
@@ -329,14 +332,15 @@ private:
 };
 
 Out2<int16_t> quantize(const Context &c, In2<float> x, size_t tile, In3<float> rates, double lambda,
-                       std::optional<In2<float>> importance) {
+                       std::optional<In2<float>> importance, int largest) {
+    if (largest < 4) throw std::invalid_argument("largest: at least 4 expected");
     if (importance && (importance->shape(0) != x.shape(0) || importance->shape(1) != x.shape(1)))
         throw std::invalid_argument("importance: the shape of the weights expected");
     const size_t rows = x.shape(0), cols = x.shape(1);
     Buffer<int16_t> out(rows * cols);
     {
         nb::gil_scoped_release release;
-        Search search(c, rates, lambda);
+        Search search(c, rates, lambda, largest);
         for_each_tile(rows, cols, tile, [&](size_t at, size_t n) {
             search.tile(x.data() + at, importance ? importance->data() + at : nullptr, n, out.get() + at);
         });
@@ -582,7 +586,7 @@ void bind_trellis(nb::module_ &m) {
         .def_prop_ro("cells", &Context::cells)
         .def_prop_ro("values", &Context::values);
     m.def("trellis_quantize", &quantize, nb::arg("context"), nb::arg("weights"), nb::arg("tile"), nb::arg("rates"),
-          nb::arg("lagrangian"), nb::arg("importance") = nb::none());
+          nb::arg("lagrangian"), nb::arg("importance") = nb::none(), nb::arg("largest") = 32767);
     m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
     m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"));
     m.def("trellis_pack_codes", &pack_codes, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("lengths"));
