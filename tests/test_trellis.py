@@ -268,6 +268,18 @@ def test_wide_levels():
     assert neuralcodec.encode({"w": w}, codec="trellis", step=0.1).levels("w")[0].dtype == torch.int8
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("step", [0.0005, 0.002, 0.02, 0.5])
+def test_a_model_of_a_sample_serves_the_whole(coding, step):
+    # What is not in the sample is like nothing that is.
+    w = bell(600, 500) * torch.logspace(-1, 1, 600)[:, None]
+    w[300:303] *= 30
+    found = decoded(Trellis(coding=coding, step=step, states=8), w)
+    step = max(step, float(w.abs().max()) / 32_600)
+    assert (found - w).abs().max() <= 4.5 * step
+    assert (found - w).square().mean().sqrt() <= 0.75 * step
+
+
 def test_small_tensors_are_floats():
     state = {"w": bell(100, 100), "bias": bell(100)}
     cm = neuralcodec.encode(state, codec="trellis")

@@ -18,7 +18,7 @@ from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train
+from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train, widened
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer
@@ -39,6 +39,9 @@ STEP_RATIO = 0.5
 
 SAMPLE = 1 << 18
 """Most weights of a tensor that its model is made from."""
+
+STRIP = 64
+"""Rows, or columns, of a sample that lie together."""
 
 STATES = (1, 4, 8, 16, 32, 64, 128, 256)
 TINIEST = 2.0**-126
@@ -244,22 +247,17 @@ class Trellis:
         step = self._step(weights, spec.dtype) if weights.any() else 1.0
         if hint is not None:
             part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor))
+            most = min(math.floor(_largest_weight(spec.dtype) / step), 32767)
             model = hint.model
-            context = model.context()
-            levels = _native.trellis_quantize(
-                context,
-                part.weights,
-                part.tile,
-                model.rates(),
-                self._settings.lagrangian,
-                part.importance,
-                min(math.floor(_largest_weight(spec.dtype) / step), 32767),
-            )
+            levels = self._levels(model, part, most)
+            while (more := widened(model, part, levels, self.coding)) is not None:
+                model, hint = more, Hint(None, more, hint.columns)
+                levels = self._levels(model, part, most)
             if levels.any():
                 wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
                 mode = (WIDE if wide else 0) | (COLUMNS if hint.columns else 0)
                 mode |= SHARED if hint.index is not None else 0
-                data, sizes = model.pack(context, levels, part.tile)
+                data, sizes = model.pack(model.context(), levels, part.tile)
                 return b"".join(
                     (
                         bytes([mode]),
@@ -271,6 +269,18 @@ class Trellis:
                     )
                 )
         return bytes([ZEROS]) + varint(self._tile(spec, False)) + struct.pack("<f", step)
+
+
+    def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
+        return _native.trellis_quantize(
+            model.context(),
+            part.weights,
+            part.tile,
+            model.rates(),
+            self._settings.lagrangian,
+            part.importance,
+            most,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -335,12 +345,20 @@ def _part(
 
 
 def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A block of rows and columns, of ``SAMPLE`` weights at most, from the middle."""
+    """Strips of rows and columns, of ``SAMPLE`` weights at most, from all over."""
     rows, cols = of.shape
     wanted = min(cols, max(SAMPLE // min(rows, 512), 1))
     down = min(rows, max(SAMPLE // wanted, 1))
-    top, left = (rows - down) // 2, (cols - wanted) // 2
-    return np.ascontiguousarray(of[top : top + down, left : left + wanted])
+    return np.ascontiguousarray(of[np.ix_(_strips(rows, down), _strips(cols, wanted))])
+
+
+def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:
+    """About so many of n indices, in runs over which levels tell of each other."""
+    count = max(wanted // STRIP, 1)
+    if wanted == n or count == 1:
+        return np.arange(wanted) + (n - wanted) // 2
+    starts = np.linspace(0, n - STRIP, count).astype(np.int64)
+    return (starts[:, None] + np.arange(STRIP)).reshape(-1)
 
 
 def _number(name: str, value: object, least: float) -> None:

@@ -23,6 +23,9 @@ TABLE_BITS, VALUE_BITS = 16.0, 6.0
 BITS_OF_SLOTS = {"contexts": range(9, 13), "rans": range(8, 9), "prefix": range(8, 9)}
 """What m may be: firmware has entries for 2^8 slots where there is one table a quantizer."""
 
+MARGIN = 1.5
+"""How much further out values of a table reach than those of the sample it was made from."""
+
 LOST = 20.0
 """A squared error, in squared steps, that only a value which its table lacks explains."""
 
@@ -93,15 +96,38 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
     tables = _by_table(classes, counts, maps)
     if not whole:
         tables += _missing(classes, tables, maps, np.array(beyond, np.int64))
-        tables += _ends(classes, tables)
+        tables += _margins(classes, tables, maps)
+        if classes.raw_bits:  # there are thousands of levels, of which a sample cannot have all that come
+            tables += _every(classes, tables, maps)
     if classes.open:
-        tables += _ends(classes, tables, always=True)
-    while True:
+        tables += _ends(classes, tables)
+    model = _with_tables(classes, maps, tables, settings.coding)
+    while whole:
+        more = np.zeros_like(tables)
+        for part in parts:
+            levels = _levels(model.context(), part, model.rates(), settings)
+            more = np.maximum(more, _lacking(model, part, levels))
+        if not more.any():
+            break
+        tables += more
         model = _with_tables(classes, maps, tables, settings.coding)
-        lacking = _lacking(model, parts, settings) if whole else np.zeros_like(tables)
-        if not lacking.any():
-            return model
-        tables += lacking
+    return model
+
+
+def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Coding) -> Model | None:
+    """The model with the values that weights call for and its tables lack; None if they lack none.
+
+    Args:
+        model: that the levels were found with.
+        part: the weights.
+        levels: of the shape of the weights.
+        coding: of the model.
+    """
+    more = _lacking(model, part, levels)
+    if not more.any():
+        return None
+    # So many counts that a value which is added is as rare as can be.
+    return _with_tables(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, coding)
 
 
 def _levels(
@@ -145,17 +171,43 @@ def _smoothed(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np
     return rates
 
 
-def _ends(classes: Classes, tables: npt.NDArray[np.int64], always: bool = False) -> npt.NDArray[np.int64]:
-    """One for the outermost values of either end that a table lacks; of all values, or of those in use somewhere."""
+def _ends(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """One for the outermost values of either end that a table lacks."""
     more = np.zeros_like(tables)
     for u in range(classes.quantizers):
         places = classes.of_quantizer(u)
         reach = 2 if classes.states_log2 else 1
-        if not always:
-            used = np.flatnonzero(tables[u].sum(0)[places])
-            places = places[used[0] : used[-1] + 1] if len(used) else places[:0]
         for place in {*places[:reach].tolist(), *places[-reach:].tolist()}:
             more[u, :, place] = tables[u, :, place] == 0
+    return more
+
+
+def _margins(
+    classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]
+) -> npt.NDArray[np.int64]:
+    """One for the values that a table lacks between those it has, and half as far out again."""
+    more = np.zeros_like(tables)
+    for u, of in enumerate(maps):
+        places = classes.of_quantizer(u)
+        for t in range(max(of) + 1):
+            counts = tables[u, t, places]
+            used = places[counts > 0] - classes.lo
+            if not len(used):
+                continue
+            low, high = (MARGIN * min(int(used[0]), 0)) - 4, (MARGIN * max(int(used[-1]), 0)) + 4
+            inside = (places - classes.lo >= low) & (places - classes.lo <= high)
+            more[u, t, places] = inside & (counts == 0)
+    return more
+
+
+def _every(
+    classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]
+) -> npt.NDArray[np.int64]:
+    """One for each value that a table lacks."""
+    more = np.zeros_like(tables)
+    for u, of in enumerate(maps):
+        places = classes.of_quantizer(u)
+        more[u, : max(of) + 1, places] = tables[u, : max(of) + 1, places] == 0
     return more
 
 
@@ -207,13 +259,14 @@ def _of_codes(counts: npt.NDArray[np.int64], smallest: int) -> npt.NDArray[np.ui
 def _missing(
     classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]], wanted: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """One for each wanted value, and its neighbours, that a table lacks."""
+    """One for each value, and its neighbours, that wanted levels call for and a table lacks."""
     more = np.zeros_like(tables)
-    if classes.raw_bits:
-        return more
-    inside = wanted[(wanted >= -classes.lo) & (wanted <= classes.hi)]
+    first = wanted >> classes.raw_bits
+    beside = (-1, 0, 1)
+    if classes.raw_bits:  # all that share the bits of a level that are coded
+        first, beside = first & -4, (0, 1, 2, 3)
     # Which table it is that will need them is not asked: such weights are few.
-    for place in np.unique(np.concatenate([inside, inside + 1, inside - 1])) + classes.lo:
+    for place in np.unique(np.concatenate([first + k for k in beside])) + classes.lo:
         if 0 <= place < classes.values:
             u = int(place - classes.lo) & 1 if classes.states_log2 else 0
             more[u, :, place] = tables[u, :, place] == 0
@@ -223,16 +276,11 @@ def _missing(
     return more
 
 
-def _lacking(model: Model, parts: Sequence[Part], settings: Settings) -> npt.NDArray[np.int64]:
+def _lacking(model: Model, part: Part, levels: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
     """Values that a table lacks although a weight calls for them: one each."""
-    context, rates, classes = model.context(), model.rates(), model.classes
-    tables = model.frequencies.astype(np.int64)
-    more = np.zeros_like(tables)
-    if classes.raw_bits:
-        return more
-    for part in parts:
-        levels = _levels(context, part, rates, settings)
-        lost = np.square(part.weights - levels) * (1 if part.importance is None else part.importance)
-        wanted = np.rint(part.weights[lost > LOST]).astype(np.int64)
-        more = np.maximum(more, _missing(classes, tables, model.maps, wanted))
-    return more
+    off = np.square(part.weights - levels)
+    if part.importance is not None:
+        off *= part.importance
+    far = off > LOST * 4.0**model.classes.raw_bits
+    wanted = np.rint(part.weights[far]).astype(np.int64)
+    return _missing(model.classes, model.frequencies.astype(np.int64), model.maps, wanted)

@@ -88,6 +88,11 @@ struct Context {
         if (level < -lo) level += (-lo - level + period() - 1) / period() * period();
         return level;
     }
+    // The level of a value with the least raw bits, or the most.
+    int level_of(int value, bool most) const {
+        const int p = period(), low = value & (p - 1);
+        return (value - low) * (1 << raw_bits) + (most ? ((1 << raw_bits) - 1) * p : 0) + low;
+    }
     // What an open end adds, in periods.
     int beyond(int level) const {
         if (raw_bits) {
@@ -217,10 +222,12 @@ private:
         }
         float bits = r.bits[value + c_.lo];
         if (!(bits < never)) {
-            value = r.nearest[static_cast<size_t>(value + c_.lo)];
-            if (value == Rates::none) return;
-            if (c_.raw_bits) return;
-            level = value;
+            const int near = r.nearest[static_cast<size_t>(value + c_.lo)];
+            if (near == Rates::none) return;
+            level = c_.level_of(near, near < value);
+            value = near;
+            extra = c_.open && c_.is_open(value) ? 4 : 0;
+            if (std::abs(level) > largest_) return;
             bits = r.bits[value + c_.lo];
         }
         const float d = x - static_cast<float>(level);
