@@ -125,6 +125,9 @@ typedef struct ncd_tensor {
     const uint8_t *column_scales;
     const uint8_t *model_end;             /* private */
     uint32_t model_workspace;             /* private: bytes that the tables take */
+#if NCD_TRELLIS_INDEX_LOG2 > 4
+    uint32_t least_workspace;             /* private: what they take with 4 bits of index */
+#endif
 #endif
 } ncd_tensor;
 
@@ -168,6 +171,10 @@ ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uin
  * capacity: room at dst, in weights; t->tile_size always suffices. workspace: as prepared, may be null where none is
  * needed. On an error the content of dst is undefined, but nothing is written outside it. */
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace);
+
+/* Tiles first .. last-1, one behind the other; the same as one call for each, and faster with NCD_TRELLIS_LANES. */
+ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t last, int8_t *dst, size_t capacity,
+                               const void *workspace);
 
 #if NCD_ENABLE_TRELLIS
 /* The same where levels have 16 bits (t->mode is 3). Levels of 8 bits are widened. */

@@ -18,9 +18,21 @@
 #define NCD_ENABLE_KMEANS 1
 #endif
 
-/* Codec trellis: levels of a trellis quantizer, with rANS. */
+/* Codec trellis: levels of a trellis quantizer, with rANS or prefix codes. */
 #ifndef NCD_ENABLE_TRELLIS
 #define NCD_ENABLE_TRELLIS 1
+#endif
+
+/* Bits of a slot by which a symbol of codec trellis is looked up; the rest is searched. A table takes 16 bytes with 4
+ * bits and 256 with 8, which a host wants. 4 to 8. */
+#ifndef NCD_TRELLIS_INDEX_LOG2
+#define NCD_TRELLIS_INDEX_LOG2 4
+#endif
+
+/* 4: ncd_decode_tiles_i8 decodes four tiles of codec trellis at a time, so that a wide processor waits for none of
+ * them. 1: one after the other. */
+#ifndef NCD_TRELLIS_LANES
+#define NCD_TRELLIS_LANES 1
 #endif
 
 /* ncd_row_scale and ncd_decode_tile_f32. The rest never touches floating point. */

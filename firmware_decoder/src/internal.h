@@ -217,6 +217,13 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *workspace);
 
 /* Levels of a tile, of 8 or 16 bits as t->mode says. */
 ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
+
+#if NCD_TRELLIS_LANES > 1
+/* Whether four tiles can be decoded at a time; then four from the first one on, of n levels each, one behind the other. */
+int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *workspace);
+ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t n[4], int8_t *dst,
+                             const uint32_t *workspace);
+#endif
 #endif
 
 /* ---- raw.c ---- */

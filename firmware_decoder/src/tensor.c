@@ -174,6 +174,58 @@ ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, s
     return decode_tile(t, tile, (uint8_t *)dst, capacity, workspace);
 }
 
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_LANES > 1
+/* Decodes four tiles, if that can be, and moves on; else does nothing. */
+static ncd_status decode_four(const ncd_tensor *t, uint32_t *tile, uint32_t last, int8_t **dst, size_t *capacity,
+                              const void *workspace)
+{
+    uint32_t row, col, rows, cols, n[4], i;
+    size_t all = 0;
+    ncd_status status;
+    if (last - *tile < 4 || t->codec != NCD_CODEC_TRELLIS || !ncd_trellis_has_lanes(t, (const uint32_t *)workspace))
+        return NCD_OK;
+    for (i = 0; i < 4; ++i) {
+        status = ncd_tile_place(t, *tile + i, &row, &col, &rows, &cols);
+        if (status != NCD_OK)
+            return status;
+        n[i] = rows * cols;
+        all += n[i];
+    }
+    if (*capacity < all)
+        return NCD_ERR_CAPACITY;
+    status = ncd_trellis_tiles(t, *tile, n, *dst, (const uint32_t *)workspace);
+    *tile += 4;
+    *dst += all;
+    *capacity -= all;
+    return status;
+}
+#endif
+
+ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t last, int8_t *dst, size_t capacity,
+                               const void *workspace)
+{
+    uint32_t row, col, rows, cols;
+    ncd_status status = NCD_GIVEN(t) && first <= last ? NCD_OK : NCD_ERR_ARG;
+    while (status == NCD_OK && first < last) {
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_LANES > 1
+        const uint32_t before = first;
+        status = decode_four(t, &first, last, &dst, &capacity, workspace);
+        if (first != before)
+            continue;
+#endif
+        if (status == NCD_OK)
+            status = ncd_decode_tile_i8(t, first, dst, capacity, workspace);
+        if (status == NCD_OK)
+            status = ncd_tile_place(t, first, &row, &col, &rows, &cols);
+        if (status == NCD_OK) {
+            dst += rows * cols;
+            capacity -= (size_t)rows * cols;
+            ++first;
+        }
+    }
+    return status;
+}
+
 #if NCD_ENABLE_TRELLIS
 ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst, size_t capacity, const void *workspace)
 {

@@ -22,16 +22,16 @@ typedef struct ncd_trellis_model {
 /* Checks a model and moves the cursor behind it. */
 ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f);
 
-/* Bytes of workspace for tiles with a model; wide: of 16-bit levels. */
-uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide);
+/* Bytes of workspace for tiles with a model; wide: of 16-bit levels; index: bytes of the index of a table. */
+uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide, uint32_t index);
 
 /* ---- Workspace ----
  *
  * Offsets count bytes from its start. There are two kinds: */
 
 enum {
-    NCD_TRELLIS_SEARCH, /* any model: a table takes 18 bytes and 2 a symbol, because the symbol of a slot is found by a
-                         * look-up of the slot's first four bits and a few comparisons */
+    NCD_TRELLIS_SEARCH, /* any model: a table takes 20 bytes and 2 a symbol, because the symbol of a slot is found by a
+                         * look-up of the slot's first few bits and a few comparisons */
     NCD_TRELLIS_SLOTS,  /* one table a quantizer, 2^8 slots: 1 KB for each quantizer, which tells all of each slot */
     NCD_TRELLIS_CODES   /* prefix codes of up to 8 bits: the same */
 };
@@ -52,11 +52,11 @@ enum { NCD_TRELLIS_ENTRIES = 24 };
 #define NCD_TRELLIS_SLOTS_LOG2 8u /* no enumerator: C++ warns where these meet other integers */
 
 /* A table to search. Behind it are the sums of the frequencies before each of its symbols, and of all. */
-enum { NCD_TRELLIS_INDEX_LOG2 = 4, NCD_TRELLIS_INDEX = 16 };
+enum { NCD_TRELLIS_INDEX = 1 << NCD_TRELLIS_INDEX_LOG2 };
 
 typedef struct ncd_trellis_table {
     uint8_t index[NCD_TRELLIS_INDEX]; /* by the first bits of a slot: the symbol of the first such slot */
-    uint16_t entries;                 /* offset of the entry of the first symbol */
+    uint16_t entries;                 /* offset of the entry before that of the first symbol */
 } ncd_trellis_table;
 
 /* An entry tells what a value does: byte 0 the value, or its low 8 bits. Then
@@ -64,6 +64,14 @@ typedef struct ncd_trellis_table {
  *           cells; bit 31 whether it is negative;
  *   SLOTS:  byte 1 the slot's place among its symbol's slots; byte 2 their number; byte 3 what changes the state;
  *   CODES:  byte 1 the bits of the code; byte 3 what changes the state. */
+
+/* ---- trellis_tile.c ---- */
+
+/* A tile that is being decoded: what is left of its data, and what the next level depends on. */
+typedef struct ncd_trellis_lane {
+    const uint8_t *src, *end;
+    uint32_t x, a, s, e;
+} ncd_trellis_lane;
 
 /* Tells a workspace that was prepared for this tensor, or one alike, from others. */
 static inline uint32_t ncd_trellis_tag(const ncd_tensor *t)

@@ -167,9 +167,9 @@ static uint32_t kind_of(const ncd_trellis_model *f, int wide)
     return NCD_TRELLIS_SEARCH;
 }
 
-static uint32_t table_size(uint32_t symbols)
+static uint32_t table_size(uint32_t symbols, uint32_t index)
 {
-    return (uint32_t)sizeof(ncd_trellis_table) + 2u * (symbols + 1u);
+    return index + 2u + 2u * (symbols + 1u);
 }
 
 static uint32_t cells_of(const ncd_trellis_model *f)
@@ -177,12 +177,12 @@ static uint32_t cells_of(const ncd_trellis_model *f)
     return 2u * f->classes * (2u * f->n_signs + 1u);
 }
 
-uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide)
+uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide, uint32_t index)
 {
     if (kind_of(f, wide) != NCD_TRELLIS_SEARCH)
         return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + 2));
     return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * (f->values[0] + f->values[1]) + 2u * cells_of(f) +
-            (f->n_tables[0] + f->n_tables[1]) * table_size(0) + 2u * f->frequencies + 3u) & ~3u;
+            (f->n_tables[0] + f->n_tables[1]) * table_size(0, index) + 2u * f->frequencies + 3u) & ~3u;
 }
 
 /* Value of a symbol. */
@@ -280,7 +280,7 @@ static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws
         ncd_frequencies next;
         uint32_t sum = 0;
         first_of(f, p, &next);
-        t->entries = (uint16_t)(entries + 4u * p[0]);
+        t->entries = (uint16_t)(entries + 4u * p[0] - 4u);
         sums[0] = 0;
         for (k = 0; k < count; ++k) {
             sum += ncd_frequency_next(&next);
@@ -296,7 +296,7 @@ static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws
         for (k = 0; k < cells; k += 2)
             if (!width || field_of(f->map[u], k >> 1, width) == i)
                 cell[k] = (uint16_t)(at >> 1);
-        at += table_size(count);
+        at += table_size(count, NCD_TRELLIS_INDEX);
     }
     return at;
 }

@@ -5,54 +5,75 @@
 
 enum { LOWEST = 1 << 16 };
 
+typedef ncd_trellis_lane lane;
+
 /* Takes a word where the state needs one and there is one. */
-#define REFILL()                                                   \
-    do {                                                           \
-        if (x < LOWEST && src != end) {                            \
-            x = x << 16 | (uint32_t)src[1] << 8 | src[0];          \
-            src += 2;                                              \
-        }                                                          \
+#define REFILL(l)                                                              \
+    do {                                                                       \
+        if ((l)->x < LOWEST && (l)->src != (l)->end) {                         \
+            (l)->x = (l)->x << 16 | (uint32_t)(l)->src[1] << 8 | (l)->src[0];  \
+            (l)->src += 2;                                                     \
+        }                                                                      \
     } while (0)
 
-/* What is left of a tile behind its symbols. */
-typedef struct rest {
-    const uint8_t *src, *end;
-    uint32_t x;
-} rest;
+/* What a model's symbols are decoded with. */
+typedef struct search {
+    const uint8_t *ws, *bins;
+    const uint16_t *cells;
+    uint32_t m, mask, narrow, bin_shift;
+} search;
 
-/* Decodes n symbols; with `wide` a constant where it is called. Gives 0 where a level does not fit. */
-NCD_INLINE int take_symbols(const uint32_t *memory, rest *left, const int wide, void *out, uint32_t n)
+NCD_INLINE search search_of(const uint32_t *memory)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
-    const uint8_t *const ws = (const uint8_t *)memory, *const bins = w->bins;
-    const uint16_t *const cells = (const uint16_t *)(const void *)(ws + w->cells);
-    const uint32_t m = w->m, mask = (1u << m) - 1u, narrow = m - NCD_TRELLIS_INDEX_LOG2, bin_shift = w->bin_shift;
-    const uint8_t *src = left->src, *const end = left->end;
-    uint32_t x = left->x, a = w->start, s = 0, e = w->first;
+    search k;
+    k.ws = (const uint8_t *)memory;
+    k.bins = w->bins;
+    k.cells = (const uint16_t *)(const void *)(k.ws + w->cells);
+    k.m = w->m;
+    k.mask = (1u << k.m) - 1u;
+    k.narrow = k.m - NCD_TRELLIS_INDEX_LOG2;
+    k.bin_shift = w->bin_shift;
+    return k;
+}
+
+/* The entry of the next symbol. */
+NCD_INLINE uint32_t next_entry(const search *k, lane *l)
+{
+    const uint32_t cell = k->bins[l->a >> k->bin_shift] + (l->e >> 24 & 31u) + (l->s & 1u);
+    const ncd_trellis_table *const t = (const ncd_trellis_table *)(const void *)(k->ws + 2u * k->cells[cell]);
+    const uint16_t *const sums = (const uint16_t *)(const void *)(t + 1);
+    const uint32_t slot = l->x & k->mask;
+    const uint16_t *sum = sums + t->index[slot >> k->narrow];
+    uint32_t e;
+    while (slot >= *++sum)
+        ;
+    e = *(const uint32_t *)(const void *)(k->ws + t->entries + 4 * (sum - sums));
+    l->x = (uint32_t)(sum[0] - sum[-1]) * (l->x >> k->m) + (slot - sum[-1]);
+    REFILL(l);
+    l->a = l->a - (l->a >> 3) + ((e >> 16 & 255u) << 4);
+    l->s = l->s >> 1 ^ (e >> 8 & 255u);
+    l->e = e;
+    return e;
+}
+
+/* Decodes n symbols; with `wide` a constant where it is called. Gives 0 where a level does not fit. */
+NCD_INLINE int take_symbols(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
+{
+    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
+    const search k = search_of(memory);
+    lane l = *left;
     int8_t *dst8 = (int8_t *)out;
     int16_t *dst16 = (int16_t *)out;
-    REFILL();
-    REFILL();
     do {
-        const uint32_t cell = bins[a >> bin_shift] + (e >> 24 & 31u) + (s & 1u);
-        const ncd_trellis_table *const t = (const ncd_trellis_table *)(const void *)(ws + 2u * cells[cell]);
-        const uint16_t *const sums = (const uint16_t *)(const void *)(t + 1);
-        const uint32_t slot = x & mask;
-        uint32_t i = t->index[slot >> narrow];
-        while (slot >= sums[i + 1u])
-            ++i;
-        e = *(const uint32_t *)(const void *)(ws + t->entries + 4u * i);
-        x = (uint32_t)(sums[i + 1u] - sums[i]) * (x >> m) + (slot - sums[i]);
-        REFILL();
-        a = a - (a >> 3) + ((e >> 16 & 255u) << 4);
-        s = s >> 1 ^ (e >> 8 & 255u);
+        const uint32_t e = next_entry(&k, &l);
         if (wide) {
             int32_t level = (int32_t)(e & 255u) - (int32_t)(e >> 31 << 8);
             if (w->raw_bits) {
                 const uint32_t u = w->union_shift, low = (uint32_t)level & ((1u << u) - 1u);
-                const uint32_t raw = x & ((1u << w->raw_bits) - 1u);
-                x >>= w->raw_bits;
-                REFILL();
+                const uint32_t raw = l.x & ((1u << w->raw_bits) - 1u);
+                l.x >>= w->raw_bits;
+                REFILL(&l);
                 level = (level - (int32_t)low) * (int32_t)(1u << w->raw_bits) + (int32_t)(raw << u | low);
                 if (level > 32767 || level < -32768)
                     return 0;
@@ -62,35 +83,102 @@ NCD_INLINE int take_symbols(const uint32_t *memory, rest *left, const int wide, 
             *dst8++ = (int8_t)(uint8_t)e;
         }
     } while (--n > 0);
-    left->src = src;
-    left->x = x;
+    *left = l;
     return 1;
 }
 
-/* In the loops below the state stands in the top byte of s; what is below is of no account. */
-NCD_INLINE uint32_t direct_entry(const uint32_t *entries, uint32_t s, uint32_t bits)
+#if NCD_TRELLIS_LANES > 1
+/* n symbols of each of four tiles. */
+static void take_four(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
-    uint32_t u = s >> 24 & 1u;
-    NCD_KEEP(u); /* a bit field, and then a shift that costs nothing: one instruction less than compilers take */
-    return entries[(bits & 255u) | u << NCD_TRELLIS_SLOTS_LOG2];
+    const search k = search_of(memory);
+    lane l0 = lanes[0], l1 = lanes[1], l2 = lanes[2], l3 = lanes[3];
+    int8_t *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3];
+    uint32_t i;
+    for (i = 0; i < n; ++i) {
+        out0[i] = (int8_t)(uint8_t)next_entry(&k, &l0);
+        out1[i] = (int8_t)(uint8_t)next_entry(&k, &l1);
+        out2[i] = (int8_t)(uint8_t)next_entry(&k, &l2);
+        out3[i] = (int8_t)(uint8_t)next_entry(&k, &l3);
+    }
+    lanes[0] = l0;
+    lanes[1] = l1;
+    lanes[2] = l2;
+    lanes[3] = l3;
 }
+#endif
 
-/* The same where an entry tells all of a slot. */
-static NCD_NOINLINE void take_slots(const uint32_t *entries, rest *left, uint8_t *dst, uint32_t n)
+/* ---- Entries that tell all of a slot, or of a code ---- */
+
+/* What an entry tells, and which one is next. `step` is the bytes, or entries, from one quantizer's to the other's. */
+#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
+/* Few instructions that take bits out of a word: byte loads. The state stands in the low byte of s. */
+typedef const uint8_t *direct;
+#define LEVEL(e) (e)[0]
+#define BYTE1(e) (e)[1]
+#define BYTE2(e) (e)[2]
+#define MOVE(s, e) ((s) = (s) >> 1 ^ (e)[3])
+#define STEP 0
+#if defined(__riscv)
+#define ALONE(x) ((void)0)
+#else
+#define ALONE(x) __asm__("" : "+l"(x)) /* two shifts, where compilers would load a mask */
+#endif
+
+NCD_INLINE direct direct_entry(const uint32_t *entries, uint32_t s, uint32_t bits, uint32_t step)
 {
-    const uint8_t *src = left->src, *const end = left->end, *const last = dst + n;
-    uint32_t x = left->x, s = 0;
-    REFILL();
-    REFILL();
-    do {
-        const uint32_t e = direct_entry(entries, s, x);
-        x = (e >> 16 & 255u) * (x >> NCD_TRELLIS_SLOTS_LOG2) + (e >> 8 & 255u);
-        *dst++ = (uint8_t)e;
-        s = s >> 1 ^ e;
-        REFILL();
-    } while (dst != last);
-    left->src = src;
-    left->x = x;
+    (void)step;
+    bits <<= 24;
+    ALONE(bits);
+    bits >>= 22;
+    ALONE(bits);
+    s <<= 31;
+    ALONE(s);
+    s >>= 31 - 2 - NCD_TRELLIS_SLOTS_LOG2;
+    ALONE(s);
+    return (const uint8_t *)entries + bits + s;
+}
+#else
+/* The state stands in the top byte of s; what is below is of no account. */
+typedef uint32_t direct;
+#define LEVEL(e) (uint8_t)(e)
+#define BYTE1(e) ((e) >> 8 & 255u)
+#define BYTE2(e) ((e) >> 16 & 255u)
+#define MOVE(s, e) ((s) = (s) >> 1 ^ (e))
+#define STEP (1u << NCD_TRELLIS_SLOTS_LOG2)
+
+NCD_INLINE direct direct_entry(const uint32_t *entries, uint32_t s, uint32_t bits, uint32_t step)
+{
+    uint32_t of = s >> (24 - NCD_TRELLIS_SLOTS_LOG2) & step;
+    NCD_KEEP(of); /* a shift that costs nothing, and then a sum with a byte that costs no more than a sum */
+    return entries[of + (bits & 255u)];
+}
+#endif
+
+/* n symbols, of which an entry tells all of a slot. */
+static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t *dst, uint32_t n)
+{
+    const uint8_t *const last = dst + n;
+    uint32_t s = 0, step = STEP;
+    lane l = *left;
+    NCD_KEEP(step);
+#define TAKE()                                                                      \
+    do {                                                                            \
+        const direct e = direct_entry(entries, s, l.x, step);                       \
+        l.x = BYTE2(e) * (l.x >> NCD_TRELLIS_SLOTS_LOG2) + BYTE1(e);                \
+        *dst++ = LEVEL(e);                                                          \
+        MOVE(s, e);                                                                 \
+        REFILL(&l);                                                                 \
+    } while (0)
+    if (n & 1u)
+        TAKE();
+    while (dst != last) {
+        TAKE();
+        TAKE();
+    }
+#undef TAKE
+    left->src = l.src;
+    left->x = l.x;
 }
 
 /* Prefix codes. Gives 0 where the tile does not end with the last of them. */
@@ -98,8 +186,9 @@ static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, 
                                    uint32_t n)
 {
     const uint8_t *const pairs = src == end ? end : end - 1;
-    uint32_t window = 0, s = 0, e;
+    uint32_t window = 0, s = 0, step = STEP;
     int32_t bits = 0; /* in the window; below 0 where codes went past the end */
+    NCD_KEEP(step);
 #define FILL()                                                              \
     do {                                                                    \
         if (bits < 16) {                                                    \
@@ -115,11 +204,12 @@ static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, 
     } while (0)
 #define TAKE(i)                                                             \
     do {                                                                    \
-        e = direct_entry(entries, s, window);                               \
-        window >>= e >> 8 & 255u;                                           \
-        bits -= (int32_t)(e >> 8 & 255u);                                   \
-        s = s >> 1 ^ e;                                                     \
-        dst[i] = (uint8_t)e;                                                \
+        const direct e = direct_entry(entries, s, window, step);            \
+        const uint32_t length = BYTE1(e);                                   \
+        window >>= length;                                                  \
+        bits -= (int32_t)length;                                            \
+        dst[i] = LEVEL(e);                                                  \
+        MOVE(s, e);                                                         \
     } while (0)
     for (; n >= 4; n -= 4, dst += 4) {
         FILL();
@@ -138,31 +228,29 @@ static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, 
     return src == end && bits >= 0 && bits < 8 && window == 0;
 }
 
-static NCD_NOINLINE int take_narrow(const uint32_t *memory, rest *left, void *out, uint32_t n)
+/* ---- Tiles ---- */
+
+static NCD_NOINLINE int take_narrow(const uint32_t *memory, lane *left, void *out, uint32_t n)
 {
     return take_symbols(memory, left, 0, out, n);
 }
 
-static NCD_NOINLINE int take_wide(const uint32_t *memory, rest *left, void *out, uint32_t n)
+static NCD_NOINLINE int take_wide(const uint32_t *memory, lane *left, void *out, uint32_t n)
 {
     return take_symbols(memory, left, 1, out, n);
 }
 
 /* The next `width` bits, at most 15. */
-static uint32_t take_bits(rest *left, uint32_t width)
+static uint32_t take_bits(lane *left, uint32_t width)
 {
-    const uint8_t *src = left->src, *const end = left->end;
-    uint32_t x = left->x;
-    const uint32_t bits = x & ((1u << width) - 1u);
-    x >>= width;
-    REFILL();
-    left->src = src;
-    left->x = x;
+    const uint32_t bits = left->x & ((1u << width) - 1u);
+    left->x >>= width;
+    REFILL(left);
     return bits;
 }
 
 /* Moves the levels of open symbols outwards. Gives 0 where one does not fit. */
-static int open_ends(const uint32_t *memory, rest *left, const int wide, void *out, uint32_t n)
+static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
     const uint32_t shift = w->raw_bits + w->union_shift, low = (1u << w->union_shift) - 1u;
@@ -192,39 +280,97 @@ static int open_ends(const uint32_t *memory, rest *left, const int wide, void *o
     return 1;
 }
 
+/* The data of a tile. */
+static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memory, lane *l)
+{
+    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
+    size_t size;
+    ncd_status status;
+    if (!NCD_GIVEN(memory) || !NCD_GIVEN(((uintptr_t)memory & 3u) == 0) || memory[0] != ncd_trellis_tag(t))
+        return NCD_ERR_WORKSPACE;
+    status = ncd_tiles_extent(t, tile, &l->src, &size);
+    if (status != NCD_OK)
+        return status;
+    l->end = l->src + size;
+    if (w->kind == NCD_TRELLIS_CODES)
+        return NCD_OK;
+    if (size & 1u)
+        return NCD_ERR_CORRUPT;
+    l->x = 0;
+    REFILL(l);
+    REFILL(l);
+    l->a = w->start;
+    l->s = 0;
+    l->e = w->first;
+    return NCD_OK;
+}
+
+/* What stands behind the symbols, and whether all of the tile has been used. */
+static ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, uint32_t n)
+{
+    if ((l->x != 0 || l->src != l->end) && !open_ends(memory, l, wide, dst, n))
+        return NCD_ERR_CORRUPT;
+    return l->x == 0 && l->src == l->end ? NCD_OK : NCD_ERR_CORRUPT;
+}
+
 ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
     const uint32_t *entries;
     uint32_t kind;
-    rest left;
-    size_t size;
+    lane l;
     ncd_status status;
 
     if (t->zeros) {
         NCD_FILL(dst, 0, wide ? 2u * (size_t)n : n);
         return NCD_OK;
     }
-    if (!NCD_GIVEN(memory) || !NCD_GIVEN(((uintptr_t)memory & 3u) == 0) || memory[0] != ncd_trellis_tag(t))
-        return NCD_ERR_WORKSPACE;
-    status = ncd_tiles_extent(t, tile, &left.src, &size);
+    status = begin(t, tile, memory, &l);
     if (status != NCD_OK)
         return status;
     entries = memory + NCD_TRELLIS_ENTRIES / 4;
     kind = ((const ncd_trellis_workspace *)(const void *)memory)->kind;
-    left.end = left.src + size;
-    left.x = 0;
     if (kind == NCD_TRELLIS_CODES)
-        return take_codes(entries, left.src, left.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    if (size & 1u)
-        return NCD_ERR_CORRUPT;
+        return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
     if (kind == NCD_TRELLIS_SLOTS)
-        take_slots(entries, &left, (uint8_t *)dst, n);
-    else if (!(wide ? take_wide(memory, &left, dst, n) : take_narrow(memory, &left, dst, n)))
+        take_slots(entries, &l, (uint8_t *)dst, n);
+    else if (!(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
         return NCD_ERR_CORRUPT;
-    if ((left.x != 0 || left.src != left.end) && !open_ends(memory, &left, wide, dst, n))
-        return NCD_ERR_CORRUPT;
-    return left.x == 0 && left.src == left.end ? NCD_OK : NCD_ERR_CORRUPT;
+    return finish(memory, &l, wide, dst, n);
 }
+
+#if NCD_TRELLIS_LANES > 1
+int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *memory)
+{
+    return t->mode == NCD_MODE_LEVELS && !t->zeros && NCD_GIVEN(memory) &&
+           ((const ncd_trellis_workspace *)(const void *)memory)->kind == NCD_TRELLIS_SEARCH;
+}
+
+ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t n[4], int8_t *dst,
+                             const uint32_t *memory)
+{
+    lane l[4];
+    int8_t *out[4];
+    uint32_t i, least = n[0];
+    for (i = 0; i < 4; ++i) {
+        const ncd_status status = begin(t, first + i, memory, &l[i]);
+        if (status != NCD_OK)
+            return status;
+        out[i] = dst;
+        dst += n[i];
+        least = n[i] < least ? n[i] : least;
+    }
+    take_four(memory, l, out, least);
+    for (i = 0; i < 4; ++i) {
+        ncd_status status;
+        if (n[i] > least)
+            (void)take_narrow(memory, &l[i], out[i] + least, n[i] - least);
+        status = finish(memory, &l[i], 0, out[i], n[i]);
+        if (status != NCD_OK)
+            return status;
+    }
+    return NCD_OK;
+}
+#endif
 
 #endif

@@ -358,9 +358,11 @@ public:
     uint32_t tile_cols() const { return t_.columns ? t_.tile_rows : t_.tile_cols; }
     bool indices_inside() const { return t_.codec == NCD_CODEC_KMEANS && t_.tiles > 0; }
 
-    // Bytes of look-ups for prefix codes, or of the slots for rANS: one of the two is 0.
+    // Bytes of look-ups for prefix codes, or of the tables for rANS as firmware has them: one of the two is 0.
     size_t lookups() const { return uses_rans() ? 0 : ncd_tensor_workspace(&t_); }
-    size_t slots() const { return uses_rans() ? ncd_tensor_workspace(&t_) : 0; }
+    size_t slots() const {
+        return t_.codec == NCD_CODEC_TRELLIS ? t_.least_workspace : uses_rans() ? ncd_tensor_workspace(&t_) : 0;
+    }
 
     nb::tuple place(uint32_t tile) const {
         const Place p = locate(tile);
@@ -413,9 +415,7 @@ public:
         Buffer<int8_t> out = allocate<int8_t>(end - begin, 1);
         {
             nb::gil_scoped_release release;
-            each(first, stop, 1, out.get(), out.size, [&](uint32_t i, int8_t *to, size_t room) {
-                return ncd_decode_tile_i8(&t_, i, to, room, workspace());
-            });
+            bytes(first, stop, out.get(), out.size);
             turn(first, stop, 1, out);
         }
         return out.array();
@@ -559,6 +559,14 @@ private:
         }
     }
 
+    // Levels of 8 bits, or i8 weights, of tiles.
+    void bytes(uint32_t first, uint32_t stop, int8_t *out, size_t size) const {
+        if (ncd_decode_tiles_i8(&t_, first, stop, out, size, workspace()) != NCD_OK)
+            each(first, stop, 1, out, size, [&](uint32_t i, int8_t *to, size_t room) {  // which one is it?
+                return ncd_decode_tile_i8(&t_, i, to, room, workspace());
+            });
+    }
+
     [[noreturn]] void refuse_tile(uint32_t tile, ncd_status status) const {
         refuse(status, "tile " + std::to_string(tile) + ": its data break a rule of the format");
     }
@@ -674,34 +682,41 @@ private:
             for (uint32_t c = 0; c < cols(); ++c) by_col[c] = ncd_column_scale(&t_, c);
         }
         Buffer<int16_t> levels(t_.tile_size);
-        Buffer<int8_t> narrow_levels(t_.tile_size);
+        Buffer<int8_t> narrow_levels(size_t{lanes} * t_.tile_size);
         Buffer<float> floats(t_.tile_size);
+        const int8_t *narrow_at = nullptr;
         for (uint32_t i = first; i < stop; ++i) {
             const Place p = locate(i);
             const size_t n = static_cast<size_t>(p.rows) * p.cols;
-            const ncd_status status = wide() ? ncd_decode_tile_i16(&t_, i, levels.get(), levels.size, workspace())
-                                             : ncd_decode_tile_i8(&t_, i, narrow_levels.get(), narrow_levels.size, workspace());
-            if (status) refuse_tile(i, status);
+            if (wide()) {
+                const ncd_status status = ncd_decode_tile_i16(&t_, i, levels.get(), levels.size, workspace());
+                if (status) refuse_tile(i, status);
+            } else if ((i - first) % lanes == 0) {
+                bytes(i, std::min(i + lanes, stop), narrow_levels.get(), narrow_levels.size);
+                narrow_at = narrow_levels.get();
+            }
             float *to = t_.dtype == NCD_F32 ? reinterpret_cast<float *>(out) : floats.get();
             for (uint32_t r = 0; r < p.rows; ++r) {
                 const size_t at = static_cast<size_t>(r) * p.cols;
                 float *const line = to + at;
                 if (!t_.columns && !wide())
-                    multiply_run(narrow_levels.get() + at, p.cols, by_row[p.row + r], line);
+                    multiply_run(narrow_at + at, p.cols, by_row[p.row + r], line);
                 else if (!t_.columns)
                     for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(levels.get()[at + c]) * by_row[p.row + r];
                 else if (wide())
                     for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(levels.get()[at + c]) * by_row[p.col + c];
                 else
-                    for (uint32_t c = 0; c < p.cols; ++c)
-                        line[c] = static_cast<float>(narrow_levels.get()[at + c]) * by_row[p.col + c];
+                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(narrow_at[at + c]) * by_row[p.col + c];
                 if (by_col.empty()) continue;
                 for (uint32_t c = 0; c < p.cols; ++c) line[c] *= by_col[t_.columns ? p.row + r : p.col + c];
             }
             if (t_.dtype != NCD_F32) narrow(to, n, out);
             out += n * t_.elem_size;
+            if (!wide()) narrow_at += n;
         }
     }
+
+    static constexpr uint32_t lanes = NCD_TRELLIS_LANES;  // tiles that the C decoder takes at a time
 
     std::shared_ptr<const ModelData> model_;
     Record record_;
