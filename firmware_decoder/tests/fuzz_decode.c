@@ -67,6 +67,22 @@ static void decode_tile(const ncd_tensor *t, uint32_t tile, const void *workspac
     }
 }
 
+/* Some tiles together, with room for just these. */
+static void decode_tiles(const ncd_tensor *t, uint32_t first, const void *workspace)
+{
+    const uint32_t last = t->tiles - first < 5 ? t->tiles : first + 5;
+    uint32_t row, col, rows, cols, tile;
+    size_t n = 0;
+    int8_t *levels;
+    for (tile = first; tile < last; ++tile) {
+        require(ncd_tile_place(t, tile, &row, &col, &rows, &cols) == NCD_OK);
+        n += (size_t)rows * cols;
+    }
+    levels = (int8_t *)allocate(n);
+    (void)ncd_decode_tiles_i8(t, first, last, levels, n, workspace);
+    free(levels);
+}
+
 static void decode_tensor(const ncd_tensor *t)
 {
     const size_t workspace_size = ncd_tensor_workspace(t);
@@ -76,6 +92,7 @@ static void decode_tensor(const ncd_tensor *t)
     require(ncd_tensor_prepare(t, workspace, workspace_size) == NCD_OK);
     for (i = 0; i < TILES && tile < t->tiles; ++i) {
         decode_tile(t, tile, workspace);
+        decode_tiles(t, tile, workspace);
         tile = i + 2 == TILES || t->tiles - tile <= step ? t->tiles - (tile + 1 < t->tiles ? 1u : 0u) : tile + step;
     }
 #if NCD_ENABLE_KMEANS

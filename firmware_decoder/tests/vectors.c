@@ -79,6 +79,36 @@ static ncd_status decode_wide(const ncd_tensor *t, uint32_t tile, uint8_t *out, 
 }
 #endif
 
+/* Whether tiles that are decoded together are those that are decoded one by one: all at once, and all but the first. */
+static int same_together(const ncd_tensor *t, const void *workspace)
+{
+    const size_t n = (size_t)t->rows * t->cols;
+    int8_t *const one = (int8_t *)allocate(n), *const all = (int8_t *)allocate(n);
+    ncd_status status = NCD_OK, together;
+    size_t at = 0, first = 0;
+    uint32_t row, col, rows, cols, tile;
+    int same;
+    for (tile = 0; status == NCD_OK && tile < t->tiles; ++tile) {
+        status = ncd_decode_tile_i8(t, tile, one + at, n - at, workspace);
+        if (status == NCD_OK)
+            status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+        if (status == NCD_OK)
+            at += (size_t)rows * cols;
+        if (tile == 0)
+            first = at;
+    }
+    together = ncd_decode_tiles_i8(t, 0, t->tiles, all, n, workspace);
+    same = (together == NCD_OK) == (status == NCD_OK);
+    if (status == NCD_OK) {
+        same = same && memcmp(one, all, n) == 0 && ncd_decode_tiles_i8(t, 0, t->tiles, all, n - 1, workspace) != NCD_OK &&
+               ncd_decode_tiles_i8(t, 1, t->tiles, all, n - first, workspace) == NCD_OK &&
+               memcmp(one + first, all, n - first) == 0;
+    }
+    free(one);
+    free(all);
+    return same;
+}
+
 /* Decodes all tiles of an opened tensor and adds their bytes to the crc. */
 static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
 {
@@ -126,6 +156,8 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
             free(out);
         }
     }
+    if (levels && !same_together(t, workspace))
+        fprintf(stderr, "tiles that are decoded together differ\n");
 #if NCD_ENABLE_KMEANS
     if (status == NCD_OK && levels && t->codec == NCD_CODEC_KMEANS && !same_levels(t, workspace, workspace_size))
         fprintf(stderr, "levels and indices disagree\n");
