@@ -78,5 +78,19 @@ def rate_difference(anchor: Sequence[Point], other: Sequence[Point]) -> float | 
     return math.exp(means[1] - means[0]) - 1
 
 
+def rate_ratios(anchor: Sequence[Point], other: Sequence[Point], low: float, high: float) -> list[float]:
+    """Rate of each point of ``other`` from ``low`` to ``high`` over that of ``anchor`` at the same quality.
+
+    The anchor's logarithm of the rate is interpolated between its points as in :func:`rate_difference`. Points of a
+    quality that it does not reach, or starts above of, are left out.
+    """
+    curve = rising(anchor)
+    if len(curve) < LEAST_POINTS:
+        return []
+    log_rate = PchipInterpolator([p.quality for p in curve], np.log([p.rate for p in curve]), extrapolate=False)
+    found = ((p, float(log_rate(p.quality))) for p in rising(other) if low <= p.rate <= high)
+    return [p.rate / math.exp(value) for p, value in found if not math.isnan(value)]
+
+
 def _slope(a: Point, b: Point) -> float:
     return (b.quality - a.quality) / (b.rate - a.rate) if b.rate > a.rate else math.inf

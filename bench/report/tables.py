@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.curves import rate_difference
+from bench.curves import rate_difference, rate_ratios
 from bench.report.results import (
     MethodFacts,
     NetworkFacts,
@@ -23,6 +23,9 @@ from bench.report.results import (
 
 ANCHOR = "nncodec"
 """Rate differences are against this method."""
+
+RATES = (1, 5)
+"""Bits a weight between which bytes are set beside the anchor's at each point."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def all_tables(results: Results) -> list[Table]:
     made = [
         no_loss(results),
         rate_differences(results),
+        beside_anchor(results),
         lossless(results),
         speed(results),
         microcontrollers(results),
@@ -107,6 +111,39 @@ def rate_differences(results: Results) -> Table:
         "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
         "VCEG-M33, with piecewise cubic interpolation). –: no common range. Metrics count up to one standard error "
         "below the original's; differences at equal metric are as noisy as the metric.",
+    )
+
+
+def beside_anchor(results: Results) -> Table:
+    """Bytes over the anchor's at equal SNR: the mean over a curve, and its best and worst point."""
+    anchor = next((m for m in results.methods if m.name == ANCHOR), None)
+    ours = [m for m in results.methods if m.name.startswith("trellis")]
+    rows, means = [], [list[float]() for _ in ours]
+    worst = [0.0] * len(ours)
+    for network in results.networks if anchor is not None else ():
+        assert anchor is not None
+        theirs = snr_curve(results, network.name, anchor)
+        cells = [network.title]
+        for i, method in enumerate(ours):
+            found = rate_ratios(theirs, snr_curve(results, network.name, method), *RATES)
+            if not found:
+                cells.append("–")
+                continue
+            mean = sum(found) / len(found)
+            means[i].append(mean)
+            worst[i] = max(worst[i], *found)
+            cells.append(f"{mean:.3f} ({min(found):.3f} – {max(found):.3f}, {len(found)})")
+        if any(c != "–" for c in cells[1:]):
+            rows.append(cells)
+    if rows:
+        every = [f"**{sum(m) / len(m):.3f}** (– {w:.3f})" if m else "–" for m, w in zip(means, worst, strict=True)]
+        rows.append(["mean of networks", *every])
+    return Table(
+        f"Bytes over those of {anchor.title if anchor else ANCHOR} at equal SNR, {RATES[0]} to {RATES[1]} bits/weight",
+        ["network", *(m.title for m in ours)],
+        rows,
+        "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many there are. "
+        "The other codec's best settings: the hull over its steps and its rate-distortion optimizations.",
     )
 
 

@@ -96,7 +96,8 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
     tables = _by_table(classes, counts, maps)
     if not whole:
         tables += _missing(classes, tables, maps, np.array(beyond, np.int64))
-        tables += _margins(classes, tables, maps)
+        if settings.coding == "contexts":  # tables of 256 slots cannot spare any
+            tables += _margins(classes, tables, maps)
         if classes.raw_bits:  # there are thousands of levels, of which a sample cannot have all that come
             tables += _every(classes, tables, maps)
     if classes.open:
