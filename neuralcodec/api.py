@@ -31,7 +31,7 @@ Model = torch.nn.Module | Mapping[str, object] | str | os.PathLike[str]
 
 def encode(  # noqa: PLR0917 (the order is public)
     model: Model,
-    codec: str | Codec = "huffman",
+    codec: str | Codec | None = None,
     target: Target | None = None,
     include: Pattern = None,
     exclude: Pattern = None,
@@ -45,13 +45,14 @@ def encode(  # noqa: PLR0917 (the order is public)
 ) -> CompressedModel:
     """Compresses the weights of a model.
 
-    With nothing but a model: 8-bit levels with a scale a row, Huffman-coded; tensors whose outliers such levels cannot
-    span become short floats. It needs no data and no training, and keeps the accuracy of ordinary networks. Biases,
-    norms and other small tensors are kept exactly; the report says which and why.
+    With nothing but a model: codec trellis at some 30 dB, which takes about 5 bits a weight. It needs no data and no
+    training, and keeps the accuracy of ordinary networks. Biases, norms and other small tensors are kept exactly;
+    the report says which and why. With a target these become floats of 11 significant bits.
 
     Args:
         model: a module, a mapping of names to torch tensors or numpy arrays, or the path of a ``.safetensors`` file.
-        codec: name of a codec (``neuralcodec codecs`` lists them), or one that is set up already.
+        codec: name of a codec (``neuralcodec codecs`` lists them), or one that is set up already. By default
+            "trellis", and "huffman" with ``lossless=True``.
         target: what the whole file should reach; the codec's step is then searched for.
         include: names to code with ``codec``, as a shell pattern (``"encoder.*"``), several of them, or a
             function; default all.
@@ -63,7 +64,7 @@ def encode(  # noqa: PLR0917 (the order is public)
             The first name or shell pattern that matches counts.
         importance: how much the squared error of a weight counts beside the others of its tensor, by the tensor's name:
             arrays that broadcast to its shape, such as mean squared gradients. For codecs that weight distortion
-            (kmeans).
+            (kmeans, trellis).
         on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"``
             to keep it as it is.
         progress: called with a tensor's name, the weights done, and those of the model.
@@ -85,7 +86,7 @@ def encode(  # noqa: PLR0917 (the order is public)
         if not getattr(chosen, "weighted", False):
             raise PlanError(f"codec {chosen.name!r} does not weight distortion, so importance= would do nothing")
         source = with_importance(source, importance)
-    plan = assign(source, chosen, include, exclude, overrides)
+    plan = assign(source, chosen, include, exclude, overrides, target=target is not None)
     if target is not None:
         plan = _meet(target, source, plan, chosen, executor, on_nonfinite, progress)
     stream = encode_source(source, plan, executor, on_nonfinite, progress)
@@ -201,7 +202,8 @@ def _meet(  # noqa: PLR0917
         stream = encode_source(
             quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress
         )
-        errors = sum((e.errors for e in stream.entries.values() if e.errors and not e.errors.lossless), Errors())
+        every = (*stream.entries.values(), *fixed.entries.values())
+        errors = sum((e.errors for e in every if e.errors and not e.errors.lossless), Errors())
         size = file_size(stream.size() + fixed.size() - twice, VERSION, source.metadata)
         return Trial(step, size, errors.snr_db)
 

@@ -74,9 +74,8 @@ class Explaining(Protocol):
 class ForSmall(Protocol):
     """A lossy codec that names another one for float tensors that are too small for it."""
 
-    @property
-    def for_small(self) -> Codec | None:
-        """That codec; None to keep them exactly."""
+    def for_small(self, target: bool) -> Codec | None:
+        """That codec, if the model is to meet a target or not; None to keep them exactly."""
         ...
 
 

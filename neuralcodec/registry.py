@@ -17,6 +17,9 @@ from neuralcodec.errors import PlanError, RegistryError
 
 ENTRY_POINT_GROUP = "neuralcodec.codecs"
 
+DEFAULT, LOSSLESS = "trellis", "huffman"
+"""Codecs where none is named."""
+
 _registered: dict[str, type[Any]] = {}
 
 
@@ -86,13 +89,19 @@ def codec_by_number(number: int) -> type[Any] | None:
     return next((codec for codec in _built_in() if codec.number == number), None)
 
 
-def make_codec(codec: str | Codec, options: dict[str, object]) -> Codec:
+def make_codec(codec: str | Codec | None, options: Mapping[str, object]) -> Codec:
     """A codec with its options set.
+
+    Args:
+        codec: name, or None for what is best for most: "trellis", and "huffman" where the option ``lossless`` is set.
+        options: of the codec.
 
     Raises:
         RegistryError: unknown codec.
         PlanError: unknown option (the nearest one is suggested), or a value outside its range.
     """
+    if codec is None:
+        codec = LOSSLESS if options.get("lossless") else DEFAULT
     if not isinstance(codec, str):
         if not isinstance(codec, Codec):
             raise RegistryError(f"a codec is a name or an object that follows neuralcodec.codec.Codec, not {codec!r}")
@@ -103,12 +112,18 @@ def make_codec(codec: str | Codec, options: dict[str, object]) -> Codec:
     known = option_names(cls)
     for option in options:
         if option not in known:
-            raise PlanError(f"codec {codec!r} has no option {option!r}{_nearest(option, known)}")
+            raise PlanError(f"codec {codec!r} has no option {option!r}{_elsewhere(option)}{_nearest(option, known)}")
     try:
         made: Codec = cls(**options)
     except (TypeError, ValueError) as error:
         raise PlanError(f"codec {codec!r}: {error}") from error
     return made
+
+
+def _elsewhere(option: str) -> str:
+    """Which codecs have an option, as the end of a message."""
+    found = [repr(cls.name) for cls in _built_in() if option in option_names(cls)]
+    return f" ({' and '.join(found)} {'have' if len(found) > 1 else 'has'} it)" if found else ""
 
 
 def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:

@@ -47,7 +47,7 @@ def test_default_keeps_small_tensors_exact_and_the_rest_close(net, tmp_path):
     assert decoded.keys() == original.keys()
     for name, tensor in original.items():
         if tensor.dim() >= 2 and tensor.numel() >= 256:
-            assert snr(tensor, decoded[name]) > 35, name
+            assert snr(tensor, decoded[name]) > 28, name
             assert decoded[name].dtype == tensor.dtype
         else:
             assert same_bits(tensor, decoded[name]), name
@@ -119,7 +119,7 @@ def test_lossless_is_bit_exact_for_any_bytes(dtype, shape, seed, kind):
 )
 def test_tiles_put_together_are_the_tensor(dtype, shape, bits, scale, tile):
     tensor = weights(*shape, dtype=dtype)
-    cm = neuralcodec.encode({"w": tensor}, bits=bits, scale=scale, tile=tile)
+    cm = neuralcodec.encode({"w": tensor}, "huffman", bits=bits, scale=scale, tile=tile)
     whole = cm.decode("w")
     assert whole.dtype == dtype
     assert whole.shape == tensor.shape
@@ -155,7 +155,7 @@ def test_awkward_tensors():
         original = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, dtype=np.float32))
         assert decoded[name].shape == original.shape, name
         if original.dim() >= 2 and original.numel() >= 256 and float(original.abs().max()):
-            assert snr(original, decoded[name]) > 35, name
+            assert snr(original, decoded[name]) > 28, name
         else:
             assert torch.equal(decoded[name], original), name
     rows = {row.name: row for row in cm.report().rows}
@@ -225,10 +225,12 @@ def test_errors_name_what_is_wrong(tmp_path):
     w = {"w": weights(32, 32)}
     with pytest.raises(RegistryError, match="did you mean 'huffman'"):
         neuralcodec.encode(w, codec="hufman")
-    with pytest.raises(PlanError, match="did you mean 'bits'"):
-        neuralcodec.encode(w, bit=4)
+    with pytest.raises(PlanError, match="did you mean 'states'"):
+        neuralcodec.encode(w, state=4)
+    with pytest.raises(PlanError, match=r"codec 'trellis' has no option 'bits' \('huffman' has it\)"):
+        neuralcodec.encode(w, bits=4)
     with pytest.raises(PlanError, match="bits"):
-        neuralcodec.encode(w, bits=11)
+        neuralcodec.encode(w, "huffman", bits=11)
     with pytest.raises(PlanError, match="lossless"):
         neuralcodec.encode(w, lossless=True, target=Target(bits_per_weight=4))
     with pytest.raises(PlanError, match="on_nonfinite"):
@@ -293,8 +295,7 @@ def test_target_snr(silero_path, snr_db):
     cm = neuralcodec.encode(silero_path, target=Target(snr_db=snr_db))
     assert cm.report().snr_db == pytest.approx(snr_db, rel=0.02)
     original, decoded = load_file(silero_path), cm.state_dict()
-    big = [n for n, t in original.items() if t.dim() >= 2 and t.numel() >= 256]
-    everything = [torch.cat([d[n].reshape(-1) for n in big]) for d in (original, decoded)]
+    everything = [torch.cat([d[n].reshape(-1) for n in original]) for d in (original, decoded)]
     assert snr(*everything) == pytest.approx(cm.report().snr_db, abs=1e-3)
 
 

@@ -33,7 +33,7 @@ def test_there_and_back(source, tmp_path):
     neuralcodec("decode", small, "-o", tmp_path / "back.safetensors")
     back, original = load_file(tmp_path / "back.safetensors"), load_file(source)
     assert torch.equal(back["fc.bias"], original["fc.bias"])
-    assert torch.allclose(back["fc.weight"], original["fc.weight"], atol=0.01)
+    assert torch.allclose(back["fc.weight"], original["fc.weight"], atol=0.02)
     assert "fc.weight" in neuralcodec("inspect", small).stdout
     assert "agrees with" in neuralcodec("verify", small, source).stdout
 
@@ -76,7 +76,7 @@ def test_exit_codes_mean_something(source, tmp_path):
         "exclude each other" in neuralcodec("encode", source, "--max-bytes", "10", "--target-snr", "3", code=2).stderr
     )
     assert "did you mean" in neuralcodec("encode", source, "-c", "hufman", code=2).stderr
-    assert "did you mean" in neuralcodec("encode", source, "-O", "bitz=4", code=1).stderr
+    assert "did you mean" in neuralcodec("encode", source, "-O", "statez=4", code=1).stderr
     neuralcodec("encode", source, "-O", "bits", code=2)
     assert "no such file" in neuralcodec("encode", tmp_path / "none", code=1).stderr
     neuralcodec("decode", tmp_path / "none", code=4)

@@ -13,7 +13,7 @@ from neuralcodec import PlanError
 
 @pytest.fixture
 def cm():
-    return neuralcodec.encode({"a.b": weights(20, 20), "a_b": weights(3), "*/ evil": weights(2)})
+    return neuralcodec.encode({"a.b": weights(20, 20), "a_b": weights(3), "*/ evil": weights(2)}, "huffman")
 
 
 def test_bare_stream(cm, tmp_path):
@@ -45,7 +45,7 @@ def test_pair_compiles_and_holds_the_stream(cm, tmp_path):
 def test_room_for_tables_and_slots(tmp_path):
     state = {"a": weights(20, 20), "b": weights(20, 20)}
     for options, wanted in (
-        ({}, "MODEL_TABLES * NCD_HUFFMAN_WORKSPACE"),
+        ({"codec": "huffman"}, "MODEL_TABLES * NCD_HUFFMAN_WORKSPACE"),
         ({"codec": "kmeans", "coding": "rans"}, "4 + (4 << 8)"),
         ({"codec": "kmeans", "coding": "fixed"}, "4"),
     ):

@@ -167,7 +167,7 @@ def test_outliers_make_short_floats():
     assert ((decoded - w).abs() <= w.abs() / 64).all()
     assert len(payload) * 8 < 10.5 * w.numel()
     assert Huffman(bits=8).explain(Huffman(bits=8).encode(t)) == ""
-    report = neuralcodec.encode({"w": w}).report()
+    report = neuralcodec.encode({"w": w}, "huffman").report()
     assert "outliers" in report.rows[0].reason
     # A pruned row is no row with outliers.
     w = bell(64, 192, seed=1)
@@ -181,10 +181,10 @@ def test_outliers_and_shared_tables():
         states[f"{i}.w"] = bell(24, 64, seed=i)
         states[f"{i}.wide"] = bell(24, 64, seed=i)
         states[f"{i}.wide"][3, 5:7] = 900
-    cm = neuralcodec.encode(states)
+    cm = neuralcodec.encode(states, "huffman")
     assert sum("outliers" in e.reason for e in cm.entries) == 8
     for name, w in states.items():
-        alone = neuralcodec.encode({name: w}).decode(name)
+        alone = neuralcodec.encode({name: w}, "huffman").decode(name)
         assert torch.equal(alone, cm.decode(name))
 
 
@@ -550,7 +550,7 @@ def test_statistics():
 
 def test_pairs_can_be_left_out():
     w = {"w": torch.from_numpy(np.random.default_rng(0).standard_normal((128, 256)).astype(np.float32))}
-    with_pairs, without = (neuralcodec.encode(w, bits=3, pairs=pairs) for pairs in (True, False))
+    with_pairs, without = (neuralcodec.encode(w, "huffman", bits=3, pairs=pairs) for pairs in (True, False))
     assert with_pairs.nbytes < without.nbytes
     assert torch.equal(with_pairs.decode("w"), without.decode("w"))
 

@@ -184,7 +184,7 @@ def test_targets(target):
     else:
         assert report.bits_per_weight == pytest.approx(target.bits_per_weight, rel=0.02)
     # Entropy-constrained: as good as a uniform quantizer with an entropy coder, within what tables cost.
-    uniform = neuralcodec.encode(state, target=target).report()
+    uniform = neuralcodec.encode(state, "huffman", target=target).report()
     assert report.snr_db - 6.02 * report.bits_per_weight > uniform.snr_db - 6.02 * uniform.bits_per_weight - 0.3
 
 
@@ -258,7 +258,7 @@ def test_wrong_importance(importance, error, message):
 
 def test_importance_for_a_codec_that_ignores_it():
     with pytest.raises(PlanError, match="'huffman' does not weight distortion"):
-        neuralcodec.encode({"w": bell(20, 20)}, importance={"w": np.ones(20)})
+        neuralcodec.encode({"w": bell(20, 20)}, "huffman", importance={"w": np.ones(20)})
 
 
 def test_overrides():

@@ -315,7 +315,7 @@ def test_names_patterns_and_ties():
 
 
 def test_a_compressed_model_is_decoded(tmp_path):
-    cm = neuralcodec.encode(Net(), bits=4)
+    cm = neuralcodec.encode(Net(), "huffman", bits=4)
     neuralcodec.save(cm, tmp_path / "x.nc.safetensors")
     once, twice = neuralcodec.profile(cm), neuralcodec.profile(tmp_path / "x.nc.safetensors")
     assert once.to_dict() == twice.to_dict() == neuralcodec.profile(cm.state_dict()).to_dict()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 import neuralcodec
 from neuralcodec import Target, _native, reference
@@ -282,12 +283,26 @@ def test_a_model_of_a_sample_serves_the_whole(coding, step):
 
 def test_small_tensors_are_floats():
     state = {"w": bell(100, 100), "bias": bell(100)}
-    cm = neuralcodec.encode(state, codec="trellis")
+    cm = neuralcodec.encode(state, codec="trellis", target=Target(bits_per_weight=5))
     relative = ((cm.decode("bias") - state["bias"]) / state["bias"]).abs().max()
     assert 0 < relative <= 2.0**-11
-    exact = neuralcodec.encode(state, codec="trellis", small=None)
+    fewer = neuralcodec.encode(state, codec="trellis", small=6).decode("bias")
+    assert relative < ((fewer - state["bias"]) / state["bias"]).abs().max() <= 2.0**-7
+    exact = neuralcodec.encode(state, codec="trellis")
     assert torch.equal(exact.decode("bias"), state["bias"])
     assert not torch.equal(exact.decode("w"), state["w"])
+
+
+def test_short_floats_pass_verification(tmp_path):
+    state = {"w": bell(100, 100), "bias": bell(100), "half": bell(50).half(), "scalar": torch.tensor(0.3)}
+    packed, original = tmp_path / "packed.safetensors", tmp_path / "original.safetensors"
+    neuralcodec.save(neuralcodec.encode(state, target=Target(bits_per_weight=4)), packed)
+    save_file(state, original)
+    assert not neuralcodec.verify(packed, original).problems
+    for changed in (state["bias"] * 1.002, -state["bias"], state["bias"].nextafter(torch.tensor(2.0)) * 1.01):
+        save_file(state | {"bias": changed}, original)
+        (problem,) = neuralcodec.verify(packed, original).problems
+        assert "'bias' is coded losslessly, but differs" in problem
 
 
 def test_tensors_share_a_model_and_weights():

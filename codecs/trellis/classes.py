@@ -40,10 +40,10 @@ def layout(
         magnitudes: most magnitude classes, 1 to 8.
         signs: sign thresholds, 0 to 2.
     """
-    quarters = [np.rint(np.minimum(np.abs(each.reshape(-1)), 1 << 16) * QUARTER).astype(np.int64) for each in weights]
+    quarters = [np.rint(np.minimum(np.abs(each.reshape(-1)), 1 << 16) * QUARTER).astype(np.int32) for each in weights]
     every = np.sort(np.concatenate(quarters))
     bulk = float(every[min(int(BULK * len(every)), len(every) - 1)]) / QUARTER
-    mean = float(every.sum()) / len(every) / QUARTER
+    mean = float(every.sum(dtype=np.int64)) / len(every) / QUARTER
     lo_hi, raw_bits, is_open = _range(bulk, largest, MOST_VALUE if states_log2 else MOST_NARROW)
     unit = 1 << raw_bits
     bulk, mean = bulk / unit, mean / unit
@@ -94,8 +94,8 @@ def _spread(low: float, high: float, n: int) -> list[float]:
     return [low * (high / low) ** (i / max(n - 1, 1)) for i in range(n)]
 
 
-def _windows(quarters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    sums = np.cumsum(quarters)
+def _windows(quarters: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    sums = np.cumsum(quarters, dtype=np.int64)
     sums[WINDOW:] -= sums[:-WINDOW].copy()
     windows: npt.NDArray[np.int64] = sums[WINDOW - 1 :]
     return windows

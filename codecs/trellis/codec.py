@@ -37,8 +37,11 @@ RELATIVE_STEP = 0.06
 STEP_RATIO = 0.5
 """Distance between levels over the step of a uniform quantizer of about the same distortion."""
 
-SAMPLE = 1 << 18
-"""Most weights of a tensor that its model is made from."""
+SAMPLE, SAMPLES = 1 << 17, 1 << 20
+"""Most weights of a tensor, and of all tensors, that a model is made from."""
+
+SMALL = 10
+"""Bits of the mantissa of small tensors, where bytes count."""
 
 STRIP = 64
 """Rows, or columns, of a sample that lie together."""
@@ -73,8 +76,8 @@ class Trellis:
         tables: most tables a quantizer, 1 to 64, with contexts. A decoder needs some 70 bytes of RAM for each.
         magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
         signs: thresholds that sort the level before, 0 to 2, with contexts.
-        small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms: 10
-            for a relative error of 2^-11; None keeps them exact.
+        small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
+            keeps them exact. "auto" is 10, for a relative error of 2^-11, with a target or a step, and else None.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
             larger ones.
 
@@ -95,7 +98,7 @@ class Trellis:
     tables: int = 16
     magnitudes: int = 7
     signs: int = 2
-    small: int | None = 10
+    small: int | Literal["auto"] | None = "auto"
     tile: int | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +111,8 @@ class Trellis:
         check_integer("tables", self.tables, 1, 64)
         check_integer("magnitudes", self.magnitudes, 1, 8)
         check_integer("signs", self.signs, 0, 2)
-        check_integer("small", self.small, 1, 23)
+        if self.small != "auto":
+            check_integer("small", self.small, 1, 23)
         check_integer("tile", self.tile, 1, MOST)
         _number("rdo", self.rdo, 0)
         _number("relative_step", self.relative_step, 1e-6)
@@ -120,10 +124,10 @@ class Trellis:
         """Whether decoded weights may differ: always."""
         return True
 
-    @property
-    def for_small(self) -> Codec | None:
-        """What takes the tensors that are too small."""
-        return None if self.small is None else Huffman(mantissa=self.small)
+    def for_small(self, target: bool) -> Codec | None:
+        """What takes the tensors that are too small, if the model is to meet a target or not; None: exact."""
+        small = (SMALL if target or self.step is not None else None) if self.small == "auto" else self.small
+        return None if small is None else Huffman(mantissa=small)
 
     def with_step(self, step: float) -> Trellis:
         """The same codec at about the distortion of a uniform quantizer with this step."""
@@ -198,10 +202,12 @@ class Trellis:
         )
 
     def _train(self, samples: Sequence[Sample]) -> Model:
-        parts = [each.part for each in samples]
+        total = sum(each.part.weights.size for each in samples)
+        parts = [each.part if total <= SAMPLES else _thinned(each.part, SAMPLES / total) for each in samples]
         largest = max(each.largest for each in samples)
         beyond = sorted({value for each in samples for value in each.beyond})
-        return train(parts, largest, all(each.whole for each in samples), beyond, self._settings)
+        whole = total <= SAMPLES and all(each.whole for each in samples)
+        return train(parts, largest, whole, beyond, self._settings)
 
     def _sample(self, tensor: Tensor) -> Sample | None:
         """The tensor's weights, or some of many; None if all are 0."""
@@ -269,7 +275,6 @@ class Trellis:
                     )
                 )
         return bytes([ZEROS]) + varint(self._tile(spec, False)) + struct.pack("<f", step)
-
 
     def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
         return _native.trellis_quantize(
@@ -350,6 +355,12 @@ def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     wanted = min(cols, max(SAMPLE // min(rows, 512), 1))
     down = min(rows, max(SAMPLE // wanted, 1))
     return np.ascontiguousarray(of[np.ix_(_strips(rows, down), _strips(cols, wanted))])
+
+
+def _thinned(part: Part, share: float) -> Part:
+    """Some lines from all over a part."""
+    lines = _strips(len(part.weights), max(round(share * len(part.weights)), 1))
+    return Part(part.weights[lines], part.tile, None if part.importance is None else part.importance[lines])
 
 
 def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:

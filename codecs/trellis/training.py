@@ -183,9 +183,7 @@ def _ends(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np.int
     return more
 
 
-def _margins(
-    classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]
-) -> npt.NDArray[np.int64]:
+def _margins(classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
     """One for the values that a table lacks between those it has, and half as far out again."""
     more = np.zeros_like(tables)
     for u, of in enumerate(maps):
@@ -201,9 +199,7 @@ def _margins(
     return more
 
 
-def _every(
-    classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]
-) -> npt.NDArray[np.int64]:
+def _every(classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
     """One for each value that a table lacks."""
     more = np.zeros_like(tables)
     for u, of in enumerate(maps):
@@ -263,7 +259,7 @@ def _missing(
     """One for each value, and its neighbours, that wanted levels call for and a table lacks."""
     more = np.zeros_like(tables)
     first = wanted >> classes.raw_bits
-    beside = (-1, 0, 1)
+    beside: tuple[int, ...] = (-1, 0, 1)
     if classes.raw_bits:  # all that share the bits of a level that are coded
         first, beside = first & -4, (0, 1, 2, 3)
     # Which table it is that will need them is not asked: such weights are few.

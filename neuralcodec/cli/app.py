@@ -56,7 +56,10 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
         Path | None,
         typer.Option("--output", "-o", help="File to write. Default: IN with the ending .nc.safetensors."),
     ] = None,
-    codec: Annotated[str, typer.Option("--codec", "-c", help="Codec; see `neuralcodec codecs`.")] = "huffman",
+    codec: Annotated[
+        str | None,
+        typer.Option("--codec", "-c", help="Codec; see `neuralcodec codecs`. Default: trellis; huffman if lossless."),
+    ] = None,
     target_bits: Annotated[
         float | None, typer.Option("--target-bits", metavar="BITS", help="Bits per weight of the whole file.")
     ] = None,
@@ -72,7 +75,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             "--option",
             "-O",
             metavar="NAME=VALUE",
-            help="Option of the codec, e.g. [bold]-O bits=4[/] or [bold]-O lossless=true[/]. Repeatable.",
+            help="Option of the codec, e.g. [bold]-O states=8[/] or [bold]-O lossless=true[/]. Repeatable.",
         ),
     ] = None,
     override: Annotated[
@@ -101,7 +104,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
 ) -> None:
     """Compress a .safetensors file.
 
-    Without options: 8-bit levels with a scale a row, Huffman-coded; small tensors stay exact. Examples:
+    Without options: codec trellis at some 30 dB, about 5 bits a weight; small tensors stay exact. Examples:
 
       neuralcodec encode model.safetensors
       neuralcodec encode model.safetensors -o small.nc.safetensors --target-bits 4

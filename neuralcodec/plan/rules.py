@@ -32,15 +32,27 @@ class Assignment:
 
 
 def assign(
-    source: Source, codec: Codec, include: Pattern, exclude: Pattern, overrides: Overrides | None = None
+    source: Source,
+    codec: Codec,
+    include: Pattern,
+    exclude: Pattern,
+    overrides: Overrides | None = None,
+    *,
+    target: bool = False,
 ) -> dict[str, Assignment]:
     """Gives each tensor of the source its codec.
 
     A lossy codec takes the float tensors with two dimensions and ``MIN_WEIGHTS`` weights or more that ``include`` and
     ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller, unless the codec
-    names another one for small tensors. A lossless
-    codec takes all
-    that is chosen.
+    names another one for small tensors. A lossless codec takes all that is chosen.
+
+    Args:
+        source: the tensors.
+        codec: what takes those that are chosen.
+        include: names to choose.
+        exclude: names not to choose.
+        overrides: options for some tensors.
+        target: whether the model is to meet a target.
 
     Raises:
         PlanError: a pattern matches no tensor at all, so it is probably misspelled; or an option is wrong.
@@ -53,6 +65,7 @@ def assign(
         for pattern, options in (overrides or {}).items()
     ]
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
+    short = codec.for_small(target) if isinstance(codec, ForSmall) else None
     plan: dict[str, Assignment] = {}
     for name, spec in source.specs.items():
         # A tied tensor is chosen if any of its names is.
@@ -60,9 +73,8 @@ def assign(
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
         reason = _why_exact(spec, codec) if chosen else "not chosen"
         own = next(((c, p) for p, matches, c in special if any(matches(n) for n in also)), None)
-        small = codec.for_small if isinstance(codec, ForSmall) and spec.dtype.is_float and chosen else None
-        if reason and small is not None:
-            plan[name] = Assignment(small, f"short floats: {reason}", fixed=True)
+        if reason and short is not None and spec.dtype.is_float and chosen:
+            plan[name] = Assignment(short, f"short floats: {reason}", fixed=True)
         elif reason:
             plan[name] = Assignment(exact, f"exact: {reason}")
         elif own is not None:
