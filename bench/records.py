@@ -31,7 +31,10 @@ ENCODER = ("neuralcodec", "codecs", "models")
 DESCRIPTION = {"TITLE", "KIND", "REQUIREMENTS", "QUICK", "FULL", "ADVICE", "hull"}
 """What a method's file says of it, and what it is measured with: see bench/methods/__init__.py."""
 
-NOT_ENCODER = ("neuralcodec/cli/", "neuralcodec/profiling/", "neuralcodec/reference/")
+NOT_ENCODER = (
+    *("neuralcodec/cli/", "neuralcodec/exploration/", "neuralcodec/finetune/", "neuralcodec/profiling/"),
+    *("neuralcodec/reference/", "neuralcodec/export_c.py", "neuralcodec/verify.py"),
+)
 DECODER = ("firmware_decoder/src", "firmware_decoder/include", "firmware_decoder/ports", "firmware_decoder/examples")
 
 

@@ -62,6 +62,10 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
     facts = {
         "SIZE": (size, "bytes of the stream"),
         "TILE": (demand.weights, "weights in the largest tile that ncd_decode_tile_i8() gives"),
+        "WIDE": (
+            int(demand.wide),
+            "1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives those of all",
+        ),
         "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
         "TABLES": (demand.tables, "look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each"),
     }

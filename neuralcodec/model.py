@@ -116,6 +116,7 @@ class CompressedModel:
             bytes=max((d.bytes for d in each), default=0),
             tables=max((d.tables for d in each), default=0),
             slots=max((d.slots for d in each), default=0),
+            wide=any(d.wide for d in each),
         )
 
     def decode_tile(self, name: str, i: int) -> torch.Tensor:

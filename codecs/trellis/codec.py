@@ -73,7 +73,8 @@ class Trellis:
         coding: "contexts" picks a table by the levels before, which makes the smallest files. On microcontrollers about
             half the time is enough for "rans", which has one table a quantizer, and less for "prefix", which has prefix
             codes in place of rANS. Files grow in this order.
-        tables: most tables a quantizer, 1 to 64, with contexts. A decoder needs some 70 bytes of RAM for each.
+        tables: most tables a quantizer, 1 to 64, with contexts.
+        room: bytes of RAM that tables may take in firmware; there are fewer where they would take more. None for any.
         magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
         signs: thresholds that sort the level before, 0 to 2, with contexts.
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
@@ -96,6 +97,7 @@ class Trellis:
     scan: Literal["auto", "rows", "columns"] = "auto"
     coding: Coding = "contexts"
     tables: int = 16
+    room: int | None = 4096
     magnitudes: int = 7
     signs: int = 2
     small: int | Literal["auto"] | None = "auto"
@@ -109,6 +111,7 @@ class Trellis:
         if self.coding not in {"contexts", "rans", "prefix"}:
             raise ValueError(f"coding: 'contexts', 'rans' or 'prefix' expected, not {self.coding!r}")
         check_integer("tables", self.tables, 1, 64)
+        check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
         check_integer("signs", self.signs, 0, 2)
         if self.small != "auto":
@@ -198,6 +201,7 @@ class Trellis:
             self.magnitudes if self.coding == "contexts" else 1,
             self.signs if self.coding == "contexts" else 0,
             self.coding,
+            self.room,
             rounds=3,
         )
 

@@ -13,6 +13,9 @@ from neuralcodec.logarithm import FRACTION, log2
 NEVER = 1e9
 """Bits of a value that a table lacks."""
 
+SLOTS_LOG2 = 8
+"""Tables of so many slots, one a quantizer, are expanded by firmware."""
+
 MODEL = 4
 """Kind of a shared object."""
 
@@ -120,6 +123,19 @@ class Model:
         """Bits of each value, shape of the frequencies."""
         bits = ((self.m << FRACTION) - log2(self.frequencies.astype(np.int64))) / (1 << FRACTION)
         return np.where(self.frequencies > 0, bits, NEVER).astype(np.float32)
+
+    @property
+    def workspace(self) -> int:
+        """Bytes that firmware's tables take: its ncd_tensor_workspace()."""
+        c = self.classes
+        if self.prefix or (self.m == SLOTS_LOG2 and max(map(max, self.maps)) == 0 and c.cells == 1):
+            return 24 + (4 << SLOTS_LOG2) * c.quantizers
+        spans = 0
+        for u, of in enumerate(self.maps):
+            for table in self.frequencies[u, : max(of) + 1, c.of_quantizer(u)].T:
+                used = np.flatnonzero(table)
+                spans += 20 + 2 * int(used[-1] - used[0] + 1)
+        return (88 + 4 * c.values + 4 * c.cells + spans + 3) & ~3
 
     def serialize(self) -> bytes:
         """The model as it stands in a stream."""

@@ -41,6 +41,7 @@ class Settings:
         magnitudes: most magnitude classes.
         signs: sign thresholds.
         coding: "contexts", "rans" or "prefix"; the last two with one table a quantizer.
+        room: bytes that a decoder's tables may take, if fewer tables can do it; None for any.
         rounds: how often levels and tables are improved in turn.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     magnitudes: int
     signs: int
     coding: Coding
+    room: int | None
     rounds: int
 
 
@@ -89,20 +91,20 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
         counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
         for part in parts:
             counts += _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
-        maps = [
-            _native.trellis_cluster(np.asarray(of), settings.tables, TABLE_BITS, VALUE_BITS).tolist() for of in counts
-        ]
+        maps = _maps(counts, settings.tables)
         rates = _smoothed(classes, _by_table(classes, counts, maps))
-    tables = _by_table(classes, counts, maps)
-    if not whole:
-        tables += _missing(classes, tables, maps, np.array(beyond, np.int64))
-        if settings.coding == "contexts":  # tables of 256 slots cannot spare any
-            tables += _margins(classes, tables, maps)
-        if classes.raw_bits:  # there are thousands of levels, of which a sample cannot have all that come
-            tables += _every(classes, tables, maps)
-    if classes.open:
-        tables += _ends(classes, tables)
-    model = _with_tables(classes, maps, tables, settings.coding)
+    most = settings.tables
+    while True:
+        tables = _by_table(classes, counts, maps)
+        if not whole:
+            tables += _for_the_rest(classes, tables, maps, np.array(beyond, np.int64), settings.coding)
+        if classes.open:
+            tables += _ends(classes, tables)
+        model = _with_tables(classes, maps, tables, settings.coding)
+        if settings.room is None or model.workspace <= settings.room or most == 1:
+            break
+        most -= 1
+        maps = _maps(counts, most)
     while whole:
         more = np.zeros_like(tables)
         for part in parts:
@@ -113,6 +115,27 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
         tables += more
         model = _with_tables(classes, maps, tables, settings.coding)
     return model
+
+
+def _maps(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
+    """Of each quantizer, the table of each cell."""
+    return [_native.trellis_cluster(np.asarray(of), most, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
+
+
+def _for_the_rest(
+    classes: Classes,
+    tables: npt.NDArray[np.int64],
+    maps: Sequence[Sequence[int]],
+    beyond: npt.NDArray[np.int64],
+    coding: Coding,
+) -> npt.NDArray[np.int64]:
+    """What tables for a sample have more, for weights that are not in it."""
+    more = _missing(classes, tables, maps, beyond)
+    if coding == "contexts":  # tables of 256 slots cannot spare any
+        more += _margins(classes, tables + more, maps)
+    if classes.raw_bits:  # there are thousands of levels, of which a sample cannot have all that come
+        more += _every(classes, tables + more, maps)
+    return more
 
 
 def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Coding) -> Model | None:

@@ -37,13 +37,15 @@ class Demand:
         weights: in the largest tile of levels.
         bytes: in the largest tile of element bytes.
         tables: look-up tables at a time.
-        slots: bytes of the slots of the largest frequency table; such a tensor takes them instead of look-up tables.
+        slots: bytes that the frequency tables of a tensor take at most; it takes them instead of look-up tables.
+        wide: whether levels of some tensor have 16 bits.
     """
 
     weights: int
     bytes: int
     tables: int
     slots: int
+    wide: bool
 
 
 class StreamReader:
@@ -115,12 +117,12 @@ class StreamReader:
     def demand(self, entry: Entry) -> Demand:
         """What a microcontroller must have ready to decode the tensor; nothing for a third party's codec."""
         if entry.number == NAMED:
-            return Demand(0, 0, 0, 0)
+            return Demand(0, 0, 0, 0, False)
         with _placed(self._at, entry):
             opened = self._open(entry)
             if opened.has_levels or opened.has_indices:
-                return Demand(opened.tile_size, 0, opened.tables, opened.slots)
-            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables, 0)
+                return Demand(opened.tile_size, 0, opened.tables, opened.slots, opened.has_levels and opened.wide)
+            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables, 0, False)
 
     def decode_tile(self, entry: Entry, i: int) -> torch.Tensor:
         """Decodes one tile to a matrix."""

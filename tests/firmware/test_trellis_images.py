@@ -1,0 +1,125 @@
+"""Codec trellis on every board: a real network and each coding, as both decoders of the host decode them."""
+
+from __future__ import annotations
+
+import importlib.util
+import zlib
+from pathlib import Path
+
+import emulator
+import pytest
+import torch
+
+import neuralcodec
+from neuralcodec import Target, reference
+from neuralcodec.stream.writer import Entry
+
+pytestmark = pytest.mark.firmware
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """silero-vad's weights. Its package is not imported: that would need torchaudio."""
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("silero-vad is not installed: pip install --no-deps silero-vad")
+    return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad_16k.safetensors"
+
+
+@pytest.fixture(scope="session")
+def default(weights: Path) -> neuralcodec.CompressedModel:
+    """As encode() does it; some of its tensors have levels of 16 bits."""
+    return neuralcodec.encode(weights)
+
+
+def in_order(levels: torch.Tensor, entry: Entry) -> bytes:
+    """Levels in the order that tiles have them."""
+    matrix = levels.reshape(entry.spec.rows, entry.spec.cols)
+    return (matrix.T if "columns" in entry.reason else matrix).contiguous().numpy().tobytes()
+
+
+@pytest.fixture(scope="session")
+def default_crc(default: neuralcodec.CompressedModel) -> int:
+    """Of what the plain Python decoder gives; takes seconds, once."""
+    crc = 0
+    for tensor in reference.read_stream(default.to_bytes()).tensors:
+        if tensor.target is not None:
+            continue
+        if reference.has_levels(tensor):
+            kind = default.levels(tensor.name)[0].dtype
+            levels = torch.tensor(reference.decode_levels(tensor), dtype=torch.int32).to(kind)
+            crc = zlib.crc32(in_order(levels, default.entry(tensor.name)), crc)
+        else:
+            crc = zlib.crc32(reference.decode_bytes(tensor), crc)
+    return crc
+
+
+@pytest.fixture(scope="session")
+def mixed() -> neuralcodec.CompressedModel:
+    """Tensors of bell-shaped weights, one for each coding, scan and width of levels."""
+    states, overrides = {}, {}
+    for i, coding in enumerate(("contexts", "rans", "prefix")):
+        for states_, step in ((4, 0.5), (256, 0.1), (1, 0.3), (8, 0.002)):
+            name = f"{coding}.{states_}"
+            states[name] = torch.randn(31, 67, generator=torch.Generator().manual_seed(100 * i + states_))
+            scan = "columns" if states_ == 4 else "rows"
+            overrides[name] = {"coding": coding, "states": states_, "relative_step": step, "scan": scan}
+    return neuralcodec.encode(states, tile=300, overrides=overrides)
+
+
+def crc_by_extension(cm: neuralcodec.CompressedModel) -> int:
+    """Of what the extension gives."""
+    crc = 0
+    for entry in cm.entries:
+        if entry.tied_to is not None:
+            continue
+        if cm.is_lossless(entry.spec.name):
+            crc = zlib.crc32(cm.decode_elements(entry.spec.name).data.tobytes(), crc)
+            continue
+        crc = zlib.crc32(in_order(cm.levels(entry.spec.name)[0], entry), crc)
+    return crc
+
+
+def decode_on(board: str, cm: neuralcodec.CompressedModel, out: Path) -> emulator.Result:
+    blob = out / "model.ncd"
+    blob.write_bytes(cm.to_bytes(names=False))
+    result = emulator.run(board, emulator.build(board, blob, out))
+    assert result.exit_code == 0, result.output
+    assert 0 < result.number("stack_bytes") <= 512
+    return result
+
+
+def test_a_real_network(
+    board: str, out: Path, default: neuralcodec.CompressedModel, default_crc: int, weights: Path
+) -> None:
+    assert default_crc == crc_by_extension(default)
+    result = decode_on(board, default, out)
+    assert result.number("crc32") == default_crc
+    assert result.number("trellis.weights") > 300_000
+
+
+def test_every_coding(board: str, out: Path, mixed: neuralcodec.CompressedModel) -> None:
+    result = decode_on(board, mixed, out)
+    assert result.number("crc32") == crc_by_extension(mixed)
+    assert result.number("trellis.weights") == 12 * 31 * 67
+
+
+@pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
+@pytest.mark.parametrize(
+    ("coding", "limits"), [("contexts", (85, 49)), ("rans", (22, 16)), ("prefix", (22, 12))], ids=["c", "r", "p"]
+)
+def test_instructions_a_weight(board: str, out: Path, coding: str, limits: tuple[float, float]) -> None:
+    """As fast as docs say: levels of 3 bits a weight."""
+    source = torch.randn(128, 1024, generator=torch.Generator().manual_seed(0))
+    cm = neuralcodec.encode({"w": source}, coding=coding, target=Target(bits_per_weight=3), states=8)
+    result = decode_on(board, cm, out)
+    assert result.number("trellis.per_weight_x100") <= 100 * limits[board == "m4"]
+
+
+@pytest.mark.parametrize("coding", ["contexts", "rans", "prefix"])
+@pytest.mark.parametrize("board", ["m4"], indirect=True)
+def test_the_room_that_is_exported_suffices(board: str, out: Path, coding: str) -> None:
+    source = torch.randn(64, 256, generator=torch.Generator().manual_seed(0))
+    cm = neuralcodec.encode({"w": source}, coding=coding, relative_step=0.3)
+    result = decode_on(board, cm, out)
+    assert result.number("table_bytes") == cm.demand().slots
