@@ -202,8 +202,7 @@ def _meet(  # noqa: PLR0917
         stream = encode_source(
             quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress
         )
-        every = (*stream.entries.values(), *fixed.entries.values())
-        errors = sum((e.errors for e in every if e.errors and not e.errors.lossless), Errors())
+        errors = sum((e.errors for e in stream.entries.values() if e.errors and not e.errors.lossless), Errors())
         size = file_size(stream.size() + fixed.size() - twice, VERSION, source.metadata)
         return Trial(step, size, errors.snr_db)
 

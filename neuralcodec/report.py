@@ -62,7 +62,8 @@ class Report:
         original_bytes: bytes of all elements, tied ones counted once.
         encoded_bytes: bytes of the whole file, all headers and tables counted.
         shared_bytes: bytes of tables that several tensors share.
-        snr_db: over all lossily coded tensors; None if not known or all are exact.
+        snr_db: over all lossily coded tensors but the small ones, whose few large values would hide what the weights
+            lost; None if not known or all are exact.
     """
 
     rows: tuple[Row, ...]
@@ -142,7 +143,8 @@ def make_report(cm: CompressedModel) -> Report:
     """The report of a compressed model."""
     rows = tuple(_row(entry) for entry in cm.entries)
     stored = [entry for entry in cm.entries if entry.tied_to is None]
-    lossy = [e.errors for e in stored if e.errors is not None and not e.errors.lossless]
+    quantized = [e.errors for e in stored if e.errors is not None and not e.spec.is_small]
+    lossy = [errors for errors in quantized if not errors.lossless]
     return Report(
         rows,
         weights=sum(e.spec.size for e in stored),

@@ -14,6 +14,9 @@ import torch
 
 from neuralcodec.dtypes import DType
 
+MIN_WEIGHTS = 256
+"""Smaller tensors are kept exact: quantizing them saves next to nothing and may cost accuracy."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -32,6 +35,11 @@ class TensorSpec:
     def cols(self) -> int:
         """Columns of the matrix view."""
         return math.prod(self.shape[1:]) if len(self.shape) >= 2 else math.prod(self.shape)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has fewer than two dimensions or ``MIN_WEIGHTS`` weights: no step and no codebook pays then."""
+        return len(self.shape) < 2 or self.size < MIN_WEIGHTS
 
     @property
     def size(self) -> int:

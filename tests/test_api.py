@@ -159,7 +159,7 @@ def test_awkward_tensors():
         else:
             assert torch.equal(decoded[name], original), name
     rows = {row.name: row for row in cm.report().rows}
-    assert rows["equal"].encoded_bytes < 40  # one level, no bits a weight
+    assert rows["equal"].encoded_bytes < 64  # few levels, no bits a weight
     assert rows["zeros"].encoded_bytes < 40
 
 
@@ -295,7 +295,8 @@ def test_target_snr(silero_path, snr_db):
     cm = neuralcodec.encode(silero_path, target=Target(snr_db=snr_db))
     assert cm.report().snr_db == pytest.approx(snr_db, rel=0.02)
     original, decoded = load_file(silero_path), cm.state_dict()
-    everything = [torch.cat([d[n].reshape(-1) for n in original]) for d in (original, decoded)]
+    big = [n for n, t in original.items() if t.dim() >= 2 and t.numel() >= 256]
+    everything = [torch.cat([d[n].reshape(-1) for n in big]) for d in (original, decoded)]
     assert snr(*everything) == pytest.approx(cm.report().snr_db, abs=1e-3)
 
 

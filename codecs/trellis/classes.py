@@ -40,14 +40,11 @@ def layout(
         magnitudes: most magnitude classes, 1 to 8.
         signs: sign thresholds, 0 to 2.
     """
-    quarters = [np.rint(np.minimum(np.abs(each.reshape(-1)), 1 << 16) * QUARTER).astype(np.int32) for each in weights]
-    every = np.sort(np.concatenate(quarters))
-    bulk = float(every[min(int(BULK * len(every)), len(every) - 1)]) / QUARTER
-    mean = float(every.sum(dtype=np.int64)) / len(every) / QUARTER
-    lo_hi, raw_bits, is_open = _range(bulk, largest, MOST_VALUE if states_log2 else MOST_NARROW)
+    quarters = [_quarters(each) for each in weights]
+    lo_hi, raw_bits, is_open = _range(quarters, largest, MOST_VALUE if states_log2 else MOST_NARROW)
     unit = 1 << raw_bits
-    bulk, mean = bulk / unit, mean / unit
-    runs = [_windows(each) for each in quarters if len(each) >= WINDOW] or [every]
+    mean = sum(int(each.sum(dtype=np.int64)) for each in quarters) / sum(map(len, quarters)) / QUARTER / unit
+    runs = [_windows(each) for each in quarters if len(each) >= WINDOW] or [np.concatenate(quarters)]
     run = np.sort(np.concatenate(runs))
     low, high = (float(run[int(p * (len(run) - 1))]) / QUARTER / WINDOW / unit for p in (0.05, 0.98))
     cap = min(max(int(np.ceil(1.5 * high)), 1), MOST_NARROW)
@@ -72,20 +69,55 @@ def layout(
     return found, mean
 
 
-def _range(bulk: float, largest: float, widest: int) -> tuple[int, int, bool]:
+def span(weights: Weights, largest: float, two: bool) -> int:
+    """0 for weights whose levels have 8 bits, 1 for more, and above that 1 and the bits of a level that are not coded.
+
+    Args:
+        weights: over the step.
+        largest: see :func:`layout`.
+        two: whether there are two quantizers.
+    """
+    most, raw_bits, _ = _range([_quarters(weights)], largest, MOST_VALUE if two else MOST_NARROW)
+    return 1 + raw_bits if raw_bits else int(most > MOST_NARROW)
+
+
+def _quarters(weights: Weights) -> npt.NDArray[np.int32]:
+    """Magnitudes, in quarters of a step."""
+    found: npt.NDArray[np.int32] = np.rint(np.minimum(np.abs(weights.reshape(-1)), 1 << 16) * QUARTER).astype(np.int32)
+    return found
+
+
+def _range(quarters: Sequence[npt.NDArray[np.int32]], largest: float, widest: int) -> tuple[int, int, bool]:
     """Range of the values either side, raw bits, and whether the ends are open.
 
     A quantizer has at most 256 values: one alone must do with magnitudes up to 127, two share those up to 255.
     """
+    every = np.concatenate(quarters)
+    at = min(int(BULK * len(every)), len(every) - 1)
+    bulk = float(np.partition(every, at)[at]) / QUARTER
     for most in (MOST_NARROW, widest):
         if largest <= most - ROOM:
             return max(int(np.ceil(largest)) + ROOM, 4), 0, False
         if bulk <= 0.8 * most:
             return most, 0, True
-    raw = 1
-    while bulk / (1 << raw) > 0.8 * widest:
-        raw += 1
-    return widest, min(raw, 7), True
+    costs = [_cost(quarters, widest, raw_bits) for raw_bits in range(8)]
+    return widest, costs.index(min(costs)), True
+
+
+def _cost(quarters: Sequence[npt.NDArray[np.int32]], widest: int, raw_bits: int) -> int:
+    """About what weights take with so many raw bits, in 2^-FRACTION bits.
+
+    A level of mean magnitude m around it takes log2(1 + 2em) bits, as of a Laplacian; with r raw bits r + log2(1 +
+    2em/2^r). One beyond all values takes a code of twice the logarithm besides.
+    """
+    total = 0
+    for each in quarters:
+        runs = _windows(each) if len(each) >= WINDOW else each.astype(np.int64) * WINDOW
+        # 2e is 5437/1000, and runs are of WINDOW weights in quarters.
+        total += int(log2((1000 * QUARTER * WINDOW << raw_bits) + 5437 * runs).sum())
+        beyond = (each[each > widest * QUARTER << raw_bits].astype(np.int64) // QUARTER >> raw_bits) - widest
+        total += int((5 * (1 << FRACTION) + 2 * log2(1 + beyond // 4)).sum())
+    return total
 
 
 def _spread(low: float, high: float, n: int) -> list[float]:

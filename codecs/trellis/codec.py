@@ -16,7 +16,7 @@ from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
-from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns
+from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
 from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train, widened
 from neuralcodec.dtypes import DType
@@ -74,7 +74,8 @@ class Trellis:
             half the time is enough for "rans", which has one table a quantizer, and less for "prefix", which has prefix
             codes in place of rANS. Files grow in this order.
         tables: most tables a quantizer, 1 to 64, with contexts.
-        room: bytes of RAM that tables may take in firmware; there are fewer where they would take more. None for any.
+        room: bytes of RAM that tables may take in firmware; there are fewer where they would take more. None for 4,096,
+            but for high rates and wide levels where that would make the file larger by more than 1 %.
         magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
         signs: thresholds that sort the level before, 0 to 2, with contexts.
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
@@ -97,7 +98,7 @@ class Trellis:
     scan: Literal["auto", "rows", "columns"] = "auto"
     coding: Coding = "contexts"
     tables: int = 16
-    room: int | None = 4096
+    room: int | None = None
     magnitudes: int = 7
     signs: int = 2
     small: int | Literal["auto"] | None = "auto"
@@ -173,13 +174,18 @@ class Trellis:
         return None if sample is None or self._has_outliers(sample) else sample
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
-        """One model for all tensors."""
+        """One model for all tensors whose levels are of like range."""
         samples = {name: each for name, each in sorted(surveys.items()) if isinstance(each, Sample)}
-        if not samples:
-            return Shares((), {})
-        model = self._train(list(samples.values()))
-        hints = {name: Hint(first, model, each.columns) for name, each in samples.items()}
-        return Shares((SharedObject(MODEL, model.serialize()),), hints)
+        groups: dict[int, list[str]] = {}
+        for name, each in samples.items():
+            groups.setdefault(span(each.part.weights, each.largest, self.states > 1), []).append(name)
+        objects: list[SharedObject] = []
+        hints: dict[str, object] = {}
+        for _, names in sorted(groups.items()):
+            model = self._train([samples[name] for name in names])
+            hints |= {name: Hint(first + len(objects), model, samples[name].columns) for name in names}
+            objects.append(SharedObject(MODEL, model.serialize()))
+        return Shares(tuple(objects), hints)
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
         """As :meth:`encode`, with the model of a hint."""

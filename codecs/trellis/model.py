@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,6 @@ from neuralcodec.logarithm import FRACTION, log2
 
 NEVER = 1e9
 """Bits of a value that a table lacks."""
-
-SLOTS_LOG2 = 8
-"""Tables of so many slots, one a quantizer, are expanded by firmware."""
 
 MODEL = 4
 """Kind of a shared object."""
@@ -124,19 +122,6 @@ class Model:
         bits = ((self.m << FRACTION) - log2(self.frequencies.astype(np.int64))) / (1 << FRACTION)
         return np.where(self.frequencies > 0, bits, NEVER).astype(np.float32)
 
-    @property
-    def workspace(self) -> int:
-        """Bytes that firmware's tables take: its ncd_tensor_workspace()."""
-        c = self.classes
-        if self.prefix or (self.m == SLOTS_LOG2 and max(map(max, self.maps)) == 0 and c.cells == 1):
-            return 24 + (4 << SLOTS_LOG2) * c.quantizers
-        spans = 0
-        for u, of in enumerate(self.maps):
-            for table in self.frequencies[u, : max(of) + 1, c.of_quantizer(u)].T:
-                used = np.flatnonzero(table)
-                spans += 20 + 2 * int(used[-1] - used[0] + 1)
-        return (88 + 4 * c.values + 4 * c.cells + spans + 3) & ~3
-
     def serialize(self) -> bytes:
         """The model as it stands in a stream."""
         c = self.classes
@@ -166,6 +151,22 @@ class Model:
             for table in self.frequencies[u, : max(of) + 1]:
                 out += _serialized(table[places])
         return bytes(out)
+
+
+def workspace(classes: Classes, maps: Sequence[Sequence[int]], tables: npt.NDArray[np.generic]) -> int:
+    """Bytes of firmware's tables where contexts pick them: its ncd_tensor_workspace(), or a few more.
+
+    Args:
+        classes: of the model.
+        maps: for each quantizer the table of each cell.
+        tables: counts or frequencies, shape [quantizers, tables, values].
+    """
+    spans = 0
+    for u, of in enumerate(maps):
+        used = tables[u, : max(of) + 1][:, classes.of_quantizer(u)] != 0
+        first, last = used.argmax(1), used.shape[1] - 1 - used[:, ::-1].argmax(1)
+        spans += int((20 + 2 * np.where(used.any(1), last - first + 1, 1)).sum())
+    return (88 + 4 * classes.values + 4 * classes.cells + spans + 3) & ~3
 
 
 def _serialized_lengths(lengths: npt.NDArray[np.uint8]) -> bytes:

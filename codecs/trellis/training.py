@@ -12,7 +12,7 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
 from neuralcodec.codecs.trellis.classes import Weights, layout
-from neuralcodec.codecs.trellis.model import NEVER, Classes, Model
+from neuralcodec.codecs.trellis.model import NEVER, Classes, Model, workspace
 from neuralcodec.logarithm import FRACTION, log2
 
 Coding = Literal["contexts", "rans", "prefix"]
@@ -22,6 +22,9 @@ TABLE_BITS, VALUE_BITS = 16.0, 6.0
 
 BITS_OF_SLOTS = {"contexts": range(9, 13), "rans": range(8, 9), "prefix": range(8, 9)}
 """What m may be: firmware has entries for 2^8 slots where there is one table a quantizer."""
+
+ROOM, WORTH = 4096, 1.01
+"""Bytes that a decoder's tables should keep to, where the stream is not longer by more than this factor then."""
 
 MARGIN = 1.5
 """How much further out values of a table reach than those of the sample it was made from."""
@@ -41,7 +44,7 @@ class Settings:
         magnitudes: most magnitude classes.
         signs: sign thresholds.
         coding: "contexts", "rans" or "prefix"; the last two with one table a quantizer.
-        room: bytes that a decoder's tables may take, if fewer tables can do it; None for any.
+        room: bytes that a decoder's tables may take, if fewer tables can do it; None: ``ROOM`` where it costs little.
         rounds: how often levels and tables are improved in turn.
     """
 
@@ -93,18 +96,17 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
             counts += _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
         maps = _maps(counts, settings.tables)
         rates = _smoothed(classes, _by_table(classes, counts, maps))
-    most = settings.tables
-    while True:
-        tables = _by_table(classes, counts, maps)
-        if not whole:
-            tables += _for_the_rest(classes, tables, maps, np.array(beyond, np.int64), settings.coding)
-        if classes.open:
-            tables += _ends(classes, tables)
-        model = _with_tables(classes, maps, tables, settings.coding)
-        if settings.room is None or model.workspace <= settings.room or most == 1:
-            break
+    rest = None if whole else np.array(beyond, np.int64)
+    tables = _tables(classes, counts, maps, rest, settings.coding)
+    most, enough = settings.tables, _bits(tables) * WORTH
+    while most > 1 and workspace(classes, maps, tables) > (settings.room or ROOM):
         most -= 1
-        maps = _maps(counts, most)
+        fewer = _maps(counts, most)
+        merged = _tables(classes, counts, fewer, rest, settings.coding)
+        if settings.room is None and _bits(merged) > enough:
+            break
+        maps, tables = fewer, merged
+    model = _with_tables(classes, maps, tables, settings.coding)
     while whole:
         more = np.zeros_like(tables)
         for part in parts:
@@ -120,6 +122,29 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
 def _maps(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
     """Of each quantizer, the table of each cell."""
     return [_native.trellis_cluster(np.asarray(of), most, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
+
+
+def _tables(
+    classes: Classes,
+    counts: npt.NDArray[np.int64],
+    maps: Sequence[Sequence[int]],
+    rest: npt.NDArray[np.int64] | None,
+    coding: Coding,
+) -> npt.NDArray[np.int64]:
+    """Counts of each table, of all values that it must have; ``rest`` is None if all weights have been counted."""
+    tables = _by_table(classes, counts, maps)
+    if rest is not None:
+        tables += _for_the_rest(classes, tables, maps, rest, coding)
+    if classes.open:
+        tables += _ends(classes, tables)
+    return tables
+
+
+def _bits(tables: npt.NDArray[np.int64]) -> float:
+    """About what values and tables take together."""
+    totals = tables.sum(2)
+    values = int((totals * log2(totals)).sum() - (tables * log2(tables)).sum()) / (1 << FRACTION)
+    return values + TABLE_BITS * np.count_nonzero(totals) + VALUE_BITS * np.count_nonzero(tables)
 
 
 def _for_the_rest(

@@ -55,7 +55,7 @@ enum { NCD_TRELLIS_ENTRIES = 24 };
 enum { NCD_TRELLIS_INDEX = 1 << NCD_TRELLIS_INDEX_LOG2 };
 
 typedef struct ncd_trellis_table {
-    uint8_t index[NCD_TRELLIS_INDEX]; /* by the first bits of a slot: the symbol of the first such slot */
+    uint8_t index[NCD_TRELLIS_INDEX]; /* by the first bits of a slot: the likeliest symbol of such slots */
     uint16_t entries;                 /* offset of the entry before that of the first symbol */
 } ncd_trellis_table;
 

@@ -288,9 +288,16 @@ static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws
         }
         k = 0;
         for (j = 0; j < NCD_TRELLIS_INDEX; ++j) {
-            while (sums[k + 1u] <= j << (f->m - NCD_TRELLIS_INDEX_LOG2))
+            const uint32_t low = j << (f->m - NCD_TRELLIS_INDEX_LOG2);
+            const uint32_t high = low + (1u << (f->m - NCD_TRELLIS_INDEX_LOG2));
+            uint32_t best, symbol;
+            while (sums[k + 1u] <= low)
                 ++k;
-            t->index[j] = (uint8_t)k;
+            best = k;
+            for (symbol = k; sums[symbol] < high; ++symbol)
+                if (sums[symbol + 1u] - sums[symbol] > sums[best + 1u] - sums[best])
+                    best = symbol;
+            t->index[j] = (uint8_t)best;
         }
         p = next.p + (next.bit != 0);
         for (k = 0; k < cells; k += 2)

@@ -44,10 +44,12 @@ NCD_INLINE uint32_t next_entry(const search *k, lane *l)
     const ncd_trellis_table *const t = (const ncd_trellis_table *)(const void *)(k->ws + 2u * k->cells[cell]);
     const uint16_t *const sums = (const uint16_t *)(const void *)(t + 1);
     const uint32_t slot = l->x & k->mask;
-    const uint16_t *sum = sums + t->index[slot >> k->narrow];
+    const uint16_t *sum = sums + 1 + t->index[slot >> k->narrow];
     uint32_t e;
-    while (slot >= *++sum)
-        ;
+    while (slot >= sum[0])
+        ++sum;
+    while (slot < sum[-1])
+        --sum;
     e = *(const uint32_t *)(const void *)(k->ws + t->entries + 4 * (sum - sums));
     l->x = (uint32_t)(sum[0] - sum[-1]) * (l->x >> k->m) + (slot - sum[-1]);
     REFILL(l);

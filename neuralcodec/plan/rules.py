@@ -10,10 +10,7 @@ from neuralcodec.codec import Codec, ForSmall
 from neuralcodec.errors import PlanError
 from neuralcodec.registry import make_codec, with_options
 from neuralcodec.source import Source
-from neuralcodec.tensor import TensorSpec
-
-MIN_WEIGHTS = 256
-"""Smaller tensors are kept exact: quantizing them saves next to nothing and may cost accuracy."""
+from neuralcodec.tensor import MIN_WEIGHTS, TensorSpec
 
 Overrides = Mapping[str, Mapping[str, object]]
 """For names or shell patterns of names, options that differ from those of the others. The first that matches counts."""

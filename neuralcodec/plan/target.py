@@ -15,7 +15,8 @@ class Target:
 
     Attributes:
         bits_per_weight: size of the whole file in bits, over the number of weights, biases and all counted.
-        snr_db: signal-to-noise ratio in dB over all lossily coded tensors, 10·log10(Σw² / Σ(w − ŵ)²).
+        snr_db: signal-to-noise ratio in dB over all lossily coded tensors but small ones (which have fewer than two
+            dimensions or 256 weights), 10·log10(Σw² / Σ(w − ŵ)²).
         max_bytes: bytes that the whole file must not exceed.
 
     Raises:

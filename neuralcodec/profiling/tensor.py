@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from neuralcodec.plan.rules import MIN_WEIGHTS
 from neuralcodec.profiling.fits import best, fit_all
 from neuralcodec.profiling.histogram import histogram
 from neuralcodec.profiling.levels import TARGETS_DB, at_snr, ladder
@@ -18,7 +17,7 @@ from neuralcodec.profiling.sample import sample
 from neuralcodec.profiling.scales import scales
 from neuralcodec.profiling.spectrum import spectrum
 from neuralcodec.profiling.suggest import Facts, Suggestion, suggest_exact, suggest_levels
-from neuralcodec.tensor import Tensor
+from neuralcodec.tensor import MIN_WEIGHTS, Tensor
 
 SAMPLE = 1 << 18
 """Weights of a tensor that are looked at closely; counts and moments are of all."""
