@@ -216,8 +216,7 @@ class Trellis:
         parts = [each.part if total <= SAMPLES else _thinned(each.part, SAMPLES / total) for each in samples]
         largest = max(each.largest for each in samples)
         beyond = sorted({value for each in samples for value in each.beyond})
-        whole = total <= SAMPLES and all(each.whole for each in samples)
-        return train(parts, largest, whole, beyond, self._settings)
+        return train(parts, largest, sum(each.size for each in samples), beyond, self._settings)
 
     def _sample(self, tensor: Tensor) -> Sample | None:
         """The tensor's weights, or some of many; None if all are 0."""
@@ -227,19 +226,14 @@ class Trellis:
             return None
         step = self._step(weights, tensor.spec.dtype)
         scaled = weights / np.float32(step)
-        part, whole = scaled, True
-        if scaled.size > SAMPLE:
-            part, whole = _piece(scaled), False
-        importance = _counted(tensor)
-        if importance is not None and not whole:
-            importance = _piece(importance)
-        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(part))
-        tile = self._tile(tensor.spec, columns)
+        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled)))
+        part = _part(scaled, columns, self._tile(tensor.spec, columns), _counted(tensor))
         beyond: list[int] = []
-        if not whole:
-            inside = float(np.abs(part).max())
+        if scaled.size > SAMPLE:
+            part = _thinned(part, SAMPLE / scaled.size)
+            inside = float(np.abs(part.weights).max())
             beyond = np.unique(np.rint(scaled[np.abs(scaled) > inside])).tolist()
-        return Sample(_part(part, columns, tile, importance), columns, float(np.abs(scaled).max()), whole, beyond)
+        return Sample(part, columns, float(np.abs(scaled).max()), scaled.size, beyond)
 
     def _has_outliers(self, sample: Sample) -> bool:
         """Whether weights lie beyond what prefix codes express: 8 bits, without open ends."""
@@ -306,14 +300,14 @@ class Sample:
         part: the weights.
         columns: whether they are coded down the columns.
         largest: magnitude over the step of the tensor's largest weight.
-        whole: whether all weights are here.
+        size: weights of the tensor.
         beyond: weights over the step, rounded, that are larger than those that are here.
     """
 
     part: Part
     columns: bool
     largest: float
-    whole: bool
+    size: int
     beyond: Sequence[int]
 
 
@@ -360,17 +354,11 @@ def _part(
 
 
 def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Strips of rows and columns, of ``SAMPLE`` weights at most, from all over."""
+    """Strips of rows and of columns, of about ``SAMPLE`` weights at most, from all over."""
     rows, cols = of.shape
     wanted = min(cols, max(SAMPLE // min(rows, 512), 1))
     down = min(rows, max(SAMPLE // wanted, 1))
     return np.ascontiguousarray(of[np.ix_(_strips(rows, down), _strips(cols, wanted))])
-
-
-def _thinned(part: Part, share: float) -> Part:
-    """Some lines from all over a part."""
-    lines = _strips(len(part.weights), max(round(share * len(part.weights)), 1))
-    return Part(part.weights[lines], part.tile, None if part.importance is None else part.importance[lines])
 
 
 def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:
@@ -380,6 +368,19 @@ def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:
         return np.arange(wanted) + (n - wanted) // 2
     starts = np.linspace(0, n - STRIP, count).astype(np.int64)
     return (starts[:, None] + np.arange(STRIP)).reshape(-1)
+
+
+def _thinned(part: Part, share: float) -> Part:
+    """Some lines, from the first to the last; of very long ones the middle."""
+    count, length = part.weights.shape
+    lines = np.linspace(0, count - 1, max(round(share * count), 1)).astype(np.int64)
+    kept = min(length, max(round(share * count * length / len(lines)), 1))
+    along = slice((length - kept) // 2, (length + kept) // 2)
+
+    def thinned(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.ascontiguousarray(of[lines, along])
+
+    return Part(thinned(part.weights), part.tile, None if part.importance is None else thinned(part.importance))
 
 
 def _number(name: str, value: object, least: float) -> None:

@@ -73,19 +73,21 @@ class Part:
     importance: Weights | None = None
 
 
-def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[int], settings: Settings) -> Model:
-    """A model for parts, which is all of the weights if ``whole``.
+def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings) -> Model:
+    """A model for weights of which parts are all, or a sample.
 
     Args:
         parts: at least one weight in all.
         largest: magnitude over the step of the largest weight there is.
-        whole: see above. Tables for a sample have some values more, for what may come.
+        size: how many weights the model is for. Tables for a sample have some values more, for what may come.
         beyond: weights over the step, rounded, that are larger than those of the sample they belong to.
         settings: see there.
     """
     classes, mean = layout(
         [p.weights for p in parts], largest, settings.states_log2, settings.magnitudes, settings.signs
     )
+    sampled = sum(part.weights.size for part in parts)
+    whole, times = sampled == size, max(round(size / sampled), 1)
     maps = [[0] * classes.cells for _ in range(classes.quantizers)]
     rates = _first_rates(classes, mean)
     counts = np.zeros(0, np.int64)
@@ -93,7 +95,7 @@ def train(parts: Sequence[Part], largest: float, whole: bool, beyond: Sequence[i
         context = classes.context(maps)
         counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
         for part in parts:
-            counts += _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
+            counts += times * _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
         maps = _maps(counts, settings.tables)
         rates = _smoothed(classes, _by_table(classes, counts, maps))
     rest = None if whole else np.array(beyond, np.int64)
