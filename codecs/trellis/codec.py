@@ -75,7 +75,7 @@ class Trellis:
             codes in place of rANS. Files grow in this order.
         tables: most tables a quantizer, 1 to 64, with contexts.
         room: bytes of RAM that tables may take in firmware; there are fewer where they would take more. None for 4,096,
-            but for high rates and wide levels where that would make the file larger by more than 1 %.
+            but more for high rates and wide levels where that would make the file larger by more than 1 %.
         magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
         signs: thresholds that sort the level before, 0 to 2, with contexts.
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
@@ -98,7 +98,7 @@ class Trellis:
     scan: Literal["auto", "rows", "columns"] = "auto"
     coding: Coding = "contexts"
     tables: int = 16
-    room: int | None = None
+    room: int | None = 4096
     magnitudes: int = 7
     signs: int = 2
     small: int | Literal["auto"] | None = "auto"
