@@ -81,15 +81,15 @@ def rate_difference(anchor: Sequence[Point], other: Sequence[Point]) -> float | 
 def rate_ratios(anchor: Sequence[Point], other: Sequence[Point], low: float, high: float) -> list[float]:
     """Rate of each point of ``other`` from ``low`` to ``high`` over that of ``anchor`` at the same quality.
 
-    The anchor's logarithm of the rate is interpolated between its points as in :func:`rate_difference`. Points of a
-    quality that it does not reach, or starts above of, are left out.
+    The anchor's rate is interpolated linearly between its points. Points of a quality that it does not reach, or starts
+    above of, are left out.
     """
     curve = rising(anchor)
     if len(curve) < LEAST_POINTS:
         return []
-    log_rate = PchipInterpolator([p.quality for p in curve], np.log([p.rate for p in curve]), extrapolate=False)
-    found = ((p, float(log_rate(p.quality))) for p in rising(other) if low <= p.rate <= high)
-    return [p.rate / math.exp(value) for p, value in found if not math.isnan(value)]
+    quality, rate = [p.quality for p in curve], [p.rate for p in curve]
+    inside = (p for p in rising(other) if low <= p.rate <= high and quality[0] <= p.quality <= quality[-1])
+    return [p.rate / float(np.interp(p.quality, quality, rate)) for p in inside]
 
 
 def _slope(a: Point, b: Point) -> float:
