@@ -524,7 +524,7 @@ GOLDEN = {
     "rans": "eab434596ae1e8bf",
     "prefix": "c4564e38168c2fe2",
     "columns": "1a6b34f256e45741",
-    "wide": "d17ba3f7b72d8089",
+    "wide": "1f47b8cb2116ede5",
 }
 
 

@@ -12,12 +12,12 @@ KIND = "lossy"
 REQUIREMENTS = ()
 QUICK = tuple({"bits_per_weight": b} for b in (1.5, 2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5))
-ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", room=65536, tables=32, target=Target(bits_per_weight=...))`.'
+ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", room=None, tables=32, target=Target(bits_per_weight=...))`.'
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
     """A setting as keyword arguments of neuralcodec.encode()."""
-    return {**huffman.options(setting), "codec": "trellis", "room": 65536, "tables": 32}
+    return {**huffman.options(setting), "codec": "trellis", "room": None, "tables": 32}
 
 
 version = huffman.version

@@ -28,8 +28,8 @@ BULK = 0.999
 BINS = 64
 
 
-def layout(
-    weights: Sequence[Weights], largest: float, states_log2: int, magnitudes: int, signs: int
+def layout(  # noqa: PLR0917
+    weights: Sequence[Weights], largest: float, states_log2: int, magnitudes: int, signs: int, widest: int
 ) -> tuple[Classes, float]:
     """Classes for weights, and the mean magnitude of these.
 
@@ -39,9 +39,10 @@ def layout(
         states_log2: see :class:`Classes`.
         magnitudes: most magnitude classes, 1 to 8.
         signs: sign thresholds, 0 to 2.
+        widest: largest magnitude that a value may have.
     """
     quarters = [_quarters(each) for each in weights]
-    lo_hi, raw_bits, is_open = _range(quarters, largest, MOST_VALUE if states_log2 else MOST_NARROW)
+    lo_hi, raw_bits, is_open = _range(quarters, largest, widest)
     unit = 1 << raw_bits
     mean = sum(int(each.sum(dtype=np.int64)) for each in quarters) / sum(map(len, quarters)) / QUARTER / unit
     runs = [_windows(each) for each in quarters if len(each) >= WINDOW] or [np.concatenate(quarters)]
@@ -69,6 +70,14 @@ def layout(
     return found, mean
 
 
+def widest(two: bool) -> int:
+    """Largest magnitude that a value may have.
+
+    A quantizer has at most 256 values: one alone must do with magnitudes up to 127, two share those up to 255.
+    """
+    return MOST_VALUE if two else MOST_NARROW
+
+
 def span(weights: Weights, largest: float, two: bool) -> int:
     """0 for weights whose levels have 8 bits, 1 for more, and above that 1 and the bits of a level that are not coded.
 
@@ -77,7 +86,7 @@ def span(weights: Weights, largest: float, two: bool) -> int:
         largest: see :func:`layout`.
         two: whether there are two quantizers.
     """
-    most, raw_bits, _ = _range([_quarters(weights)], largest, MOST_VALUE if two else MOST_NARROW)
+    most, raw_bits, _ = _range([_quarters(weights)], largest, widest(two))
     return 1 + raw_bits if raw_bits else int(most > MOST_NARROW)
 
 
@@ -88,20 +97,19 @@ def _quarters(weights: Weights) -> npt.NDArray[np.int32]:
 
 
 def _range(quarters: Sequence[npt.NDArray[np.int32]], largest: float, widest: int) -> tuple[int, int, bool]:
-    """Range of the values either side, raw bits, and whether the ends are open.
-
-    A quantizer has at most 256 values: one alone must do with magnitudes up to 127, two share those up to 255.
-    """
+    """Range of the values either side, raw bits, and whether the ends are open."""
     every = np.concatenate(quarters)
     at = min(int(BULK * len(every)), len(every) - 1)
     bulk = float(np.partition(every, at)[at]) / QUARTER
-    for most in (MOST_NARROW, widest):
+    for most in (min(widest, MOST_NARROW), widest):
         if largest <= most - ROOM:
             return max(int(np.ceil(largest)) + ROOM, 4), 0, False
         if bulk <= 0.8 * most:
             return most, 0, True
     costs = [_cost(quarters, widest, raw_bits) for raw_bits in range(8)]
-    return widest, costs.index(min(costs)), True
+    raw_bits = costs.index(min(costs))
+    most = 4 * int(np.ceil((largest + ROOM) / (4 << raw_bits))) + 3
+    return min(most, widest), raw_bits, most > widest
 
 
 def _cost(quarters: Sequence[npt.NDArray[np.int32]], widest: int, raw_bits: int) -> int:

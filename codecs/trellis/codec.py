@@ -75,8 +75,8 @@ class Trellis:
             half the time is enough for "rans", which has one table a quantizer, and less for "prefix", which has prefix
             codes in place of rANS. Files grow in this order.
         tables: most tables a quantizer, 1 to 64, with contexts.
-        room: bytes of RAM that tables may take in firmware; there are fewer where they would take more. None for 4,096,
-            but more for high rates and wide levels where that would make the file larger by more than 1 %.
+        room: bytes of RAM that tables may take in firmware; they are fewer, and smaller, where they would take more.
+            None for as many as make the file smallest.
         magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
         signs: thresholds that sort the level before, 0 to 2, with contexts.
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
-from neuralcodec.codecs.trellis.classes import Weights, layout
+from neuralcodec.codecs.trellis.classes import MOST_NARROW, Weights, layout, widest
 from neuralcodec.codecs.trellis.model import NEVER, Classes, Model, workspace
 from neuralcodec.logarithm import FRACTION, log2
 
@@ -23,8 +23,14 @@ TABLE_BITS, VALUE_BITS = 16.0, 6.0
 BITS_OF_SLOTS = {"contexts": range(9, 13), "rans": range(8, 9), "prefix": range(8, 9)}
 """What m may be: firmware has entries for 2^8 slots where there is one table a quantizer."""
 
-ROOM, WORTH = 4096, 1.01
-"""Bytes that a decoder's tables should keep to, where the stream is not longer by more than this factor then."""
+LEAST_WIDE = 31
+"""Magnitude of values that a model is not made narrower than, for more tables."""
+
+WORTH = 1.005
+"""More by this factor is what other classes are tried for."""
+
+BEYOND_BITS = 6.0
+"""About what follows an outermost value whose ends are open."""
 
 MARGIN = 1.5
 """How much further out values of a table reach than those of the sample it was made from."""
@@ -44,7 +50,7 @@ class Settings:
         magnitudes: most magnitude classes.
         signs: sign thresholds.
         coding: "contexts", "rans" or "prefix"; the last two with one table a quantizer.
-        room: bytes that a decoder's tables may take, if fewer tables can do it; None: ``ROOM`` where it costs little.
+        room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
     """
 
@@ -83,8 +89,53 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         beyond: weights over the step, rounded, that are larger than those of the sample they belong to.
         settings: see there.
     """
+    most = widest(settings.states_log2 > 0)
+    found = _fitted(parts, largest, size, beyond, settings, most)
+    while found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
+        # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
+        other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2)
+        if other.bits >= found.bits:
+            break
+        found = other
+    classes, maps, tables = found.classes, found.maps, found.tables
+    model = _with_tables(classes, maps, tables, settings.coding)
+    while sum(part.weights.size for part in parts) == size:
+        more = np.zeros_like(tables)
+        for part in parts:
+            levels = _levels(model.context(), part, model.rates(), settings)
+            more = np.maximum(more, _lacking(model, part, levels))
+        if not more.any():
+            break
+        tables += more
+        model = _with_tables(classes, maps, tables, settings.coding)
+    return model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """Classes, maps and counts for weights.
+
+    Attributes:
+        classes: see there.
+        maps: of each quantizer, the table of each cell.
+        tables: counts, shape [quantizers, tables, values].
+        bits: about what weights and tables take.
+        crowded: whether more tables would pay by more than a little, but for the room.
+    """
+
+    classes: Classes
+    maps: list[list[int]]
+    tables: npt.NDArray[np.int64]
+    bits: float
+    crowded: bool
+
+
+def _fitted(  # noqa: PLR0917
+    parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings, most: int
+) -> _Fitted:
+    """Classes of values up to the most, and what they come to; the rest as for :func:`train`."""
     classes, mean = layout(
-        [p.weights for p in parts], largest, settings.states_log2, settings.magnitudes, settings.signs
+        [p.weights for p in parts], largest, settings.states_log2, settings.magnitudes, settings.signs, most
     )
     sampled = sum(part.weights.size for part in parts)
     whole, times = sampled == size, max(round(size / sampled), 1)
@@ -100,25 +151,17 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         rates = _smoothed(classes, _by_table(classes, counts, maps))
     rest = None if whole else np.array(beyond, np.int64)
     tables = _tables(classes, counts, maps, rest, settings.coding)
-    most, enough = settings.tables, _bits(tables) * WORTH
-    while most > 1 and workspace(classes, maps, tables) > (settings.room or ROOM):
-        most -= 1
-        fewer = _maps(counts, most)
-        merged = _tables(classes, counts, fewer, rest, settings.coding)
-        if settings.room is None and _bits(merged) > enough:
-            break
-        maps, tables = fewer, merged
-    model = _with_tables(classes, maps, tables, settings.coding)
-    while whole:
-        more = np.zeros_like(tables)
-        for part in parts:
-            levels = _levels(model.context(), part, model.rates(), settings)
-            more = np.maximum(more, _lacking(model, part, levels))
-        if not more.any():
-            break
-        tables += more
-        model = _with_tables(classes, maps, tables, settings.coding)
-    return model
+    enough = _bits(tables) * WORTH
+    number = settings.tables
+    while number > 1 and settings.room is not None and workspace(classes, maps, tables) > settings.room:
+        number -= 1
+        maps = _maps(counts, number)
+        tables = _tables(classes, counts, maps, rest, settings.coding)
+    coded = _bits(tables)
+    bits = coded + int(counts.sum()) * classes.raw_bits
+    if classes.open:
+        bits += BEYOND_BITS * sum(int(counts[u][:, _outermost(classes, u)].sum()) for u in range(classes.quantizers))
+    return _Fitted(classes, maps, tables, bits, coded > enough)
 
 
 def _maps(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
@@ -222,14 +265,18 @@ def _smoothed(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np
     return rates
 
 
+def _outermost(classes: Classes, u: int) -> npt.NDArray[np.int64]:
+    """Places of the values of a quantizer that stand for what lies beyond, too."""
+    places, reach = classes.of_quantizer(u), 2 if classes.states_log2 else 1
+    return np.concatenate((places[:reach], places[-reach:]))
+
+
 def _ends(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """One for the outermost values of either end that a table lacks."""
     more = np.zeros_like(tables)
     for u in range(classes.quantizers):
-        places = classes.of_quantizer(u)
-        reach = 2 if classes.states_log2 else 1
-        for place in {*places[:reach].tolist(), *places[-reach:].tolist()}:
-            more[u, :, place] = tables[u, :, place] == 0
+        outermost = _outermost(classes, u)
+        more[u][:, outermost] = tables[u][:, outermost] == 0
     return more
 
 
