@@ -315,11 +315,14 @@ def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np
             places = classes.of_quantizer(u)
             for t in range(max(of) + 1):
                 counts = tables[u, t, places]
+                smallest = int(np.argmin(np.abs(places - classes.lo)))
+                if coding != "contexts":
+                    counts = _of_two(counts, smallest)
                 if coding == "prefix":
-                    frequencies[u, t, places] = _of_codes(counts, int(np.argmin(np.abs(places - classes.lo))))
+                    frequencies[u, t, places] = _of_codes(counts)
                     continue
                 if not counts.any():  # nothing comes here; still a table must be
-                    frequencies[u, t, places[int(np.argmin(np.abs(places - classes.lo)))]] = 1 << m
+                    frequencies[u, t, places[smallest]] = 1 << m
                     continue
                 if np.count_nonzero(counts) > 1 << m:
                     bits = np.inf
@@ -335,17 +338,22 @@ def _with_tables(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np
     return best[1]
 
 
-def _of_codes(counts: npt.NDArray[np.int64], smallest: int) -> npt.NDArray[np.uint32]:
-    """Slots, of 2^8, that prefix codes of at most 8 bits stand for.
+def _of_two(counts: npt.NDArray[np.int64], smallest: int) -> npt.NDArray[np.int64]:
+    """Counts of two values at least: a code takes a bit, and entries of firmware cannot tell 2^8 slots of one value.
 
     Args:
         counts: of the values of a quantizer.
-        smallest: place of its smallest value, which has a code in any case. So has one beside it: a code takes a bit.
+        smallest: place of its smallest value, which counts in any case then. So does one beside it.
     """
     counts = counts.copy()
     for place in (smallest, smallest + 1 if smallest + 1 < len(counts) else smallest - 1):
         if np.count_nonzero(counts) < 2:
             counts[place] += counts[place] == 0
+    return counts
+
+
+def _of_codes(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """Slots, of 2^8, that prefix codes of at most 8 bits stand for."""
     lengths = _native.code_lengths(counts, 8).astype(np.uint32)
     return np.where(counts > 0, np.uint32(1) << (8 - lengths), 0).astype(np.uint32)
 
