@@ -23,6 +23,18 @@
 #define NCD_ENABLE_TRELLIS 1
 #endif
 
+/* What of codec trellis: tables picked by contexts, and levels of 16 bits; one table of 2^8 slots a quantizer (coding
+ * "rans"), which contexts decode as well, but not as fast; prefix codes. What is left out is NCD_ERR_UNSUPPORTED. */
+#ifndef NCD_TRELLIS_CONTEXTS
+#define NCD_TRELLIS_CONTEXTS 1
+#endif
+#ifndef NCD_TRELLIS_RANS
+#define NCD_TRELLIS_RANS 1
+#endif
+#ifndef NCD_TRELLIS_PREFIX
+#define NCD_TRELLIS_PREFIX 1
+#endif
+
 /* Bits of a slot by which a symbol of codec trellis is looked up; the rest is searched. A table takes 16 bytes with 4
  * bits and 256 with 8, which a host wants. 4 to 8. */
 #ifndef NCD_TRELLIS_INDEX_LOG2

@@ -76,6 +76,8 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
         return NCD_ERR_CORRUPT;
     if (f.values[0] == 0 || (f.states_log2 && f.values[1] == 0))
         return NCD_ERR_CORRUPT;
+    if (!ncd_trellis_model_is_enabled(&f, t->mode == NCD_MODE_WIDE))
+        return NCD_ERR_UNSUPPORTED;
     t->model_workspace = ncd_trellis_model_size(&f, t->mode == NCD_MODE_WIDE, NCD_TRELLIS_INDEX);
 #if NCD_TRELLIS_INDEX_LOG2 > 4
     t->least_workspace = ncd_trellis_model_size(&f, t->mode == NCD_MODE_WIDE, 16);

@@ -22,12 +22,15 @@ typedef struct ncd_trellis_model {
 /* Checks a model and moves the cursor behind it. */
 ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f);
 
+/* Whether tiles with a model can be decoded here; wide: of 16-bit levels. */
+int ncd_trellis_model_is_enabled(const ncd_trellis_model *f, int wide);
+
 /* Bytes of workspace for tiles with a model; wide: of 16-bit levels; index: bytes of the index of a table. */
 uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide, uint32_t index);
 
 /* ---- Workspace ----
  *
- * Offsets count bytes from its start. There are two kinds: */
+ * Offsets count bytes from its start. There are three kinds: */
 
 enum {
     NCD_TRELLIS_SEARCH, /* any model: a table takes 20 bytes and 2 a symbol, because the symbol of a slot is found by a

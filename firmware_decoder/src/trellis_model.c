@@ -5,6 +5,9 @@
 
 #define MOST_TABLES 64u
 
+/* Whether values have prefix codes; a constant where only these, or none, are compiled in. */
+#define HAS_CODES(f) (NCD_TRELLIS_PREFIX && (!(NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_RANS) || (f)->m == 0))
+
 /* ---- Model ---- */
 
 /* Whether bytes ascend strictly from 1 to at most `most`. */
@@ -43,8 +46,10 @@ static ncd_status read_map(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
     const uint32_t cells = f->classes * (2u * f->n_signs + 1u), count = ncd_get_u8(c) + 1u, width = bit_length(count - 1u);
     uint32_t i;
     f->n_tables[u] = count;
+    if (!NCD_TRELLIS_CONTEXTS)
+        return count > 1u ? NCD_ERR_UNSUPPORTED : NCD_OK; /* bytes that lack show later */
     f->map[u] = ncd_get_fields(c, cells, width);
-    if (ncd_is_bad(c) || count > (f->m ? MOST_TABLES : 1u))
+    if (ncd_is_bad(c) || count > (HAS_CODES(f) ? 1u : MOST_TABLES))
         return NCD_ERR_CORRUPT;
     for (i = 0; width > 0 && i < cells; ++i)
         if (field_of(f->map[u], i, width) >= count)
@@ -56,7 +61,7 @@ static ncd_status read_map(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
 static uint32_t next_share(const ncd_trellis_model *f, ncd_frequencies *next)
 {
     uint32_t length;
-    if (f->m)
+    if (!HAS_CODES(f))
         return ncd_frequency_next(next);
     if (next->p == next->end)
         return UINT32_MAX;
@@ -69,7 +74,7 @@ static uint32_t next_share(const ncd_trellis_model *f, ncd_frequencies *next)
 /* The tables of a quantizer. */
 static ncd_status read_tables(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
 {
-    const uint32_t slots = 1u << (f->m ? f->m : NCD_TRELLIS_SLOTS_LOG2);
+    const uint32_t slots = 1u << (HAS_CODES(f) ? NCD_TRELLIS_SLOTS_LOG2 : f->m);
     uint32_t i, k;
     f->tables[u] = c->p;
     for (i = 0; i < f->n_tables[u]; ++i) {
@@ -120,12 +125,15 @@ ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
     if (f->states_log2 == 1 || f->states_log2 > 8 || (f->m && f->m - 8u > 4u) || f->raw_bits > 12 || f->cap - 1u > 126u ||
         (f->open && f->lo + f->hi < (f->states_log2 ? 7u : 1u)))
         return NCD_ERR_CORRUPT;
-    if (reserved)
+    if (reserved || !(f->m ? NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_RANS : NCD_TRELLIS_PREFIX) ||
+        (!NCD_TRELLIS_CONTEXTS && (f->open || f->raw_bits || head[5])))
         return NCD_ERR_UNSUPPORTED;
     if (f->n_signs > 2 || f->start >= NCD_TRELLIS_BINS || (!f->m && (f->open || f->raw_bits || head[5])))
         return NCD_ERR_CORRUPT;
-    f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
-    f->signs = ncd_get_bytes(c, f->n_signs);
+    if (NCD_TRELLIS_CONTEXTS) {
+        f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
+        f->signs = ncd_get_bytes(c, f->n_signs);
+    }
     if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, NCD_TRELLIS_BINS - 1u) ||
         !ascends(f->signs, f->n_signs, 255))
         return NCD_ERR_CORRUPT;
@@ -159,12 +167,17 @@ static uint32_t quantizers_of(const ncd_trellis_model *f)
 
 static uint32_t kind_of(const ncd_trellis_model *f, int wide)
 {
-    if (!f->m)
+    if (HAS_CODES(f))
         return NCD_TRELLIS_CODES;
-    if (f->m == NCD_TRELLIS_SLOTS_LOG2 && !wide && f->classes == 1 && f->n_signs == 0 &&
+    if (NCD_TRELLIS_RANS && f->m == NCD_TRELLIS_SLOTS_LOG2 && !wide && f->classes == 1 && f->n_signs == 0 &&
         f->n_tables[0] + f->n_tables[1] == quantizers_of(f) && !f->constant)
         return NCD_TRELLIS_SLOTS;
     return NCD_TRELLIS_SEARCH;
+}
+
+int ncd_trellis_model_is_enabled(const ncd_trellis_model *f, int wide)
+{
+    return NCD_TRELLIS_CONTEXTS || kind_of(f, wide) != NCD_TRELLIS_SEARCH;
 }
 
 static uint32_t table_size(uint32_t symbols, uint32_t index)
@@ -179,7 +192,7 @@ static uint32_t cells_of(const ncd_trellis_model *f)
 
 uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide, uint32_t index)
 {
-    if (kind_of(f, wide) != NCD_TRELLIS_SEARCH)
+    if (!NCD_TRELLIS_CONTEXTS || kind_of(f, wide) != NCD_TRELLIS_SEARCH)
         return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + 2));
     return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * (f->values[0] + f->values[1]) + 2u * cells_of(f) +
             (f->n_tables[0] + f->n_tables[1]) * table_size(0, index) + 2u * f->frequencies + 3u) & ~3u;
@@ -360,14 +373,14 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
         w->low = (int16_t)(wide - (int16_t)f.lo);
         w->high = (int16_t)((int16_t)f.hi - wide);
     }
-    if (w->kind == NCD_TRELLIS_SEARCH)
+    if (NCD_TRELLIS_CONTEXTS && w->kind == NCD_TRELLIS_SEARCH)
         build_search(&f, w);
     else
         for (i = 0; i < quantizers_of(&f); ++i)
-            if (w->kind == NCD_TRELLIS_SLOTS)
-                build_slots(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
-            else
+            if (NCD_TRELLIS_PREFIX && w->kind == NCD_TRELLIS_CODES)
                 build_codes(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
+            else if (NCD_TRELLIS_RANS)
+                build_slots(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
 }
 
 #endif

@@ -258,7 +258,7 @@ static int open_ends(const uint32_t *memory, lane *left, const int wide, void *o
     const uint32_t shift = w->raw_bits + w->union_shift, low = (1u << w->union_shift) - 1u;
     const int32_t most = wide ? 32767 : 127;
     uint32_t i;
-    if (w->high == 32767)
+    if (!NCD_TRELLIS_CONTEXTS || w->high == 32767)
         return 1;
     for (i = 0; i < n; ++i) {
         int32_t level = wide ? ((int16_t *)out)[i] : ((int8_t *)out)[i], value = level, by;
@@ -294,7 +294,7 @@ static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memo
     if (status != NCD_OK)
         return status;
     l->end = l->src + size;
-    if (w->kind == NCD_TRELLIS_CODES)
+    if (NCD_TRELLIS_PREFIX && w->kind == NCD_TRELLIS_CODES)
         return NCD_OK;
     if (size & 1u)
         return NCD_ERR_CORRUPT;
@@ -332,11 +332,11 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
         return status;
     entries = memory + NCD_TRELLIS_ENTRIES / 4;
     kind = ((const ncd_trellis_workspace *)(const void *)memory)->kind;
-    if (kind == NCD_TRELLIS_CODES)
+    if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
         return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    if (kind == NCD_TRELLIS_SLOTS)
+    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_SLOTS))
         take_slots(entries, &l, (uint8_t *)dst, n);
-    else if (!(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
+    else if (NCD_TRELLIS_CONTEXTS && !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
         return NCD_ERR_CORRUPT;
     return finish(memory, &l, wide, dst, n);
 }

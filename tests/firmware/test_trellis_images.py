@@ -123,3 +123,28 @@ def test_the_room_that_is_exported_suffices(board: str, out: Path, coding: str) 
     cm = neuralcodec.encode({"w": source}, coding=coding, relative_step=0.3)
     result = decode_on(board, cm, out)
     assert result.number("table_bytes") == cm.demand().slots
+
+
+ONLY = {
+    "contexts": ("-DNCD_TRELLIS_RANS=0", "-DNCD_TRELLIS_PREFIX=0"),
+    "rans": ("-DNCD_TRELLIS_CONTEXTS=0", "-DNCD_TRELLIS_PREFIX=0"),
+    "prefix": ("-DNCD_TRELLIS_CONTEXTS=0", "-DNCD_TRELLIS_RANS=0"),
+}
+
+
+@pytest.mark.parametrize("compiled", ONLY)
+@pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
+def test_a_decoder_of_one_coding(board: str, out: Path, compiled: str) -> None:
+    """It decodes what it is for and refuses the rest; contexts decode "rans", too."""
+    for coding in ONLY:
+        source = {"w": torch.randn(64, 256, generator=torch.Generator().manual_seed(0))}
+        cm = neuralcodec.encode(source, coding=coding, relative_step=0.3)
+        (blob := out / f"{coding}.ncd").write_bytes(cm.to_bytes(names=False))
+        image = emulator.build(board, blob, out / coding, defines=ONLY[compiled])
+        result = emulator.run(board, image)
+        if coding == compiled or (compiled, coding) == ("contexts", "rans"):
+            assert result.exit_code == 0, result.output
+            assert result.number("crc32") == crc_by_extension(cm)
+        else:
+            assert result.exit_code, result.output
+            assert result.values["error.status"] == "-4"
