@@ -21,6 +21,9 @@ import emulator
 CORES = {"m4": "Cortex-M4", "m0": "Cortex-M0"}
 """QEMU has no M0+; the M0 runs the same instructions."""
 
+HUFFMAN_BYTES = 4 * 1028
+"""Of four code tables, which losslessly coded floats take."""
+
 FLASH_BYTES = 1 << 20
 """Of a stream: larger ones are left out, as no such microcontroller holds them."""
 
@@ -62,7 +65,8 @@ def measure(state: State, method: Method, setting: Setting) -> dict[str, Any]:
     if reason is not None:
         raise FirmwareError(reason)
     options = importlib.import_module(f"bench.methods.{method.name}").options(setting)
-    blob = neuralcodec.encode(dict(state), **options).to_bytes(names=False)
+    cm = neuralcodec.encode(dict(state), **options)
+    blob, room = cm.to_bytes(names=False), (f"-DWORKSPACE_BYTES={max(cm.demand().slots, HUFFMAN_BYTES)}u",)
     if len(blob) > FLASH_BYTES:
         raise FirmwareError(f"the stream of {len(blob):,} bytes does not fit a microcontroller's flash")
     found: dict[str, Any] = {}
@@ -71,7 +75,8 @@ def measure(state: State, method: Method, setting: Setting) -> dict[str, Any]:
         (path := Path(name) / "model.bin").write_bytes(blob)
         for board, core in CORES.items():
             try:
-                result = emulator.run(board, emulator.build(board, path, Path(name) / board), timeout=300)
+                image = emulator.build(board, path, Path(name) / board, defines=room)
+                result = emulator.run(board, image, timeout=300)
             except emulator.EmulatorError as error:
                 too_big = "will not fit in region" in str(error)
                 reasons.append(f"{core}: " + ("the board's flash is too small" if too_big else str(error)[-300:]))
