@@ -41,11 +41,11 @@ def layout(  # noqa: PLR0917
         signs: sign thresholds, 0 to 2.
         widest: largest magnitude that a value may have.
     """
-    quarters = [_quarters(each) for each in weights]
-    lo_hi, raw_bits, is_open = _range(quarters, largest, widest)
+    counted = [quarters(each) for each in weights]
+    lo_hi, raw_bits, is_open = _range(counted, largest, widest)
     unit = 1 << raw_bits
-    mean = sum(int(each.sum(dtype=np.int64)) for each in quarters) / sum(map(len, quarters)) / QUARTER / unit
-    runs = [_windows(each) for each in quarters if len(each) >= WINDOW] or [np.concatenate(quarters)]
+    mean = sum(int(each.sum(dtype=np.int64)) for each in counted) / sum(map(len, counted)) / QUARTER / unit
+    runs = [windows(each) for each in counted if len(each) >= WINDOW] or [np.concatenate(counted)]
     run = np.sort(np.concatenate(runs))
     low, high = (float(run[int(p * (len(run) - 1))]) / QUARTER / WINDOW / unit for p in (0.05, 0.98))
     cap = min(max(int(np.ceil(1.5 * high)), 1), MOST_NARROW)
@@ -86,19 +86,19 @@ def span(weights: Weights, largest: float, two: bool) -> int:
         largest: see :func:`layout`.
         two: whether there are two quantizers.
     """
-    most, raw_bits, _ = _range([_quarters(weights)], largest, widest(two))
+    most, raw_bits, _ = _range([quarters(weights)], largest, widest(two))
     return 1 + raw_bits if raw_bits else int(most > MOST_NARROW)
 
 
-def _quarters(weights: Weights) -> npt.NDArray[np.int32]:
+def quarters(weights: Weights) -> npt.NDArray[np.int32]:
     """Magnitudes, in quarters of a step."""
     found: npt.NDArray[np.int32] = np.rint(np.minimum(np.abs(weights.reshape(-1)), 1 << 16) * QUARTER).astype(np.int32)
     return found
 
 
-def _range(quarters: Sequence[npt.NDArray[np.int32]], largest: float, widest: int) -> tuple[int, int, bool]:
+def _range(counted: Sequence[npt.NDArray[np.int32]], largest: float, widest: int) -> tuple[int, int, bool]:
     """Range of the values either side, raw bits, and whether the ends are open."""
-    every = np.concatenate(quarters)
+    every = np.concatenate(counted)
     at = min(int(BULK * len(every)), len(every) - 1)
     bulk = float(np.partition(every, at)[at]) / QUARTER
     for most in (min(widest, MOST_NARROW), widest):
@@ -106,21 +106,21 @@ def _range(quarters: Sequence[npt.NDArray[np.int32]], largest: float, widest: in
             return max(int(np.ceil(largest)) + ROOM, 4), 0, False
         if bulk <= 0.8 * most:
             return most, 0, True
-    costs = [_cost(quarters, widest, raw_bits) for raw_bits in range(8)]
+    costs = [_cost(counted, widest, raw_bits) for raw_bits in range(8)]
     raw_bits = costs.index(min(costs))
     most = 4 * int(np.ceil((largest + ROOM) / (4 << raw_bits))) + 3
     return min(most, widest), raw_bits, most > widest
 
 
-def _cost(quarters: Sequence[npt.NDArray[np.int32]], widest: int, raw_bits: int) -> int:
+def _cost(counted: Sequence[npt.NDArray[np.int32]], widest: int, raw_bits: int) -> int:
     """About what weights take with so many raw bits, in 2^-FRACTION bits.
 
     A level of mean magnitude m around it takes log2(1 + 2em) bits, as of a Laplacian; with r raw bits r + log2(1 +
     2em/2^r). One beyond all values takes a code of twice the logarithm besides.
     """
     total = 0
-    for each in quarters:
-        runs = _windows(each) if len(each) >= WINDOW else each.astype(np.int64) * WINDOW
+    for each in counted:
+        runs = windows(each) if len(each) >= WINDOW else each.astype(np.int64) * WINDOW
         # 2e is 5437/1000, and runs are of WINDOW weights in quarters.
         total += int(log2((1000 * QUARTER * WINDOW << raw_bits) + 5437 * runs).sum())
         beyond = (each[each > widest * QUARTER << raw_bits].astype(np.int64) // QUARTER >> raw_bits) - widest
@@ -134,11 +134,12 @@ def _spread(low: float, high: float, n: int) -> list[float]:
     return [low * (high / low) ** (i / max(n - 1, 1)) for i in range(n)]
 
 
-def _windows(quarters: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    sums = np.cumsum(quarters, dtype=np.int64)
+def windows(magnitudes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Sums over each run of ``WINDOW``."""
+    sums = np.cumsum(magnitudes, dtype=np.int64)
     sums[WINDOW:] -= sums[:-WINDOW].copy()
-    windows: npt.NDArray[np.int64] = sums[WINDOW - 1 :]
-    return windows
+    found: npt.NDArray[np.int64] = sums[WINDOW - 1 :]
+    return found
 
 
 def prefers_columns(weights: Weights) -> bool:

@@ -17,6 +17,7 @@ from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
+from neuralcodec.codecs.trellis.groups import Counts, grouped, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train, widened
 from neuralcodec.dtypes import DType
@@ -175,17 +176,22 @@ class Trellis:
         return None if sample is None or self._has_outliers(sample) else sample
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
-        """One model for all tensors whose levels are of like range."""
+        """Models for tensors that are coded shorter together; all others have their own."""
         samples = {name: each for name, each in sorted(surveys.items()) if isinstance(each, Sample)}
-        groups: dict[int, list[str]] = {}
+        spans: dict[int, dict[str, Counts]] = {}
         for name, each in samples.items():
-            groups.setdefault(span(each.part.weights, each.largest, self.states > 1), []).append(name)
+            two = self.states > 1
+            alike = spans.setdefault(span(each.part.weights, each.largest, two), {})
+            alike[name] = profile(each.part.weights, each.size, two)
         objects: list[SharedObject] = []
         hints: dict[str, object] = {}
-        for _, names in sorted(groups.items()):
-            model = self._train([samples[name] for name in names])
-            hints |= {name: Hint(first + len(objects), model, samples[name].columns) for name in names}
-            objects.append(SharedObject(MODEL, model.serialize()))
+        for _, profiles in sorted(spans.items()):
+            for names in grouped(profiles, self.tables, self.coding == "contexts"):
+                model = self._train([samples[name] for name in names])
+                index = first + len(objects) if len(names) > 1 else None
+                hints |= {name: Hint(index, model, samples[name].columns) for name in names}
+                if index is not None:
+                    objects.append(SharedObject(MODEL, model.serialize()))
         return Shares(tuple(objects), hints)
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:

@@ -1,0 +1,99 @@
+"""Which tensors share a model: those that take fewer bits with one than with their own, tables counted.
+
+How large a level will be the tensor that it is in tells better than a window over a few levels before it. So tensors of
+many weights are best off with a model of their own, and small ones with a model of others that are like them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.codecs.trellis.classes import QUARTER, WINDOW, Weights, quarters, windows
+from neuralcodec.logarithm import FRACTION, log2
+
+Counts = npt.NDArray[np.int64]
+
+MAGNITUDES = 10
+"""Classes of the magnitude of the weights before, an octave each."""
+
+MOST = 63
+"""Magnitude of levels from which on they are taken for one."""
+
+DEAD = 0.4
+"""What rounding adds before it cuts off: as the search does, it favours small levels."""
+
+HEAD_BITS, TABLE_BITS, VALUE_BITS = 300.0, 32.0, 12.0
+"""About what a model takes, each of its tables and each of their values, for two quantizers."""
+
+NEAR = 2
+"""So far away, in the order of their magnitudes, tensors or groups are taken together."""
+
+
+def profile(weights: Weights, size: int, two: bool) -> Counts:
+    """Counts of rounded levels by the magnitude of those before and the sign of the last one, shape [cells, levels].
+
+    Args:
+        weights: over the step, in the order they are coded; all, or a sample.
+        size: how many they stand for.
+        two: whether there are two quantizers, each of twice the step.
+    """
+    unit = 2 if two else 1
+    magnitudes = quarters(weights)
+    levels = np.minimum((magnitudes + int(DEAD * QUARTER * unit)) // (QUARTER * unit), MOST)
+    levels = np.where(weights.reshape(-1) < 0, -levels, levels)
+    runs = np.zeros(levels.size, np.int64)
+    if levels.size > WINDOW:
+        runs[WINDOW:] = windows(magnitudes)[:-1]
+        runs[:WINDOW] = runs[WINDOW]
+    # From a quarter of a level on average up.
+    edges = [(WINDOW * QUARTER * unit << k) // 4 for k in range(MAGNITUDES - 1)]
+    cells = 3 * np.searchsorted(edges, runs, side="right")
+    cells[1:] += np.sign(levels[:-1]) + 1
+    cells[0] += 1
+    kinds = 2 * MOST + 1
+    counts = np.bincount(cells * kinds + levels + MOST, minlength=3 * MAGNITUDES * kinds)
+    return counts.reshape(3 * MAGNITUDES, kinds) * max(round(size / levels.size), 1)
+
+
+def grouped(profiles: Mapping[str, Counts], tables: int, contexts: bool) -> list[list[str]]:
+    """Names that share a model, greedily: the two groups whose union saves most become one, while any saves.
+
+    Args:
+        profiles: of the tensors.
+        tables: most tables of a quantizer.
+        contexts: whether they are picked by what came before.
+    """
+    far = np.abs(np.arange(-MOST, MOST + 1))
+    counted = {name: each if contexts else each.sum(0, keepdims=True) for name, each in profiles.items()}
+    mean = {name: int(1024 * (each.sum(0) * far).sum() // each.sum()) for name, each in profiles.items()}
+    names = sorted(profiles, key=lambda name: (mean[name], name))
+    costs: dict[tuple[int, ...], float] = {}
+
+    def cost(members: tuple[int, ...]) -> float:
+        if members not in costs:
+            costs[members] = _bits(sum((counted[names[i]] for i in members), np.zeros(1, np.int64)), tables)
+        return costs[members]
+
+    groups: list[tuple[int, ...]] = [(i,) for i in range(len(names))]
+    while True:
+        pairs = [(i, j) for i in range(len(groups)) for j in range(i + 1, min(i + 1 + NEAR, len(groups)))]
+        saved, best = max(
+            ((cost(groups[i]) + cost(groups[j]) - cost(groups[i] + groups[j]), (i, j)) for i, j in pairs),
+            default=(0.0, (0, 0)),
+        )
+        if saved <= 0:
+            return [[names[i] for i in sorted(group)] for group in groups]
+        groups[best[0]] += groups.pop(best[1])
+
+
+def _bits(counts: Counts, tables: int) -> float:
+    places = _native.trellis_cluster(counts, tables, TABLE_BITS, VALUE_BITS)
+    merged = np.zeros((int(places.max()) + 1, counts.shape[1]), np.int64)
+    np.add.at(merged, places, counts)
+    totals = merged.sum(1)
+    coded = int((totals * log2(totals)).sum() - (merged * log2(merged)).sum()) / (1 << FRACTION)
+    return HEAD_BITS + coded + TABLE_BITS * len(totals) + VALUE_BITS * np.count_nonzero(merged)
