@@ -196,7 +196,8 @@ def _load(path: Path) -> tuple[Results, dict[str, str]]:
 
 
 def _write_readme(results: Results, drawn: dict[str, Figure], document: str) -> None:
-    chosen = [tables.no_loss(results), tables.rate_differences(results), tables.lossless(results)]
+    named = (tables.beside_anchor, tables.no_loss, tables.rate_differences, tables.lossless)
+    chosen = [table(results) for table in named]
     text = "\n".join(markdown.markdown(table, heading="###") for table in chosen if table.rows)
     folder = ROOT / "docs" / "benchmark"
     folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import neuralcodec
 from neuralcodec import Target, _native, reference
-from neuralcodec.codecs.trellis import Trellis
+from neuralcodec.codecs.trellis import Trellis, groups
 from neuralcodec.codecs.trellis.classes import prefers_columns
 from neuralcodec.codecs.trellis.model import Classes, Model
 from neuralcodec.codecs.trellis.training import Part, Settings, train
@@ -330,6 +330,33 @@ def test_tensors_share_a_model_and_weights():
     with pytest.raises(TypeError, match="hint"):
         Trellis().encode_shared(tensor(bell(3, 4)), object())
     assert Trellis().share({}, 0).objects == ()
+
+
+@pytest.mark.parametrize("coding", ["contexts", "rans", "prefix"])
+def test_models_are_shared_where_that_is_shorter(coding):
+    """Large tensors of unlike weights have models of their own, small ones of like weights share."""
+    state = {"large": bell(200, 300), "small.a": bell(40, 30, seed=1) / 8, "small.b": bell(30, 40, seed=2) / 8}
+    state |= {"other": bell(200, 300, seed=3) / 40}
+    cm = neuralcodec.encode(state, codec="trellis", coding=coding, step=0.02)
+    with_model = {t.name for t in reference.read_stream(cm.to_bytes()).tensors if t.payload[0] & 4}
+    assert {"small.a", "small.b"} <= with_model
+    assert "large" not in with_model
+
+    def all_in_one(profiles, tables, contexts):
+        return [sorted(profiles)]
+
+    def each_alone(profiles, tables, contexts):
+        return [[name] for name in profiles]
+
+    for other in (all_in_one, each_alone):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("neuralcodec.codecs.trellis.codec.grouped", other)
+            assert neuralcodec.encode(state, codec="trellis", coding=coding, step=0.02).nbytes >= cm.nbytes
+    # In whatever order tensors come, the groups are the same.
+    profiles = {name: groups.profile(w.numpy() / np.float32(0.02), w.numel(), True) for name, w in state.items()}
+    backwards = dict(reversed(profiles.items()))
+    found = groups.grouped(profiles, 16, coding == "contexts")
+    assert found == groups.grouped(backwards, 16, coding == "contexts")
 
 
 def test_executors_give_the_same_bytes():
