@@ -46,7 +46,8 @@ typedef struct ncd_nn_requant {
     const int32_t *multiplier;  /* a row each, or one for all: see per_row */
     const int8_t *shift;
     uint8_t per_row;
-    int8_t in_zero, out_zero;   /* zero points */
+    int8_t in_zero, out_zero;   /* zero points; in_zero costs time: where nothing is padded (fully connected layers, 1x1), fold
+                                 * -in_zero * (sum of the row) into the bias, and let it be 0 here */
     int8_t min, max;            /* of the output: where ReLU and ReLU6 end, else -128 and 127 */
 } ncd_nn_requant;
 
@@ -201,6 +202,34 @@ typedef struct ncd_nn_cell_f32 {
 } ncd_nn_cell_f32;
 ncd_status ncd_nn_run_lstm_f32(const ncd_nn *nn, const ncd_nn_cell_f32 *layer, const float *in, float *state, float *cell);
 ncd_status ncd_nn_run_gru_f32(const ncd_nn *nn, const ncd_nn_cell_f32 *layer, const float *in, float *state);
+
+/* ---- scratch ---- */
+
+/* Bytes of scratch that a layer takes, from the t.tile_size of its tensor (whose t.rows and t.cols are the layer's, unless it is
+ * coded down its columns); a network needs the most of its layers. Plain weights: tile_size and cols 0. For f32 use the macros
+ * that end so.
+ *
+ * Convolution: a tile, or a row where tiles are pieces of rows; both where a row has several channels and several taps
+ * (kernel_h * kernel_w), because it is then put in order; and a sum for each tap.
+ * Depthwise: a tile or a row, and 8 bytes a tap.
+ * Fully connected: a tile, and `sums` int32: none where tiles are whole rows, batch where they are pieces of rows, batch
+ * * rows where the tensor is coded down its columns.
+ * Cells: the larger of both tensors' tile_size and sums; and four int16 (f32: floats) for each of hidden. */
+#define NCD_NN_ALIGN(bytes) (((size_t)(bytes) + 3u) & ~(size_t)3u)
+#define NCD_NN_MAX(a, b) ((size_t)(a) > (size_t)(b) ? (size_t)(a) : (size_t)(b))
+#define NCD_NN_ROWS_SCRATCH(tile_size, cols, taps, bytes)                               \
+    ((taps) > 1 && (cols) > (taps)                                                      \
+         ? NCD_NN_ALIGN((size_t)(tile_size) * (bytes)) + NCD_NN_ALIGN((size_t)(cols) * (bytes)) \
+         : NCD_NN_ALIGN(NCD_NN_MAX(tile_size, cols) * (bytes)))
+#define NCD_NN_CONV_SCRATCH(tile_size, cols, taps) \
+    (NCD_NN_ROWS_SCRATCH(tile_size, cols, taps, 1) + ((taps) > 1 ? 4 * (size_t)(taps) : 0))
+#define NCD_NN_DEPTHWISE_SCRATCH(tile_size, taps) (NCD_NN_ALIGN(NCD_NN_MAX(tile_size, taps)) + 8 * (size_t)(taps))
+#define NCD_NN_LINEAR_SCRATCH(tile_size, sums) (NCD_NN_ALIGN(tile_size) + 4 * (size_t)(sums))
+#define NCD_NN_CELL_SCRATCH(tile_size, sums, hidden) (NCD_NN_LINEAR_SCRATCH(tile_size, sums) + 8 * (size_t)(hidden))
+#define NCD_NN_CONV_SCRATCH_F32(tile_size, cols, taps) NCD_NN_ROWS_SCRATCH(tile_size, cols, taps, 4)
+#define NCD_NN_LINEAR_SCRATCH_F32(tile_size, sums) (4 * (size_t)(tile_size) + 4 * (size_t)(sums))
+#define NCD_NN_CELL_SCRATCH_F32(tile_size, sums, hidden) \
+    (NCD_NN_LINEAR_SCRATCH_F32(tile_size, sums) + 16 * (size_t)(hidden))
 
 /* ---- checks ---- */
 

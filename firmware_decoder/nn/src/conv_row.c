@@ -1,0 +1,162 @@
+/* One output channel of a convolution, for all positions. Input rows are read in place: a kernel's row is one run of
+ * kernel_w * channels values there, so nothing is copied. Four positions go at a time. */
+#include "conv_row.h"
+
+#include "dot.h"
+
+void ncd_nn_conv_begin(ncd_nn_conv *c, const ncd_nn_conv_s8 *layer, const int8_t *in, int8_t *out)
+{
+    const ncd_nn_window *const w = &layer->window;
+    c->layer = layer;
+    c->in = in;
+    c->out = out;
+    c->channels = w->in_c / w->groups;
+    c->in_row = (size_t)w->in_w * w->in_c;
+    c->tap_sums = NULL;
+    if (w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 && !w->pad_top && !w->pad_left &&
+        w->in_h == w->out_h && w->in_w == w->out_w) {
+        /* Positions are one long row. */
+        const uint32_t positions = (uint32_t)w->in_h * w->in_w;
+        c->y = ncd_nn_axis_of(1, 1, 1, 1, 1, 0);
+        c->x = ncd_nn_axis_of(positions, positions, 1, 1, 1, 0);
+        c->in_row = 0;
+        return;
+    }
+    c->y = ncd_nn_axis_y(w);
+    c->x = ncd_nn_axis_x(w);
+}
+
+int ncd_nn_patch_next(const ncd_nn_conv *c, ncd_nn_patch *p, int first)
+{
+    uint32_t y = 0, x = 0;
+    if (!first) {
+        x = p->x.end;
+        if (x == c->x.out) {
+            x = 0;
+            y = p->y.end;
+            if (y == c->y.out)
+                return 0;
+        } else {
+            p->x = ncd_nn_axis_span(&c->x, x);
+            return 1;
+        }
+    }
+    p->y = ncd_nn_axis_span(&c->y, y);
+    p->x = ncd_nn_axis_span(&c->x, x);
+    return 1;
+}
+
+/* The sum of the weights inside. */
+static int32_t sum_inside(const ncd_nn_conv *c, const ncd_nn_patch *p, const int8_t *weights)
+{
+    const uint32_t kernel_w = c->layer->window.kernel_w;
+    int32_t sum = 0;
+    uint32_t y, x;
+    for (y = p->y.first; y < p->y.last; ++y) {
+        if (!c->tap_sums)
+            sum += ncd_nn_sum(weights + y * kernel_w + p->x.first, p->x.last - p->x.first);
+        else
+            for (x = p->x.first; x < p->x.last; ++x)
+                sum += c->tap_sums[y * kernel_w + x];
+    }
+    return sum;
+}
+
+/* How the taps inside face the input. */
+typedef struct tap_rows {
+    uint32_t count;             /* calls that the runs take */
+    size_t w_step, in_step;     /* from call to call */
+    ncd_nn_runs runs;
+} tap_rows;
+
+static tap_rows tap_rows_of(const ncd_nn_conv *c, const ncd_nn_patch *p)
+{
+    const ncd_nn_window *const w = &c->layer->window;
+    const uint32_t rows = p->y.last - p->y.first, cols = p->x.last - p->x.first;
+    tap_rows t;
+    t.w_step = (size_t)w->kernel_w * c->channels;
+    t.in_step = w->dilation_h * c->in_row;
+    if (w->dilation_w == 1 && w->groups == 1) { /* all taps of a row are one run */
+        t.count = 1;
+        t.runs.count = rows;
+        t.runs.length = cols * c->channels;
+        t.runs.a_step = t.w_step;
+        t.runs.b_step = t.in_step;
+    } else {
+        t.count = rows;
+        t.runs.count = cols;
+        t.runs.length = c->channels;
+        t.runs.a_step = c->channels;
+        t.runs.b_step = (size_t)w->dilation_w * w->in_c;
+    }
+    return t;
+}
+
+static void run_patch(const ncd_nn_conv *c, const ncd_nn_patch *p, size_t group_offset, const int8_t *weights,
+                      int32_t base, const ncd_nn_scale *scale, int8_t *out)
+{
+    const ncd_nn_window *const w = &c->layer->window;
+    const ncd_nn_requant *const q = &c->layer->requant;
+    const tap_rows t = tap_rows_of(c, p);
+    const int8_t *in = ncd_nn_patch_in(c, p) + group_offset;
+    /* Along the longer side, so that as many positions as can be go four at a time. */
+    uint32_t outer = p->y.end - p->y.begin, inner = p->x.end - p->x.begin, i, k;
+    size_t in_outer = c->y.stride * c->in_row, in_inner = (size_t)c->x.stride * w->in_c;
+    size_t out_outer = (size_t)c->x.out * w->out_c, out_inner = w->out_c;
+    int32_t sums[4];
+    if (inner < 4 && outer > inner) {
+        const uint32_t n = outer;
+        const size_t in_step = in_outer, out_step = out_outer;
+        outer = inner;
+        inner = n;
+        in_outer = in_inner;
+        in_inner = in_step;
+        out_outer = out_inner;
+        out_inner = out_step;
+    }
+    weights += (size_t)p->y.first * t.w_step + (size_t)p->x.first * c->channels;
+    for (; outer > 0; --outer, in += in_outer, out += out_outer) {
+        const int8_t *from = in;
+        int8_t *to = out;
+        for (i = inner; i >= 4; i -= 4) {
+            sums[0] = sums[1] = sums[2] = sums[3] = 0;
+            for (k = 0; k < t.count; ++k)
+                ncd_nn_dot_4(weights + k * t.w_step, from + k * t.in_step, in_inner, &t.runs, sums);
+            for (k = 0; k < 4; ++k, to += out_inner)
+                *to = ncd_nn_output(ncd_nn_wrap_add(sums[k], base), scale, q);
+            if (i > 4)
+                from += 4 * in_inner;
+        }
+        for (; i > 0; --i, to += out_inner) {
+            int32_t sum = 0;
+            for (k = 0; k < t.count; ++k)
+                sum += ncd_nn_dot_1(weights + k * t.w_step, from + k * t.in_step, &t.runs);
+            *to = ncd_nn_output(ncd_nn_wrap_add(sum, base), scale, q);
+            if (i > 1)
+                from += in_inner;
+        }
+        if (outer == 1)
+            break; /* the next pointers might be outside */
+    }
+}
+
+void ncd_nn_conv_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
+{
+    const ncd_nn_window *const w = &c->layer->window;
+    const ncd_nn_requant *const q = &c->layer->requant;
+    const ncd_nn_scale scale = ncd_nn_row_scale(q, row);
+    const int32_t bias = q->bias ? q->bias[row] : 0;
+    const size_t group_offset = w->groups == 1 ? 0 : row / (w->out_c / w->groups) * (size_t)c->channels;
+    ncd_nn_patch p;
+    uint32_t i;
+    int first = 1;
+    if (c->tap_sums && q->in_zero)
+        for (i = 0; i < (uint32_t)w->kernel_h * w->kernel_w; ++i)
+            c->tap_sums[i] = ncd_nn_sum(weights + (size_t)i * c->channels, c->channels);
+    for (; ncd_nn_patch_next(c, &p, first); first = 0) {
+        int32_t base = bias;
+        if (q->in_zero)
+            base = ncd_nn_wrap_add(base, ncd_nn_wrap_mul(-q->in_zero, sum_inside(c, &p, weights)));
+        run_patch(c, &p, group_offset, weights, base, &scale, ncd_nn_patch_out(c, &p) + row);
+    }
+}

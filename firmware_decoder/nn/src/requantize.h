@@ -1,0 +1,63 @@
+/* From int32 to another scale as TensorFlow Lite's reference kernels do it: MultiplyByQuantizedMultiplier, which is
+ * SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT. Right shifts of negative numbers are arithmetic, as with
+ * every compiler that has these targets. */
+#ifndef NCD_NN_REQUANTIZE_H
+#define NCD_NN_REQUANTIZE_H
+
+#include "common.h"
+
+typedef struct ncd_nn_scale {
+    int32_t multiplier;
+    uint32_t left, right; /* below 32; one of them is 0 */
+} ncd_nn_scale;
+
+static inline ncd_nn_scale ncd_nn_scale_of(int32_t multiplier, int32_t shift)
+{
+    ncd_nn_scale s;
+    s.multiplier = multiplier;
+    s.left = shift > 0 ? (uint32_t)shift & 31u : 0;
+    s.right = shift < 0 ? (uint32_t)-shift & 31u : 0;
+    return s;
+}
+
+/* x / 2^right, halves away from zero. The sign bit less, halves go up where x is not negative and down where it is; the
+ * bit shifted out last then rounds. */
+NCD_NN_INLINE int32_t ncd_nn_divide_pot(int32_t x, uint32_t right)
+{
+    if (right == 0)
+        return x;
+    x = ncd_nn_wrap_add(x, x >> 31);
+    return ncd_nn_wrap_add(x >> (right - 1u), 1) >> 1;
+}
+
+/* The doubled high half of a product, rounded: halves go up, which is what the nudge and the truncating division of the
+ * specification come to. Its saturation wants a multiplier of -2^31, and multipliers are not negative. */
+NCD_NN_INLINE int32_t ncd_nn_high_mul(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+}
+
+NCD_NN_INLINE int32_t ncd_nn_rescale(int32_t x, const ncd_nn_scale *s)
+{
+    return ncd_nn_divide_pot(ncd_nn_high_mul((int32_t)((uint32_t)x << s->left), s->multiplier), s->right);
+}
+
+NCD_NN_INLINE int32_t ncd_nn_clamp(int32_t x, int32_t min, int32_t max)
+{
+    return x < min ? min : x > max ? max : x;
+}
+
+/* The scale of a row of a layer. */
+static inline ncd_nn_scale ncd_nn_row_scale(const ncd_nn_requant *q, uint32_t row)
+{
+    const uint32_t i = q->per_row ? row : 0;
+    return ncd_nn_scale_of(q->multiplier[i], q->shift[i]);
+}
+
+/* A sum that has its bias, as an output. */
+NCD_NN_INLINE int8_t ncd_nn_output(int32_t sum, const ncd_nn_scale *s, const ncd_nn_requant *q)
+{
+    return (int8_t)ncd_nn_clamp(ncd_nn_wrap_add(ncd_nn_rescale(sum, s), q->out_zero), q->min, q->max);
+}
+
+#endif
