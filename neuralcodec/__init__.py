@@ -27,6 +27,7 @@ from neuralcodec.profiling import Profile, profile
 from neuralcodec.registry import codec_names, describe_codecs, register
 from neuralcodec.report import Report
 from neuralcodec.stream.writer import VERSION as STREAM_VERSION
+from neuralcodec.tiled import tiled
 from neuralcodec.verify import Verification, verify
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "profile",
     "register",
     "save",
+    "tiled",
     "verify",
 ]
 

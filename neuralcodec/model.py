@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from neuralcodec.container import file_size
 from neuralcodec.errors import NeuralCodecError
-from neuralcodec.stream.reader import Demand, StreamReader
+from neuralcodec.stream.reader import Demand, StreamReader, TilePlace
 from neuralcodec.stream.writer import VERSION, Entry
 from neuralcodec.tensor import Tensor
 
@@ -146,6 +147,24 @@ class CompressedModel:
             raise IndexError(f"tensor {name!r} has {count} tiles; there is no tile {i}")
         return self._reader.decode_tile(entry, i % count)
 
+    def decode_tiles(
+        self, name: str, wanted: Callable[[TilePlace], bool] | None = None
+    ) -> Iterator[tuple[TilePlace, torch.Tensor]]:
+        """Decodes tile by tile; the payload is read and checked once, not once a tile.
+
+        Args:
+            name: the tensor.
+            wanted: tells by its place whether a tile is to be decoded; default all.
+
+        Yields:
+            Where the tile lies, and what :meth:`decode_tile` gives.
+
+        Raises:
+            KeyError: no tensor of this name.
+            BitstreamError: the payload is damaged or cannot be decoded here.
+        """
+        return self._reader.decode_tiles(self._stored(name), wanted)
+
     def levels(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The quantized levels of a lossily coded tensor, as firmware gets them.
 
@@ -194,17 +213,10 @@ class CompressedModel:
         Raises:
             NeuralCodecError: names or shapes differ and ``strict`` is set; nothing was changed then.
         """
+        if strict:
+            self.check_matches(model)
         into = model.state_dict()
-        missing = [name for name in into if name not in self._entries]
-        unexpected = [name for name in self._entries if name not in into]
-        unlike = [n for n, e in self._entries.items() if n in into and tuple(into[n].shape) != e.spec.shape]
-        if strict and (missing or unexpected or unlike):
-            said = [f"{what}: {_some(names)}" for what, names in (
-                ("missing from the compressed model", missing),
-                ("not in the module", unexpected),
-                ("other shape", unlike),
-            ) if names]  # fmt: skip
-            raise NeuralCodecError(f"the module does not match; {'; '.join(said)}")
+        missing, unexpected, unlike = self._differences(into)
         done: set[object] = set()
         with torch.no_grad():
             for name, entry in self._entries.items():
@@ -215,6 +227,21 @@ class CompressedModel:
                     into[name].copy_(self.decode(name))
                     done.add(place)
         return LoadedKeys(missing, unexpected)
+
+    def check_matches(self, model: torch.nn.Module) -> None:
+        """Compares names and shapes with those of a module's state dict.
+
+        Raises:
+            NeuralCodecError: they differ; the message says which.
+        """
+        missing, unexpected, unlike = self._differences(model.state_dict())
+        if missing or unexpected or unlike:
+            said = [f"{what}: {_some(names)}" for what, names in (
+                ("missing from the compressed model", missing),
+                ("not in the module", unexpected),
+                ("other shape", unlike),
+            ) if names]  # fmt: skip
+            raise NeuralCodecError(f"the module does not match; {'; '.join(said)}")
 
     def verify(self) -> None:
         """Reads and decodes everything.
@@ -250,9 +277,30 @@ class CompressedModel:
         """Bytes of :meth:`to_bytes`."""
         return self._reader.size
 
+    def __deepcopy__(self, memo: dict[int, object]) -> CompressedModel:
+        return self  # nothing in it changes
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # As bytes, so that what is unpickled elsewhere needs no file.
+        return _from_bytes, (self.to_bytes(), self._entries, self.metadata)
+
+    def _differences(self, into: Mapping[str, torch.Tensor]) -> tuple[list[str], list[str], list[str]]:
+        """Names that only the module has, that only we have, and whose shapes differ."""
+        missing = [name for name in into if name not in self._entries]
+        unexpected = [name for name in self._entries if name not in into]
+        unlike = [n for n, e in self._entries.items() if n in into and tuple(into[n].shape) != e.spec.shape]
+        return missing, unexpected, unlike
+
     def _stored(self, name: str) -> Entry:
         entry = self.entry(name)
         return self._entries[entry.tied_to] if entry.tied_to else entry
+
+
+def _from_bytes(stream: bytes, entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> CompressedModel:
+    reader = StreamReader(lambda offset, size: stream[offset : offset + size], len(stream))
+    notes = {e.spec.name: replace(e, reason=entries[e.spec.name].reason, errors=entries[e.spec.name].errors)
+             for e in reader.entries}  # fmt: skip
+    return CompressedModel(reader, notes, metadata)
 
 
 def _some(names: list[str]) -> str:

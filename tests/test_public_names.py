@@ -9,6 +9,6 @@ def test_public_names():
         "EvaluationError", "Front", "NeuralCodecError", "PlanError", "Point", "Profile", "RegistryError", "Report",
         "SourceError", "Target", "TruncatedError", "UnsupportedError", "Verification", "codec_names", "decode",
         "decode_to_file", "describe_codecs", "encode", "explore", "export_c", "load", "profile", "register", "save",
-        "verify",
+        "tiled", "verify",
     ]  # fmt: skip
     assert all(hasattr(neuralcodec, name) for name in neuralcodec.__all__)

@@ -6,6 +6,7 @@ import contextlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +47,15 @@ class Demand:
     tables: int
     slots: int
     wide: bool
+
+
+class TilePlace(NamedTuple):
+    """Where a tile lies in the matrix of its tensor."""
+
+    row: int
+    col: int
+    rows: int
+    cols: int
 
 
 class StreamReader:
@@ -133,6 +143,25 @@ class StreamReader:
             opened = self._open(entry)
             _, _, rows, cols = opened.place(i)
             return Tensor(TensorSpec(spec.name, spec.dtype, (rows, cols)), opened.elements(i, i + 1)).torch()
+
+    def decode_tiles(
+        self, entry: Entry, wanted: Callable[[TilePlace], bool] | None = None
+    ) -> Iterator[tuple[TilePlace, torch.Tensor]]:
+        """Decodes tile by tile, those that are wanted; a third party's payload is one."""
+        spec = entry.spec
+        if entry.number == NAMED:
+            place = TilePlace(0, 0, spec.rows, spec.cols)
+            if spec.size and (wanted is None or wanted(place)):
+                yield place, self.decode_tile(entry, 0)
+            return
+        with _placed(self._at, entry):
+            opened = self._open(entry)
+        for i in range(opened.tiles):
+            place = TilePlace(*opened.place(i))
+            if wanted is None or wanted(place):
+                with _placed(self._at, entry):
+                    elements = opened.elements(i, i + 1)
+                yield place, Tensor(TensorSpec(spec.name, spec.dtype, (place.rows, place.cols)), elements).torch()
 
     def levels(self, entry: Entry) -> tuple[torch.Tensor, torch.Tensor]:
         """Levels and the scale of each row."""
