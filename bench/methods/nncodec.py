@@ -25,7 +25,7 @@ REQUIREMENTS = (
     "torch",
     "safetensors",
 )
-QUICK = tuple({"qp": qp, "lambda_scale": scale} for qp in (-10, -16, -22, -28, -36) for scale in (0, 1))
+QUICK = tuple({"qp": qp, "lambda_scale": scale} for qp in (-10, -14, -18, -22, -26, -30, -36) for scale in (0, 0.5, 1))
 FULL = tuple({"qp": qp, "lambda_scale": scale} for qp in range(-6, -43, -4) for scale in (0, 0.5, 1))
 ADVICE = (
     "Its README: dependent quantization, `use_dq=True`; `qp` sets the rate, and `nonweight_qp=-75` gives biases and "
