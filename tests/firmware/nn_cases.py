@@ -1,0 +1,396 @@
+"""Cases for the inference kernels: what probes/nn reads, and what numpy says that a layer must give.
+
+The reference has integers of 64 bits and no tricks: windows are cut from a padded input, sums are exact, and
+requantization is spelled out as TensorFlow Lite's specification has it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+import neuralcodec
+
+KINDS = {
+    name: number
+    for number, name in enumerate(
+        "conv depthwise linear add max_pool average_pool rescale concat flatten softmax lstm gru".split(), 1
+    )
+} | {
+    name: number
+    for number, name in enumerate(
+        (
+            "conv_f32 linear_f32 add_f32 max_pool_f32 average_pool_f32 clamp_f32 concat_f32 flatten_f32 softmax_f32 "
+            "lstm_f32 gru_f32"
+        ).split(),
+        21,
+    )
+}
+BLOBS = (
+    "stream checks plain bias multiplier shift in in2 checks2 plain2 bias2 multiplier2 shift2 cell floats table"
+).split()
+OK, ARG, CORRUPT, UNSUPPORTED, WORKSPACE, CHECKSUM = 0, -1, -3, -4, -6, -7
+
+
+@dataclass
+class Case:
+    """A layer with its input.
+
+    Attributes:
+        kind: of KINDS.
+        fields: by their place; case.c says what they are.
+        blobs: arrays by name.
+        expected: the output, or the status of an error.
+    """
+
+    kind: str
+    fields: dict[int, int] = field(default_factory=dict)
+    blobs: dict[str, Any] = field(default_factory=dict)
+    expected: Any = None
+
+    def data(self) -> bytes:
+        """As case.c reads it."""
+        fields = [self.fields.get(i, 0) for i in range(28)]
+        out = [struct.pack("<3I28i", KINDS[self.kind], len(fields), len(BLOBS), *fields)]
+        assert set(self.blobs) <= set(BLOBS)
+        for name in BLOBS:
+            blob = self.blobs.get(name, b"")
+            raw = blob if isinstance(blob, bytes) else np.ascontiguousarray(blob).tobytes()
+            out.append(struct.pack("<I", len(raw)) + raw + bytes(-len(raw) % 4))
+        return b"".join(out)
+
+    def board_data(self, *, count: bool = False) -> bytes:
+        """With its size before it and what it must give behind; with count its instructions instead."""
+        data = self.data()
+        status, raw = (self.expected, b"") if isinstance(self.expected, int) else (OK, self.expected.tobytes())
+        tail = struct.pack("<iI", 0, 0xFFFFFFFF) if count else struct.pack("<iI", status, len(raw)) + raw
+        return struct.pack("<I", len(data)) + data + tail + bytes(-len(tail) % 4)
+
+
+def host_outputs(output: bytes) -> list[int | bytes]:
+    """What the program on the host wrote: a status below 0, or the bytes, of each case."""
+    found: list[int | bytes] = []
+    while output:
+        status, size = struct.unpack_from("<iI", output)
+        found.append(output[8 : 8 + size] if status == OK else status)
+        output = output[8 + size :]
+    return found
+
+
+# ---- Weights ----
+
+
+@dataclass
+class Weights:
+    """Weights of one tensor.
+
+    Attributes:
+        levels: int8 or float32, [rows, cols], as PyTorch orders them.
+        stream: of a model whose only tensor they are; empty: plain.
+        tile: weights in a full tile.
+        cut: whether tiles are pieces of rows.
+        columns: whether they are coded down the columns.
+        tables: bytes of the decoder's tables.
+        checks: the checksum of each tile.
+    """
+
+    levels: np.ndarray
+    stream: bytes = b""
+    tile: int = 0
+    cut: bool = False
+    columns: bool = False
+    tables: int = 0
+    checks: np.ndarray | None = None
+
+
+CODINGS: Mapping[str, dict[str, object]] = {
+    "huffman": {"codec": "huffman", "bits": 4},
+    "huffman8": {"codec": "huffman", "bits": 8},
+    "kmeans.fixed": {"codec": "kmeans", "clusters": 16, "centroids": "int8", "coding": "fixed"},
+    "kmeans.huffman": {"codec": "kmeans", "clusters": 11, "centroids": "int8", "coding": "huffman"},
+    "kmeans.rans": {"codec": "kmeans", "clusters": 11, "centroids": "int8", "coding": "rans"},
+    "trellis.contexts": {"codec": "trellis", "coding": "contexts", "scan": "rows", "relative_step": 0.2},
+    "trellis.rans": {"codec": "trellis", "coding": "rans", "scan": "rows", "relative_step": 0.3},
+    "trellis.prefix": {"codec": "trellis", "coding": "prefix", "scan": "rows", "relative_step": 0.3},
+    "columns": {"codec": "trellis", "coding": "rans", "scan": "columns", "relative_step": 0.3},
+    "raw": {"codec": "raw"},
+    "lossless": {"codec": "huffman", "lossless": True},
+}
+MIN_WEIGHTS = 256
+"""Smaller tensors are not quantized, so lossy codings want more."""
+
+
+def checksum(levels: np.ndarray) -> int:
+    """Of a tile."""
+    raw = levels.astype(np.int8).tobytes()
+    a = b = 0
+    for (word,) in struct.iter_unpack("<I", raw + bytes(-len(raw) % 4)):
+        a = (a + word) & 0xFFFFFFFF
+        b = (b + a) & 0xFFFFFFFF
+    return (a ^ a >> 16 ^ b ^ b >> 16) & 0xFFFF
+
+
+def make_weights(shape: Sequence[int], coding: str, tile: int, rng: np.random.Generator) -> Weights:
+    """Weights of a shape; coding "plain" is none."""
+    rows, cols = shape[0], int(np.prod(shape[1:]))
+    if coding == "plain":
+        return Weights(rng.integers(-128, 128, (rows, cols)).astype(np.int8))
+    source = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+    exact = coding in ("raw", "lossless")
+    if exact:
+        source = (source * 40).clamp(-128, 127).to(torch.int8)
+    options = dict(CODINGS[coding])
+    if coding != "raw":
+        options["tile"] = tile
+    cm = neuralcodec.encode({"w": source}, **options)  # type: ignore[arg-type]
+    levels = source.numpy() if exact else cm.levels("w")[0].numpy()
+    assert levels.dtype == np.int8
+    matrix = levels.reshape(rows, cols)
+    columns = coding == "columns"
+    coded = matrix.T if columns else matrix
+    demand = cm.demand()
+    size = max(
+        demand.weights, demand.bytes
+    )  # of a tile; codecs take less than they are told to where tiles then are even
+    lines = coded.reshape(1, -1) if coded.shape[1] <= size else coded
+    tiles = [line[i : i + size] for line in lines for i in range(0, line.size, size)]
+    return Weights(
+        matrix,
+        cm.to_bytes(),
+        size,
+        coded.shape[1] > size,
+        columns,
+        max(demand.slots, 1028 * demand.tables),
+        np.array([checksum(t) for t in tiles], np.uint16),
+    )
+
+
+def align(size: int) -> int:
+    return (size + 3) & ~3
+
+
+def rows_scratch(w: Weights, taps: int, size: int = 1) -> int:
+    cols = w.levels.shape[1]
+    if not w.stream:
+        return 0
+    if taps > 1 and cols > taps:
+        return align(w.tile * size) + align(cols * size)
+    return align(max(w.tile, cols) * size)
+
+
+def conv_scratch(w: Weights, taps: int) -> int:
+    return rows_scratch(w, taps) + (4 * taps if taps > 1 and w.levels.shape[1] > taps else 0)
+
+
+def depthwise_scratch(w: Weights, taps: int) -> int:
+    return rows_scratch(w, taps) + 8 * taps
+
+
+def linear_scratch(w: Weights, batch: int, size: int = 1) -> int:
+    sums = batch * w.levels.shape[0] if w.columns else batch if w.cut else 0
+    return (align(w.tile * size) + 4 * sums) if w.stream else 0
+
+
+def put_weights(case: Case, w: Weights, plain: np.ndarray, checks: bool, second: bool = False) -> None:
+    """Adds weights to a case; plain: in the order of kernels."""
+    suffix = "2" if second else ""
+    if w.stream:
+        case.blobs["stream"] = w.stream
+        if checks:
+            case.blobs["checks" + suffix] = w.checks
+    else:
+        case.blobs["plain" + suffix] = plain
+    case.fields[4], case.fields[6 if second else 5] = w.levels.shape
+    case.fields[1] = w.tables
+
+
+# ---- Arithmetic ----
+
+
+def high_mul(a: np.ndarray, b: Any) -> np.ndarray:
+    """SaturatingRoundingDoublingHighMul."""
+    product = a.astype(np.int64) * np.asarray(b, np.int64)
+    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    total = product + nudge
+    return np.where(total >= 0, total >> 31, -(-total >> 31))  # / 2^31, towards zero
+
+
+def divide_pot(x: np.ndarray, exponent: Any) -> np.ndarray:
+    """RoundingDivideByPOT."""
+    exponent = np.asarray(exponent, np.int64)
+    mask = (np.int64(1) << exponent) - 1
+    remainder = x & mask
+    threshold = (mask >> 1) + (x < 0)
+    return (x >> exponent) + (remainder > threshold)
+
+
+def wrap(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x, np.int64).astype(np.int32).astype(np.int64)
+
+
+def rescale(x: np.ndarray, multiplier: Any, shift: Any) -> np.ndarray:
+    """MultiplyByQuantizedMultiplier."""
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    return divide_pot(high_mul(wrap(np.asarray(x, np.int64) << left), multiplier), right)
+
+
+@dataclass
+class Requant:
+    """As ncd_nn_requant."""
+
+    bias: np.ndarray | None
+    multiplier: np.ndarray
+    shift: np.ndarray
+    in_zero: int
+    out_zero: int
+    min: int
+    max: int
+
+    def put(self, case: Case) -> None:
+        if self.bias is not None:
+            case.blobs["bias"] = self.bias.astype(np.int32)
+        case.blobs["multiplier"] = self.multiplier.astype(np.int32)
+        case.blobs["shift"] = self.shift.astype(np.int8)
+        case.fields.update({23: int(len(self.multiplier) > 1), 24: self.in_zero})
+        case.fields.update({25: self.out_zero, 26: self.min, 27: self.max})
+
+    def apply(self, sums: np.ndarray) -> np.ndarray:
+        """sums: [..., rows]."""
+        total = wrap(sums + (0 if self.bias is None else self.bias))
+        y = wrap(rescale(total, self.multiplier, self.shift) + self.out_zero)
+        return np.clip(y, self.min, self.max).astype(np.int8)
+
+
+def make_multipliers(count: int, sums: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and shifts that bring sums of this size to the range of int8, more or less."""
+    scale = 60.0 / max(sums, 1.0) * 2.0 ** rng.uniform(-2, 2, count)
+    mantissa, exponent = np.frexp(scale)
+    multiplier = np.minimum(np.round(mantissa * 2**31), 2**31 - 1).astype(np.int64)
+    return multiplier, np.clip(exponent, -31, 30).astype(np.int64)
+
+
+def make_requant(rows: int, sums: float, rng: np.random.Generator) -> Requant:
+    multiplier, shift = make_multipliers(rows if rng.integers(2) else 1, sums, rng)
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    if rng.integers(2):
+        low, high = -128, 127
+    zero = [-128, 0, int(rng.integers(-128, 128))][rng.integers(3)]
+    bias = rng.integers(-int(sums) - 1, int(sums) + 2, rows) if rng.integers(4) else None
+    return Requant(bias, multiplier, shift, zero, int(rng.integers(-128, 128)), low, high)
+
+
+@dataclass
+class Window:
+    """As ncd_nn_window."""
+
+    in_h: int
+    in_w: int
+    in_c: int
+    out_h: int
+    out_w: int
+    out_c: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int = 1
+    stride_w: int = 1
+    dilation_h: int = 1
+    dilation_w: int = 1
+    pad_top: int = 0
+    pad_left: int = 0
+    groups: int = 1
+
+    def put(self, case: Case) -> None:
+        case.fields.update(dict(enumerate(vars(self).values(), 8)))
+
+    @property
+    def taps(self) -> int:
+        return self.kernel_h * self.kernel_w
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column that each output's taps read, [out, kernel]."""
+        y = np.arange(self.out_h)[:, None] * self.stride_h - self.pad_top + np.arange(self.kernel_h) * self.dilation_h
+        x = np.arange(self.out_w)[:, None] * self.stride_w - self.pad_left + np.arange(self.kernel_w) * self.dilation_w
+        return y, x
+
+    def patches(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs of each output, [out_h, out_w, kernel_h, kernel_w, in_c], 0 outside; and which are inside."""
+        rows, cols = self.places()
+        inside_y, inside_x = (rows >= 0) & (rows < self.in_h), (cols >= 0) & (cols < self.in_w)
+        picked = x[np.clip(rows, 0, self.in_h - 1)][:, :, np.clip(cols, 0, self.in_w - 1)]  # oh, kh, ow, kw, c
+        inside = inside_y[:, :, None, None] & inside_x[None, None]
+        picked = np.where(inside[..., None], picked, 0)
+        return picked.transpose(0, 2, 1, 3, 4), inside.transpose(0, 2, 1, 3)
+
+
+def conv_sums(window: Window, levels: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Sums of a convolution whose zero point is 0, [out_h, out_w, out_c]."""
+    channels = window.in_c // window.groups
+    weights = levels.reshape(window.groups, -1, channels, window.kernel_h, window.kernel_w)
+    patches, _ = window.patches(x)
+    patches = patches.reshape(*patches.shape[:4], window.groups, channels)
+    kind = np.float64 if x.dtype.kind == "f" else np.int64
+    sums = np.einsum("abyxgc,gocyx->abgo", patches.astype(kind), weights.astype(kind), optimize=True)
+    return sums.reshape(window.out_h, window.out_w, window.out_c)
+
+
+def order(window: Window, levels: np.ndarray) -> np.ndarray:
+    """As plain weights lie, [out][kernel_h][kernel_w][in / groups]."""
+    shape = (window.out_c, window.in_c // window.groups, window.kernel_h, window.kernel_w)
+    return np.ascontiguousarray(levels.reshape(shape).transpose(0, 2, 3, 1))
+
+
+def conv_case(
+    kind: str, window: Window, w: Weights, requant: Requant, x: np.ndarray, *, checks: bool = True, spare: int = 0
+) -> Case:
+    """A convolution, or a depthwise one; spare: scratch more than needed."""
+    case = Case(kind)
+    window.put(case)
+    put_weights(case, w, order(window, w.levels), checks)
+    requant.put(case)
+    case.blobs["in"] = x
+    case.fields[0] = (conv_scratch if kind == "conv" else depthwise_scratch)(w, window.taps) + spare
+    case.fields[2] = window.out_h * window.out_w * window.out_c
+    case.expected = requant.apply(conv_sums(window, w.levels, x.astype(np.int64) - requant.in_zero))
+    return case
+
+
+def linear_case(w: Weights, requant: Requant, x: np.ndarray, *, checks: bool = True, spare: int = 0) -> Case:
+    """A fully connected layer; x: [batch, cols]."""
+    case = Case("linear")
+    put_weights(case, w, w.levels, checks)
+    requant.put(case)
+    case.blobs["in"] = x
+    case.fields[8] = x.shape[0]
+    case.fields[0] = linear_scratch(w, x.shape[0]) + spare
+    case.fields[2] = x.shape[0] * w.levels.shape[0]
+    case.expected = requant.apply((x.astype(np.int64) - requant.in_zero) @ w.levels.astype(np.int64).T)
+    return case
+
+
+def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator) -> Case:
+    """A pool of int8."""
+    case = Case(kind)
+    window.put(case)
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    in_zero, out_zero, outside = int(rng.integers(-128, 128)), int(rng.integers(-128, 128)), int(rng.integers(2))
+    case.fields.update({23: outside, 24: in_zero, 25: out_zero, 26: low, 27: high})
+    case.fields[2] = window.out_h * window.out_w * window.in_c
+    case.blobs["in"] = x
+    patches, inside = window.patches(x.astype(np.int64) if kind == "max_pool" else x.astype(np.int64) - in_zero)
+    count = inside.sum((2, 3))[..., None]
+    if kind == "max_pool":
+        y = np.where(inside[..., None], patches, -(1 << 40)).max((2, 3))
+    else:
+        pairs = [make_multipliers(1, 60.0 * n, rng) for n in range(1, window.taps + 1)]
+        multiplier, shift = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        case.blobs["multiplier"], case.blobs["shift"] = multiplier.astype(np.int32), shift.astype(np.int8)
+        n = np.full_like(count, window.taps) if outside else np.maximum(count, 1)
+        y = rescale(patches.sum((2, 3)), multiplier[n - 1], shift[n - 1]) + out_zero
+    case.expected = ARG if (count == 0).any() else np.clip(y, low, high).astype(np.int8)
+    return case
