@@ -54,6 +54,13 @@ static inline int32_t ncd_nn_wrap_mul(int32_t a, int32_t b)
     return (int32_t)((uint32_t)a * (uint32_t)b);
 }
 
+#if NCD_ENABLE_FLOAT
+static inline float ncd_nn_clamp_f32(float x, float min, float max)
+{
+    return x < min ? min : x > max ? max : x;
+}
+#endif
+
 /* Words of the stream's order in any memory. */
 static inline uint32_t ncd_nn_load_u32(const void *p)
 {

@@ -10,6 +10,7 @@ ncd_status ncd_nn_run_flatten_s8(const ncd_nn_flatten *layer, const int8_t *in, 
     return NCD_OK;
 }
 
+#if NCD_ENABLE_FLOAT
 ncd_status ncd_nn_run_flatten_f32(const ncd_nn_flatten *layer, const float *in, float *out)
 {
     uint32_t channel, position;
@@ -18,3 +19,4 @@ ncd_status ncd_nn_run_flatten_f32(const ncd_nn_flatten *layer, const float *in, 
             *out++ = in[(size_t)position * layer->channels + channel];
     return NCD_OK;
 }
+#endif
