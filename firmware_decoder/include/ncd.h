@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ncd_config.h"
+#include <ncd_config.h> /* in brackets, so that a file of yours wins that is earlier on the include path */
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,0 +1,12 @@
+# Toolchain file for Cortex-M and GNU Arm: cmake --toolchain .../arm-none-eabi.cmake -DNCD_CPU=cortex-m33
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_SYSTEM_PROCESSOR arm)
+set(CMAKE_C_COMPILER arm-none-eabi-gcc)
+set(CMAKE_CXX_COMPILER arm-none-eabi-g++)
+set(NCD_CPU cortex-m4 CACHE STRING "What -mcpu= takes")
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES NCD_CPU)
+set(CMAKE_C_FLAGS_INIT "-mcpu=${NCD_CPU} -mthumb")
+set(CMAKE_CXX_FLAGS_INIT "-mcpu=${NCD_CPU} -mthumb")
+set(CMAKE_EXE_LINKER_FLAGS_INIT "--specs=nano.specs --specs=nosys.specs -Wl,--gc-sections")
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

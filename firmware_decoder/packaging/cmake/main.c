@@ -1,0 +1,6 @@
+#include "layer.h"
+
+int main(void)
+{
+    return layer_print();
+}

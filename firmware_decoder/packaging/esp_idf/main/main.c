@@ -1,0 +1,6 @@
+#include "layer.h"
+
+void app_main(void)
+{
+    (void)layer_print();
+}
