@@ -12,6 +12,7 @@ from neuralcodec.errors import (
     ChecksumError,
     CorruptError,
     EvaluationError,
+    ExportError,
     NeuralCodecError,
     PlanError,
     RegistryError,
@@ -21,6 +22,7 @@ from neuralcodec.errors import (
 )
 from neuralcodec.exploration import Front, Point, explore
 from neuralcodec.export_c import export_c
+from neuralcodec.firmware import ExportReport, Simulation, export_firmware, fold_batch_norm, simulate
 from neuralcodec.model import CompressedModel
 from neuralcodec.plan.target import Target
 from neuralcodec.profiling import Profile, profile
@@ -38,6 +40,8 @@ __all__ = [
     "CompressedModel",
     "CorruptError",
     "EvaluationError",
+    "ExportError",
+    "ExportReport",
     "Front",
     "NeuralCodecError",
     "PlanError",
@@ -45,6 +49,7 @@ __all__ = [
     "Profile",
     "RegistryError",
     "Report",
+    "Simulation",
     "SourceError",
     "Target",
     "TruncatedError",
@@ -57,10 +62,13 @@ __all__ = [
     "encode",
     "explore",
     "export_c",
+    "export_firmware",
+    "fold_batch_norm",
     "load",
     "profile",
     "register",
     "save",
+    "simulate",
     "tiled",
     "verify",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,7 @@ def encode(  # noqa: PLR0917 (the order is public)
     importance: Mapping[str, object] | None = None,
     on_nonfinite: OnNonfinite = "error",
     progress: Progress | None = None,
+    transform: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
     **options: object,
 ) -> CompressedModel:
     """Compresses the weights of a model.
@@ -68,6 +69,8 @@ def encode(  # noqa: PLR0917 (the order is public)
         on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"``
             to keep it as it is.
         progress: called with a tensor's name, the weights done, and those of the model.
+        transform: applied to the module before it is encoded, such as
+            ``lambda module: neuralcodec.fold_batch_norm(module, example_input)``. What it returns is encoded.
         **options: options of the codec.
 
     Returns:
@@ -81,6 +84,10 @@ def encode(  # noqa: PLR0917 (the order is public)
     if on_nonfinite not in ("error", "raw"):
         raise PlanError(f'on_nonfinite is "error" or "raw", not {on_nonfinite!r}')
     chosen = make_codec(codec, options)
+    if transform is not None:
+        if not isinstance(model, torch.nn.Module):
+            raise PlanError("transform= takes a module; this model is none")
+        model = transform(model)
     source = open_source(model)
     if importance is not None:
         if not getattr(chosen, "weighted", False):

@@ -12,6 +12,7 @@
     ├── PlanError               a target or option that cannot be met; ``nearest`` says what can
     ├── EvaluationError         a function of the caller's failed; ``front`` holds what was found until then
     ├── RegistryError           unknown or duplicate codec
+    ├── ExportError             a network that cannot be exported for firmware, or cannot be run here
     └── FinetuneError           training cannot go on: no batches, NaN, a checkpoint of another run
 
 Each carries what is known of the place: ``tensor`` (name) and ``offset`` (bytes from the start of the file or stream).
@@ -115,6 +116,42 @@ class EvaluationError(NeuralCodecError):
 
 class RegistryError(NeuralCodecError):
     """Unknown or duplicate codec."""
+
+
+class ExportError(NeuralCodecError):
+    """A network that cannot be exported for firmware, or an export that cannot be built or run here.
+
+    Attributes:
+        node: name of the node of the traced graph; None where it is not one node's fault.
+        target: its operator.
+        module: path and class of the module that called it.
+        line: file, line and text of the source.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        node: str | None = None,
+        target: str | None = None,
+        module: str | None = None,
+        line: str | None = None,
+        tensor: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message, tensor=tensor, offset=offset)
+        self.node = node
+        self.target = target
+        self.module = module
+        self.line = line
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.node is None:
+            return text
+        within = f" in {self.module}" if self.module else ""
+        at = f"\n  at {self.line}" if self.line else ""
+        return f"node {self.node!r} ({self.target}){within}: {text}{at}"
 
 
 class FinetuneError(NeuralCodecError):

@@ -1,0 +1,91 @@
+"""Plans where activations lie in memory: greedily by size, as Pisarchyk and Lee (2020) compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory that is needed from one step to another, both included."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+    def meets(self, other: Buffer) -> bool:
+        """Whether there is a step at which both are needed."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """A plan.
+
+    Attributes:
+        offsets: where each buffer starts, by name; multiples of 8.
+        size: bytes in all.
+        bound: bytes that are needed at some step at the same time; no plan takes less.
+        live: bytes that are needed at each step, from step 0 on.
+        activations: the most bytes of activations that are needed at a time.
+    """
+
+    offsets: Mapping[str, int]
+    size: int
+    bound: int
+    live: tuple[int, ...] = ()
+    activations: int = 0
+
+
+def plan_arena(buffers: Iterable[Buffer]) -> Arena:
+    """Places buffers so that none that are needed at the same time overlap.
+
+    Several orders are tried, largest first among them; the smallest plan counts.
+    """
+    given = list(buffers)
+    bound = max(
+        (sum(_aligned(b.size) for b in given if b.first <= step <= b.last) for step in _steps(given)), default=0
+    )
+    orders: list[Callable[[Buffer], tuple[int, ...]]] = [
+        lambda b: (-b.size, b.first),
+        lambda b: (-(b.last - b.first), -b.size),
+        lambda b: (b.first, -b.size),
+        lambda b: (-b.last, -b.size),
+        lambda b: (-b.size * (b.last - b.first + 1), b.first),
+    ]
+    found: Arena | None = None
+    for order in orders:
+        plan = _place(sorted(given, key=lambda b: (*order(b), b.name)), bound)
+        if found is None or plan.size < found.size:
+            found = plan
+    assert found is not None
+    return found
+
+
+def _place(buffers: Sequence[Buffer], bound: int) -> Arena:
+    offsets: dict[str, int] = {}
+    placed: list[Buffer] = []
+    for buffer in buffers:
+        size = _aligned(buffer.size)
+        taken = sorted((offsets[b.name], offsets[b.name] + _aligned(b.size)) for b in placed if b.meets(buffer))
+        at = 0
+        for start, end in taken:
+            if start - at >= size:
+                break
+            at = max(at, end)
+        offsets[buffer.name] = at
+        placed.append(buffer)
+    size = max((offsets[b.name] + _aligned(b.size) for b in buffers), default=0)
+    return Arena(offsets, size, bound)
+
+
+def _steps(buffers: Iterable[Buffer]) -> list[int]:
+    return sorted({b.first for b in buffers})
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

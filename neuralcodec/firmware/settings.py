@@ -1,0 +1,22 @@
+"""What of the decoder a network needs: macros of ncd_config.h."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neuralcodec.firmware.plan import Mode
+from neuralcodec.firmware.weights import Coded
+
+
+def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, int]:
+    """The macros, 1 or 0."""
+    codecs = set() if plain else {tensor.codec for tensor in tensors}
+    tables = not plain and any(tensor.tables for tensor in tensors)
+    return {
+        # Tables of prefix codes serve codec kmeans, too.
+        "NCD_ENABLE_HUFFMAN": int("huffman" in codecs or ("kmeans" in codecs and tables)),
+        "NCD_ENABLE_LOSSLESS": int(mode == "float" and "huffman" in codecs),
+        "NCD_ENABLE_KMEANS": int("kmeans" in codecs),
+        "NCD_ENABLE_TRELLIS": int("trellis" in codecs),
+        "NCD_ENABLE_FLOAT": int(mode == "float"),
+    }

@@ -1,0 +1,113 @@
+"""Joins operations that one kernel runs: a convolution with the padding before it, the norm and the ReLU behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from neuralcodec.firmware.graph import (
+    Add,
+    Clamp,
+    Conv,
+    Graph,
+    Linear,
+    Mean,
+    Node,
+    Norm,
+    Pad,
+    Pool,
+    Sides,
+)
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same network with fewer operations; what nobody reads is left out."""
+    return _without_unused(_join_clamps(_join_norms(_join_pads(_without_unused(graph)))))
+
+
+def _without_unused(graph: Graph) -> Graph:
+    wanted = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return replace(graph, nodes=tuple(reversed(kept)))
+
+
+def _join_pads(graph: Graph) -> Graph:
+    """Padding becomes that of the convolution, or of the average pool that counts it."""
+    before = {node.outputs[0]: node for node in graph.nodes if isinstance(node.operation, Pad)}
+    nodes = []
+    for each in graph.nodes:
+        node = each
+        pad = before.get(node.inputs[0]) if len(node.inputs) == 1 else None
+        if pad is not None and isinstance(pad.operation, Pad):
+            more = pad.operation.padding
+            operation = node.operation
+            if isinstance(operation, Conv):
+                joined = replace(operation, padding=_sum(operation.padding, more))
+                node = replace(node, operation=joined, inputs=pad.inputs)
+            elif (
+                isinstance(operation, Pool)
+                and operation.kind == "average"
+                and (operation.count_outside or not any(operation.padding))
+            ):
+                wider = replace(operation, padding=_sum(operation.padding, more), count_outside=True)
+                node = replace(node, operation=wider, inputs=pad.inputs)
+        nodes.append(node)
+    return _without_unused(replace(graph, nodes=tuple(nodes)))
+
+
+def _sum(a: Sides, b: Sides) -> Sides:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+
+
+def _join_norms(graph: Graph) -> Graph:
+    """A norm that is the only reader of a convolution's output becomes part of it."""
+
+    def with_norm(first: Node, second: Node) -> Node | None:
+        operation = first.operation
+        if not isinstance(operation, (Conv, Linear)) or not isinstance(second.operation, Norm):
+            return None
+        if operation.norm is not None or operation.clamp is not None:
+            return None
+        # A norm's channels are the second dimension; the rows of a linear layer are the last one.
+        if isinstance(operation, Linear) and len(graph.shapes[first.outputs[0]]) != 2:
+            return None
+        return replace(first, operation=replace(operation, norm=second.operation), outputs=second.outputs)
+
+    return _join_behind(graph, with_norm)
+
+
+def _join_clamps(graph: Graph) -> Graph:
+    return _join_behind(graph, _with_clamp)
+
+
+def _with_clamp(first: Node, second: Node) -> Node | None:
+    if not isinstance(second.operation, Clamp):
+        return None
+    operation = first.operation
+    if isinstance(operation, Clamp):
+        return replace(first, operation=operation.then(second.operation), outputs=second.outputs)
+    if isinstance(operation, (Conv, Linear, Add, Pool, Mean)):
+        clamp = second.operation if operation.clamp is None else operation.clamp.then(second.operation)
+        return replace(first, operation=replace(operation, clamp=clamp), outputs=second.outputs)
+    return None
+
+
+def _join_behind(graph: Graph, join: Callable[[Node, Node], Node | None]) -> Graph:
+    nodes = list(graph.nodes)
+    i = 0
+    while i < len(nodes):
+        node = nodes[i]
+        users = [other for other in nodes if node.outputs[0] in other.inputs]
+        if len(users) == 1 and len(node.outputs) == 1 and node.outputs[0] not in graph.outputs:
+            joined = join(node, users[0])
+            if joined is not None:
+                # Where the second was, in case the first comes long before.
+                nodes[nodes.index(users[0])] = joined
+                del nodes[i]
+                continue
+        i += 1
+    return replace(graph, nodes=tuple(nodes))

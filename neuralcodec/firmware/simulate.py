@@ -1,0 +1,194 @@
+"""Runs an export on the host: the C sources that firmware compiles, so results are those of the microcontroller."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from neuralcodec.errors import ExportError
+from neuralcodec.firmware.emit.bundle import decoder_folder
+from neuralcodec.firmware.names import Names
+from neuralcodec.firmware.quantize import Quantization
+
+STATUS = {
+    -1: "NCD_ERR_ARG: an argument is wrong",
+    -2: "NCD_ERR_TRUNCATED: the blob is shorter than its header says",
+    -3: "NCD_ERR_CORRUPT: the blob breaks a rule of the format",
+    -4: "NCD_ERR_UNSUPPORTED: the decoder was built without what the blob needs",
+    -5: "NCD_ERR_CAPACITY: a buffer is too small",
+    -6: "NCD_ERR_WORKSPACE: the arena is too small",
+    -7: "NCD_ERR_CHECKSUM: the blob is damaged, or that of another export",
+}
+
+_DRIVER = """
+#include "{model}.h"
+
+int simulate_run(const {kind} *inputs, {kind} *outputs, size_t count)
+{{
+    size_t i, j;
+    int status = {function}_init(NULL, 0);
+    for (i = 0; status == NCD_OK && i < count; ++i) {{
+        status = {function}_run(inputs + i * {macro}_INPUT_SIZE, {macro}_INPUT_SIZE);
+        for (j = 0; status == NCD_OK && j < {macro}_OUTPUT_SIZE; ++j)
+            outputs[i * {macro}_OUTPUT_SIZE + j] = {function}_output()[j];
+    }}
+    return status;
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulation:
+    """What an export gave.
+
+    Attributes:
+        outputs: float32, shape [inputs, ...] with the output's channels first, as the module gives them.
+        levels: the same as the int8 values that firmware gives, in the order in which they lie in memory, shape
+            [inputs, size]; None in float mode.
+    """
+
+    outputs: npt.NDArray[np.float32]
+    levels: npt.NDArray[np.int8] | None
+
+
+def simulate(
+    export_dir: str | os.PathLike[str], inputs: torch.Tensor | npt.NDArray[np.generic] | Sequence[torch.Tensor]
+) -> Simulation:
+    """Runs an export on many inputs. Needs a C compiler: ``cc``, or what the variable ``CC`` names.
+
+    A network with states starts from 0; its inputs follow each other.
+
+    Args:
+        export_dir: what :func:`neuralcodec.export_firmware` wrote.
+        inputs: shape [n, ...], as the module takes them: floats, which are quantized as the header says, or int8, which
+            are taken as they are.
+
+    Raises:
+        ExportError: the folder holds no export, there is no compiler or it refuses, inputs have another shape, or
+            firmware reports an error.
+    """
+    folder = Path(export_dir)
+    facts = _facts(folder)
+    names = Names(str(facts["model"]))
+    given, result = (_Side(facts[key]) for key in ("input", "output"))
+    whole = facts["mode"] == "int8"
+    values = given.memory(_array(inputs), whole)
+    library = _library(folder, names, whole)
+    out = np.empty((len(values), result.size), np.int8 if whole else np.float32)
+    run = library.simulate_run
+    run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    run.restype = ctypes.c_int
+    status = run(values.ctypes.data, out.ctypes.data, len(values))
+    if status:
+        raise ExportError(f"the exported network reports {STATUS.get(status, str(status))}")
+    if not whole:
+        return Simulation(result.channels_first(out), None)
+    assert result.quantization is not None
+    return Simulation(result.channels_first(result.quantization.dequantize(out)), out)
+
+
+class _Side:
+    """Shape and scale of the input or the output."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.shape: tuple[int, ...] = tuple(facts["shape"])
+        self.size = int(np.prod(self.shape))
+        scale, zero = facts["scale"], facts["zero_point"]
+        self.quantization = Quantization(float(scale), int(zero)) if scale is not None else None
+
+    def memory(self, values: npt.NDArray[np.generic], whole: bool) -> npt.NDArray[np.generic]:
+        """Inputs as they lie in memory, shape [n, size], quantized where they are floats."""
+        if values.ndim < 2 or int(np.prod(values.shape[1:])) != self.size:
+            raise ExportError(f"inputs of shape {list(values.shape)}; [n, ...] with {self.size} values each expected")
+        moved = values
+        if len(self.shape) == 3:
+            height, width, channels = self.shape
+            if values.shape[1:] not in {(channels, height, width), (channels, width)}:
+                raise ExportError(f"inputs of shape {list(values.shape)}; [n, {channels}, {height}, {width}] expected")
+            moved = values.reshape(-1, channels, height * width).transpose(0, 2, 1)
+        flat = moved.reshape(len(values), self.size)
+        if not whole:
+            return np.ascontiguousarray(flat, np.float32)
+        if flat.dtype == np.int8:
+            return np.ascontiguousarray(flat)
+        assert self.quantization is not None
+        return np.ascontiguousarray(self.quantization.quantize(flat))
+
+    def channels_first(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Outputs of shape [n, size], in the module's order."""
+        if len(self.shape) != 3:
+            return values.reshape(-1, *self.shape)
+        return np.ascontiguousarray(values.reshape(-1, *self.shape).transpose(0, 3, 1, 2))
+
+
+def _array(inputs: torch.Tensor | npt.NDArray[np.generic] | Sequence[torch.Tensor]) -> npt.NDArray[np.generic]:
+    if isinstance(inputs, torch.Tensor):
+        array: npt.NDArray[np.generic] = inputs.detach().cpu().numpy()
+        return array
+    if isinstance(inputs, np.ndarray):
+        return inputs
+    return np.concatenate([each.detach().cpu().numpy() for each in inputs])
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExportError(f"{folder} holds no export of neuralcodec: there is no report.json") from error
+    except ValueError as error:
+        raise ExportError(f"{path} is not what export_firmware wrote: {error}") from error
+    return facts
+
+
+def _library(folder: Path, names: Names, whole: bool) -> ctypes.CDLL:
+    """The export as a shared library, compiled once for the same sources and compiler."""
+    bundled = folder / "ncd"
+    decoder = bundled if bundled.is_dir() else decoder_folder()
+    sources = sorted([*folder.glob("*.c"), *decoder.glob("src/*.c"), *decoder.glob("nn/src/*.c")])
+    headers = sorted([*folder.glob("*.h"), *decoder.glob("**/*.h")])
+    driver = _DRIVER.format(
+        model=names.model, kind="int8_t" if whole else "float", function=names.function, macro=names.macro
+    )
+    compiler = _compiler()
+    options = [*compiler, "-std=c99", "-O2", "-fPIC", "-shared", "-ffp-contract=off"]
+    digest = hashlib.sha256("\0".join(options).encode() + driver.encode())
+    for path in [*sources, *headers]:
+        digest.update(path.name.encode() + path.read_bytes())
+    cache = Path(tempfile.gettempdir()) / f"neuralcodec-simulate-{os.getuid() if hasattr(os, 'getuid') else 0}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    built = cache / f"{names.model}-{digest.hexdigest()[:32]}.so"
+    if not built.is_file():
+        with tempfile.TemporaryDirectory(dir=cache) as made:
+            main, target = Path(made) / "simulate_driver.c", Path(made) / built.name
+            main.write_text(driver, encoding="utf-8")
+            folders = [folder, decoder / "include", decoder / "nn" / "include"]
+            command = [*options, *[f"-I{each}" for each in folders], str(main), *map(str, sources), "-o", str(target)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise ExportError(f"{compiler[0]} does not compile the export in {folder}:\n{done.stderr[-4000:]}")
+            target.replace(built)
+    return ctypes.CDLL(str(built))
+
+
+def _compiler() -> list[str]:
+    command = shlex.split(os.environ.get("CC") or "cc")
+    if not command or shutil.which(command[0]) is None:
+        raise ExportError(
+            f"no C compiler: {command[0] if command else 'CC'} is not there. Install one (Debian: gcc), or set CC"
+        )
+    return command
