@@ -60,6 +60,8 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
     return NCD_OK;
 }
 
+#if NCD_ENABLE_HUFFMAN || MORE_KINDS
+#if NCD_ENABLE_HUFFMAN || MORE_KINDS
 /* Finds a shared object of a kind, and checks it. */
 static ncd_status find_shared(const ncd_model *m, uint32_t index, uint32_t kind, ncd_cursor *object)
 {
@@ -84,7 +86,9 @@ static ncd_status find_shared(const ncd_model *m, uint32_t index, uint32_t kind,
 #endif
     return NCD_OK;
 }
+#endif
 
+#if NCD_ENABLE_HUFFMAN
 ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **table)
 {
     ncd_cursor object;
@@ -95,6 +99,7 @@ ncd_status ncd_model_table(const ncd_model *m, uint32_t index, const uint8_t **t
     status = ncd_table_read(&object);
     return status == NCD_OK && object.p != object.end ? NCD_ERR_CORRUPT : status;
 }
+#endif
 
 #if MORE_KINDS
 ncd_status ncd_model_shared(const ncd_model *m, ncd_cursor *c, uint32_t kind, ncd_cursor *object)
