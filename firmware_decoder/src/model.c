@@ -61,7 +61,6 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
 }
 
 #if NCD_ENABLE_HUFFMAN || MORE_KINDS
-#if NCD_ENABLE_HUFFMAN || MORE_KINDS
 /* Finds a shared object of a kind, and checks it. */
 static ncd_status find_shared(const ncd_model *m, uint32_t index, uint32_t kind, ncd_cursor *object)
 {
