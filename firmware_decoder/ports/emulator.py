@@ -156,6 +156,7 @@ def build(
     *,
     defines: Sequence[str] = (),
     examples: Path = PORTS.parent / "examples",
+    nn: bool = False,
 ) -> Path:
     """Builds an example with a model stream in flash.
 
@@ -167,6 +168,7 @@ def build(
         opt: the compiler's optimization level.
         defines: further ``-D`` options.
         examples: the folder that has the example's folder.
+        nn: whether the inference kernels go into the image.
 
     Returns:
         The image, an ELF file.
@@ -178,7 +180,7 @@ def build(
     out = out.resolve()
     command = ["make", "-s", "--no-print-directory", "-C", str(PORTS), f"BOARD={board}", f"BLOB={blob.resolve()}"]
     command += [f"EXAMPLE={example}", f"OUT={out}", f"OPT={opt}", f"DEFINES={' '.join(defines)}"]
-    command += [f"EXAMPLES={examples.resolve()}", "image"]
+    command += [f"EXAMPLES={examples.resolve()}", f"NN={int(nn)}", "image"]
     # Options of a make around this one, as its job server or -n, are not meant for it.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
     try:

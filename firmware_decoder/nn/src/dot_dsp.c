@@ -1,0 +1,198 @@
+/* Dot products with the DSP extension of Cortex-M4, M7 and M33: a word of four values becomes two words of two (SXTB16),
+ * of which SMLAD multiplies and adds both halves. Words are loaded from any address. */
+#include "dot.h"
+
+#if NCD_NN_KERNELS == 1
+
+#if !defined(__ARM_FEATURE_DSP)
+#error "NCD_NN_KERNELS is 1, but the target has no DSP extension"
+#endif
+
+#if defined(__GNUC__)
+
+NCD_NN_INLINE uint32_t extend(uint32_t x) /* values 0 and 2 */
+{
+    uint32_t r;
+    __asm__ volatile("sxtb16 %0, %1" : "=r"(r) : "r"(x));
+    return r;
+}
+
+NCD_NN_INLINE uint32_t extend_odd(uint32_t x) /* values 1 and 3 */
+{
+    uint32_t r;
+    __asm__ volatile("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(x));
+    return r;
+}
+
+NCD_NN_INLINE int32_t smlad(uint32_t a, uint32_t b, int32_t sum)
+{
+    __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+
+NCD_NN_INLINE int32_t smla_low(uint32_t a, uint32_t b, int32_t sum)
+{
+    __asm__("smlabb %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+
+NCD_NN_INLINE int32_t smla_high(uint32_t a, uint32_t b, int32_t sum)
+{
+    __asm__("smlatt %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
+}
+
+#else /* Arm's C language extensions */
+
+#include <arm_acle.h>
+
+#define extend(x) ((uint32_t)__sxtb16(x))
+#define extend_odd(x) ((uint32_t)__sxtb16(__ror(x, 8)))
+#define smlad(a, b, sum) __smlad((int16x2_t)(a), (int16x2_t)(b), sum)
+#define smla_low(a, b, sum) __smlabb((int32_t)(a), (int32_t)(b), sum)
+#define smla_high(a, b, sum) __smlatt((int32_t)(a), (int32_t)(b), sum)
+
+#endif
+
+NCD_NN_INLINE uint32_t load(const int8_t *p)
+{
+    uint32_t x;
+    NCD_NN_COPY(&x, p, 4);
+    return x;
+}
+
+#if defined(__GNUC__)
+
+/* Loads in this order, and nothing else: compilers load all words first, and then spill the sums. */
+#define LOAD_NEXT(x, p) __asm__ volatile("ldr %0, [%1], #4" : "=r"(x), "+r"(p) : : "memory")
+#define LOAD(x, p) __asm__ volatile("ldr %0, [%1]" : "=r"(x) : "r"(p) : "memory")
+#define LOAD_AT(x, p, offset) __asm__ volatile("ldr %0, [%1, %2]" : "=r"(x) : "r"(p), "r"(offset) : "memory")
+#define LOAD_AT_2(x, p, offset) __asm__ volatile("ldr %0, [%1, %2, lsl #1]" : "=r"(x) : "r"(p), "r"(offset) : "memory")
+
+#else
+
+#define LOAD_NEXT(x, p) ((x) = load(p), (p) += 4)
+#define LOAD(x, p) ((x) = load(p))
+#define LOAD_AT(x, p, offset) ((x) = load((p) + (offset)))
+#define LOAD_AT_2(x, p, offset) ((x) = load((p) + 2 * (offset)))
+
+#endif
+
+/* One word of a and those of the four vectors. */
+#define SUM(s)                          \
+    do {                                \
+        x = extend_odd(w);              \
+        w = extend(w);                  \
+        (s) = smlad(u, x, s);           \
+        (s) = smlad(v, w, s);           \
+    } while (0)
+#define STEP()                          \
+    do {                                \
+        LOAD_NEXT(v, p);                \
+        LOAD(w, q);                     \
+        u = extend_odd(v);              \
+        v = extend(v);                  \
+        SUM(s0);                        \
+        LOAD_AT(w, q, b_next);          \
+        SUM(s1);                        \
+        LOAD_AT_2(w, q, b_next);        \
+        SUM(s2);                        \
+        LOAD_AT(w, q, third);           \
+        SUM(s3);                        \
+        q += 4;                         \
+    } while (0)
+
+void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4])
+{
+    const size_t third = 3 * b_next;
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    uint32_t run, u, v, w, x;
+    for (run = runs->count; run > 0; --run, a += runs->a_step, b += runs->b_step) {
+        const int8_t *p = a, *q = b;
+        const int8_t *const words = p + (runs->length & ~3u);
+        if (runs->length & 4u)
+            STEP();
+        while (p != words) {
+            STEP();
+            STEP();
+        }
+        for (v = runs->length & 3u; v > 0; --v, ++p, ++q) {
+            const int32_t value = *p;
+            s0 += value * q[0];
+            s1 += value * q[b_next];
+            s2 += value * q[2 * b_next];
+            s3 += value * q[third];
+        }
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs)
+{
+    int32_t sum = 0;
+    uint32_t run;
+    for (run = runs->count; run > 0; --run, a += runs->a_step, b += runs->b_step) {
+        const int8_t *p = a, *q = b;
+        const int8_t *const end = p + runs->length, *const words = end - (runs->length & 3u);
+        for (; p != words; p += 4, q += 4) {
+            const uint32_t v = load(p), w = load(q);
+            sum = smlad(extend(v), extend(w), sum);
+            sum = smlad(extend_odd(v), extend_odd(w), sum);
+        }
+        while (p != end)
+            sum += *p++ * *q++;
+    }
+    return sum;
+}
+
+int32_t ncd_nn_sum(const int8_t *a, uint32_t n)
+{
+    const uint32_t ones = 0x00010001u;
+    int32_t sum = 0;
+    for (; n >= 4; n -= 4, a += 4) {
+        const uint32_t v = load(a);
+        sum = smlad(extend(v), ones, sum);
+        sum = smlad(extend_odd(v), ones, sum);
+    }
+    for (; n > 0; --n)
+        sum += *a++;
+    return sum;
+}
+
+/* Two words a tap: channels 0 and 2, then 1 and 3, as the inputs come from a word of four. */
+void ncd_nn_pack_4(const int8_t *rows, uint32_t taps, int16_t *packed)
+{
+    uint32_t i;
+    for (i = 0; i < taps; ++i, ++rows, packed += 4) {
+        packed[0] = rows[0];
+        packed[1] = rows[2 * taps];
+        packed[2] = rows[taps];
+        packed[3] = rows[3 * taps];
+    }
+}
+
+void ncd_nn_taps_4(const int16_t *packed, const int8_t *x, const ncd_nn_taps *taps, int32_t sums[4])
+{
+    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    uint32_t i, j;
+    for (i = taps->rows; i > 0; --i, packed += taps->w_row, x += taps->x_row) {
+        const uint32_t *w = (const uint32_t *)(const void *)packed;
+        const int8_t *p = x;
+        for (j = taps->cols; j > 0; --j, w += 2, p += taps->x_col) {
+            const uint32_t v = load(p), even = extend(v), odd = extend_odd(v);
+            s0 = smla_low(w[0], even, s0);
+            s2 = smla_high(w[0], even, s2);
+            s1 = smla_low(w[1], odd, s1);
+            s3 = smla_high(w[1], odd, s3);
+        }
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+#endif
