@@ -83,8 +83,8 @@ static tap_rows tap_rows_of(const ncd_nn_conv *c, const ncd_nn_patch *p)
         t.runs.a_step = t.w_step;
         t.runs.b_step = t.in_step;
     } else {
-        t.count = rows;
-        t.runs.count = cols;
+        t.count = rows > 0 ? rows : 1; /* no taps: one call for sums of 0 */
+        t.runs.count = rows > 0 ? cols : 0;
         t.runs.length = c->channels;
         t.runs.a_step = c->channels;
         t.runs.b_step = (size_t)w->dilation_w * w->in_c;
@@ -92,60 +92,102 @@ static tap_rows tap_rows_of(const ncd_nn_conv *c, const ncd_nn_patch *p)
     return t;
 }
 
+/* A grid of outputs: how far inputs and outputs of neighbours are apart. */
+typedef struct grid {
+    uint32_t outer, inner;
+    size_t in_outer, in_inner, out_outer, out_inner;
+} grid;
+
+static grid turn(const grid *g)
+{
+    grid t;
+    t.outer = g->inner;
+    t.inner = g->outer;
+    t.in_outer = g->in_inner;
+    t.in_inner = g->in_outer;
+    t.out_outer = g->out_inner;
+    t.out_inner = g->out_outer;
+    return t;
+}
+
+/* Inner outputs four at a time, as far as they go. */
+static void run_fours(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in, const ncd_nn_output *o,
+                      int8_t *out)
+{
+    const ncd_nn_output output = *o;
+    const size_t step = g->out_inner;
+    uint32_t y, x, k;
+    int32_t sums[4];
+    for (y = 0; y < g->outer; ++y) {
+        const int8_t *from = in + y * g->in_outer;
+        int8_t *to = out + y * g->out_outer;
+        for (x = g->inner >> 2; x > 0; --x) {
+            ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, sums);
+            for (k = 1; k < t->count; ++k)
+                ncd_nn_dot_4_more(weights + k * t->w_step, from + k * t->in_step, g->in_inner, &t->runs, sums);
+            to[0] = ncd_nn_output_s8(sums[0], &output);
+            to += step;
+            to[0] = ncd_nn_output_s8(sums[1], &output);
+            to += step;
+            to[0] = ncd_nn_output_s8(sums[2], &output);
+            to += step;
+            to[0] = ncd_nn_output_s8(sums[3], &output);
+            to += step;
+            from += 4 * g->in_inner;
+        }
+    }
+}
+
+static void run_ones(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in, const ncd_nn_output *o,
+                     int8_t *out)
+{
+    uint32_t y, x, k;
+    for (y = 0; y < g->outer; ++y)
+        for (x = 0; x < g->inner; ++x) {
+            const int8_t *const from = in + y * g->in_outer + x * g->in_inner;
+            int32_t sum = 0;
+            for (k = 0; k < t->count; ++k)
+                sum += ncd_nn_dot_1(weights + k * t->w_step, from + k * t->in_step, &t->runs);
+            out[y * g->out_outer + x * g->out_inner] = ncd_nn_output_s8(sum, o);
+        }
+}
+
+/* Fours along x; the columns that are left by fours along y; the corner that is left then one by one. */
 static void run_patch(const ncd_nn_conv *c, const ncd_nn_patch *p, size_t group_offset, const int8_t *weights,
-                      int32_t base, const ncd_nn_scale *scale, int8_t *out)
+                      const ncd_nn_output *output, int8_t *out)
 {
     const ncd_nn_window *const w = &c->layer->window;
-    const ncd_nn_requant *const q = &c->layer->requant;
     const tap_rows t = tap_rows_of(c, p);
     const int8_t *in = ncd_nn_patch_in(c, p) + group_offset;
-    /* Along the longer side, so that as many positions as can be go four at a time. */
-    uint32_t outer = p->y.end - p->y.begin, inner = p->x.end - p->x.begin, i, k;
-    size_t in_outer = c->y.stride * c->in_row, in_inner = (size_t)c->x.stride * w->in_c;
-    size_t out_outer = (size_t)c->x.out * w->out_c, out_inner = w->out_c;
-    int32_t sums[4];
-    if (inner < 4 && outer > inner) {
-        const uint32_t n = outer;
-        const size_t in_step = in_outer, out_step = out_outer;
-        outer = inner;
-        inner = n;
-        in_outer = in_inner;
-        in_inner = in_step;
-        out_outer = out_inner;
-        out_inner = out_step;
-    }
+    grid g;
+    uint32_t done;
+    int turned;
+    g.outer = p->y.end - p->y.begin;
+    g.inner = p->x.end - p->x.begin;
+    g.in_outer = c->y.stride * c->in_row;
+    g.in_inner = (size_t)c->x.stride * w->in_c;
+    g.out_outer = (size_t)c->x.out * w->out_c;
+    g.out_inner = w->out_c;
     weights += (size_t)p->y.first * t.w_step + (size_t)p->x.first * c->channels;
-    for (; outer > 0; --outer, in += in_outer, out += out_outer) {
-        const int8_t *from = in;
-        int8_t *to = out;
-        for (i = inner; i >= 4; i -= 4) {
-            sums[0] = sums[1] = sums[2] = sums[3] = 0;
-            for (k = 0; k < t.count; ++k)
-                ncd_nn_dot_4(weights + k * t.w_step, from + k * t.in_step, in_inner, &t.runs, sums);
-            for (k = 0; k < 4; ++k, to += out_inner)
-                *to = ncd_nn_output(ncd_nn_wrap_add(sums[k], base), scale, q);
-            if (i > 4)
-                from += 4 * in_inner;
-        }
-        for (; i > 0; --i, to += out_inner) {
-            int32_t sum = 0;
-            for (k = 0; k < t.count; ++k)
-                sum += ncd_nn_dot_1(weights + k * t.w_step, from + k * t.in_step, &t.runs);
-            *to = ncd_nn_output(ncd_nn_wrap_add(sum, base), scale, q);
-            if (i > 1)
-                from += in_inner;
-        }
-        if (outer == 1)
-            break; /* the next pointers might be outside */
+    for (turned = 0; turned < 2; ++turned) {
+        if (g.inner >= 4)
+            run_fours(&t, &g, weights, in, output, out);
+        done = g.inner & ~3u;
+        g.inner -= done;
+        if (g.inner == 0)
+            return;
+        in += done * g.in_inner;
+        out += done * g.out_inner;
+        g = turn(&g);
     }
+    run_ones(&t, &g, weights, in, output, out);
 }
 
 void ncd_nn_conv_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
 {
     const ncd_nn_window *const w = &c->layer->window;
     const ncd_nn_requant *const q = &c->layer->requant;
-    const ncd_nn_scale scale = ncd_nn_row_scale(q, row);
-    const int32_t bias = q->bias ? q->bias[row] : 0;
+    const ncd_nn_output whole = ncd_nn_output_of(q, row);
     const size_t group_offset = w->groups == 1 ? 0 : row / (w->out_c / w->groups) * (size_t)c->channels;
     ncd_nn_patch p;
     uint32_t i;
@@ -154,9 +196,9 @@ void ncd_nn_conv_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
         for (i = 0; i < (uint32_t)w->kernel_h * w->kernel_w; ++i)
             c->tap_sums[i] = ncd_nn_sum(weights + (size_t)i * c->channels, c->channels);
     for (; ncd_nn_patch_next(c, &p, first); first = 0) {
-        int32_t base = bias;
+        ncd_nn_output output = whole;
         if (q->in_zero)
-            base = ncd_nn_wrap_add(base, ncd_nn_wrap_mul(-q->in_zero, sum_inside(c, &p, weights)));
-        run_patch(c, &p, group_offset, weights, base, &scale, ncd_nn_patch_out(c, &p) + row);
+            output.base = ncd_nn_wrap_add(output.base, ncd_nn_wrap_mul(-q->in_zero, sum_inside(c, &p, weights)));
+        run_patch(c, &p, group_offset, weights, &output, ncd_nn_patch_out(c, &p) + row);
     }
 }

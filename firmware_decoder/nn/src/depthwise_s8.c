@@ -9,16 +9,14 @@ static void run_four(const ncd_nn_conv *c, uint32_t row, const int16_t *packed)
     const ncd_nn_window *const w = &c->layer->window;
     const ncd_nn_requant *const q = &c->layer->requant;
     const size_t in_y = c->y.stride * c->in_row, in_x = (size_t)c->x.stride * w->in_c;
-    ncd_nn_scale scale[4];
-    int32_t sums[4], base[4];
+    static const int8_t ones[4] = {1, 1, 1, 1};
+    ncd_nn_output output[4];
+    int32_t sums[4], inside[4];
     ncd_nn_taps taps;
     ncd_nn_patch p;
     uint32_t y, x, k;
     int first = 1;
-    static const int8_t ones[4] = {1, 1, 1, 1};
     taps.w_row = 4 * (size_t)w->kernel_w;
-    for (k = 0; k < 4; ++k)
-        scale[k] = ncd_nn_row_scale(q, row + k);
     for (; ncd_nn_patch_next(c, &p, first); first = 0) {
         const int16_t *const weights = packed + 4 * ((size_t)p.y.first * w->kernel_w + p.x.first);
         const int8_t *const in = ncd_nn_patch_in(c, &p) + row;
@@ -27,20 +25,19 @@ static void run_four(const ncd_nn_conv *c, uint32_t row, const int16_t *packed)
         taps.cols = p.x.last - p.x.first;
         /* What the zero point adds: the sums of the weights, as an input of ones gives them. */
         taps.x_row = taps.x_col = 0;
-        base[0] = base[1] = base[2] = base[3] = 0;
-        if (q->in_zero)
-            ncd_nn_taps_4(weights, ones, &taps, base);
-        for (k = 0; k < 4; ++k)
-            base[k] = ncd_nn_wrap_add(q->bias ? q->bias[row + k] : 0, ncd_nn_wrap_mul(-q->in_zero, base[k]));
+        ncd_nn_taps_4(weights, ones, &taps, inside);
+        for (k = 0; k < 4; ++k) {
+            output[k] = ncd_nn_output_of(q, row + k);
+            output[k].base = ncd_nn_wrap_add(output[k].base, ncd_nn_wrap_mul(-q->in_zero, inside[k]));
+        }
         taps.x_row = w->dilation_h * c->in_row;
         taps.x_col = (size_t)w->dilation_w * w->in_c;
         for (y = 0; y < p.y.end - p.y.begin; ++y)
             for (x = 0; x < p.x.end - p.x.begin; ++x) {
                 int8_t *const to = out + ((size_t)y * c->x.out + x) * w->out_c;
-                sums[0] = sums[1] = sums[2] = sums[3] = 0;
                 ncd_nn_taps_4(weights, in + y * in_y + x * in_x, &taps, sums);
                 for (k = 0; k < 4; ++k)
-                    to[k] = ncd_nn_output(ncd_nn_wrap_add(sums[k], base[k]), &scale[k], q);
+                    to[k] = ncd_nn_output_s8(sums[k], &output[k]);
             }
     }
 }

@@ -23,8 +23,20 @@ typedef struct ncd_nn_runs {
     size_t a_step, b_step;
 } ncd_nn_runs;
 
-/* sums[k] += the dot product of a and the vector at b + k * b_next, for k = 0 .. 3. */
+/* sums[k] = the dot product of a and the vector at b + k * b_next, for k = 0 .. 3. */
 void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4]);
+
+/* The same added to the sums. */
+static inline void ncd_nn_dot_4_more(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs,
+                                     int32_t sums[4])
+{
+    int32_t more[4];
+    ncd_nn_dot_4(a, b, b_next, runs, more);
+    sums[0] += more[0];
+    sums[1] += more[1];
+    sums[2] += more[2];
+    sums[3] += more[3];
+}
 
 /* The dot product of a and b. */
 int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs);
@@ -36,8 +48,8 @@ int32_t ncd_nn_sum(const int8_t *a, uint32_t n);
  * an order that the kernel wants; aligned to 4. */
 void ncd_nn_pack_4(const int8_t *rows, uint32_t taps, int16_t *packed);
 
-/* Taps first .. last - 1 of a packed weight's rows; step: from a tap's inputs to those of the next. sums[k] += what
- * channel k gets. */
+/* Taps first .. last - 1 of a packed weight's rows; step: from a tap's inputs to those of the next. sums[k] = what channel k
+ * gets. */
 typedef struct ncd_nn_taps {
     uint32_t rows, cols;      /* taps inside */
     size_t w_row;             /* int16 from one row of taps to the next */

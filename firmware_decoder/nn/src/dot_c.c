@@ -5,7 +5,7 @@
 
 void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4])
 {
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     uint32_t run;
     for (run = 0; run < runs->count; ++run) {
         const int8_t *p = a + run * runs->a_step, *const end = p + runs->length;
@@ -59,7 +59,7 @@ void ncd_nn_pack_4(const int8_t *rows, uint32_t taps, int16_t *packed)
 
 void ncd_nn_taps_4(const int16_t *packed, const int8_t *x, const ncd_nn_taps *taps, int32_t sums[4])
 {
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     uint32_t i, j;
     for (i = 0; i < taps->rows; ++i) {
         const int16_t *w = packed + i * taps->w_row;

@@ -105,7 +105,7 @@ NCD_NN_INLINE uint32_t load(const int8_t *p)
 void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4])
 {
     const size_t third = 3 * b_next;
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     uint32_t run, u, v, w, x;
     for (run = runs->count; run > 0; --run, a += runs->a_step, b += runs->b_step) {
         const int8_t *p = a, *q = b;
@@ -176,7 +176,7 @@ void ncd_nn_pack_4(const int8_t *rows, uint32_t taps, int16_t *packed)
 
 void ncd_nn_taps_4(const int16_t *packed, const int8_t *x, const ncd_nn_taps *taps, int32_t sums[4])
 {
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     uint32_t i, j;
     for (i = taps->rows; i > 0; --i, packed += taps->w_row, x += taps->x_row) {
         const uint32_t *w = (const uint32_t *)(const void *)packed;

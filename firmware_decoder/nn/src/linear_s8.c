@@ -2,25 +2,25 @@
 #include "multiply.h"
 #include "requantize.h"
 
-typedef struct output {
+typedef struct target {
     const ncd_nn_linear_s8 *layer;
     int8_t *out;
-} output;
+} target;
 
 static void emit(void *to, uint32_t vector, uint32_t row, uint32_t count, const int32_t *sums)
 {
-    const output *const o = (const output *)to;
+    const target *const o = (const target *)to;
     const ncd_nn_requant *const q = &o->layer->requant;
     int8_t *const out = o->out + (size_t)vector * o->layer->weights.rows;
     for (; count > 0; --count, ++row) {
-        const ncd_nn_scale scale = ncd_nn_row_scale(q, row);
-        out[row] = ncd_nn_output(ncd_nn_wrap_add(*sums++, q->bias ? q->bias[row] : 0), &scale, q);
+        const ncd_nn_output output = ncd_nn_output_of(q, row);
+        out[row] = ncd_nn_output_s8(*sums++, &output);
     }
 }
 
 ncd_status ncd_nn_run_linear_s8(const ncd_nn *nn, const ncd_nn_linear_s8 *layer, const int8_t *in, int8_t *out)
 {
-    output o;
+    target o;
     o.layer = layer;
     o.out = out;
     if (layer->batch == 0)

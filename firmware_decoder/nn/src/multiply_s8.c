@@ -38,12 +38,10 @@ static void multiply_rows(const multiply *m)
             correct[k] = correction(m, weights + (size_t)k * m->cols, m->cols);
         for (vector = 0; vector < m->batch; ++vector) {
             const int8_t *const in = m->in + (size_t)vector * m->cols;
-            if (count == 4) {
-                sums[0] = sums[1] = sums[2] = sums[3] = 0;
+            if (count == 4)
                 ncd_nn_dot_4(in, weights, m->cols, &runs, sums);
-            } else {
+            else
                 sums[0] = ncd_nn_dot_1(in, weights, &runs);
-            }
             for (k = 0; k < count; ++k)
                 sums[k] = ncd_nn_wrap_add(sums[k], correct[k]);
             m->emit(m->to, vector, row, count, sums);

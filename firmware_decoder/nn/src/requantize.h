@@ -54,10 +54,35 @@ static inline ncd_nn_scale ncd_nn_row_scale(const ncd_nn_requant *q, uint32_t ro
     return ncd_nn_scale_of(q->multiplier[i], q->shift[i]);
 }
 
-/* A sum that has its bias, as an output. */
-NCD_NN_INLINE int8_t ncd_nn_output(int32_t sum, const ncd_nn_scale *s, const ncd_nn_requant *q)
+/* What turns the sums of a row into outputs, gathered so that it can stay in registers. */
+typedef struct ncd_nn_output {
+    int32_t base; /* added to the sum */
+    int32_t multiplier;
+    uint32_t left, right;
+    int32_t zero;
+    int32_t min, max;
+} ncd_nn_output;
+
+static inline ncd_nn_output ncd_nn_output_of(const ncd_nn_requant *q, uint32_t row)
 {
-    return (int8_t)ncd_nn_clamp(ncd_nn_wrap_add(ncd_nn_rescale(sum, s), q->out_zero), q->min, q->max);
+    const ncd_nn_scale s = ncd_nn_row_scale(q, row);
+    ncd_nn_output o;
+    o.base = q->bias ? q->bias[row] : 0;
+    o.multiplier = s.multiplier;
+    o.left = s.left;
+    o.right = s.right;
+    o.zero = q->out_zero;
+    o.min = q->min;
+    o.max = q->max;
+    return o;
+}
+
+/* clamp(rescale(sum + base) + zero point). */
+NCD_NN_INLINE int8_t ncd_nn_output_s8(int32_t sum, const ncd_nn_output *o)
+{
+    int32_t x = ncd_nn_high_mul((int32_t)(((uint32_t)sum + (uint32_t)o->base) << o->left), o->multiplier);
+    x = ncd_nn_wrap_add(ncd_nn_divide_pot(x, o->right), o->zero);
+    return (int8_t)ncd_nn_clamp(x, o->min, o->max);
 }
 
 #endif
