@@ -152,8 +152,8 @@ ncd_status ncd_nn_run_softmax_s8(const ncd_nn_softmax_s8 *layer, const int8_t *i
  *
  * Sums of the input and of the hidden part are requantized to int16 of 12 fractional bits each (saturated), with bias; then
  * added (saturated); sigmoid and tanh come from tables of 512 intervals over [-8, 8) with linear interpolation, 15
- * fractional bits (ncd_nn_sigmoid_q15, ncd_nn_tanh_q15). The LSTM's cell state is int16 with cell_fraction fractional bits.
- * Hidden states are int8 with scale 1/128 and zero point 0. cell_s8.c says every rounding. */
+ * fractional bits. The LSTM's cell state is int16 with cell_fraction (0 .. 15) fractional bits. Hidden states are int8 with
+ * scale 1/128 and zero point 0. cell_s8.c says every rounding, activation_q15.c has the tables. */
 typedef struct ncd_nn_cell_gates_s8 {
     ncd_nn_weights weights;     /* rows = gates * hidden */
     const int32_t *bias;        /* with the zero point of the input folded in: minus in_zero times the sum of the row */
@@ -166,7 +166,8 @@ typedef struct ncd_nn_cell_s8 {
     ncd_nn_cell_gates_s8 input, recurrent;
     uint8_t cell_fraction;      /* LSTM */
 } ncd_nn_cell_s8;
-/* in: inputs; state: hidden, read and written; cell: hidden, read and written. Scratch: NCD_NN_CELL_SCRATCH. */
+/* in: inputs; state: hidden, read and written; cell: hidden, read and written; both stay as they are after an error.
+ * Scratch: NCD_NN_CELL_SCRATCH. */
 ncd_status ncd_nn_run_lstm_s8(const ncd_nn *nn, const ncd_nn_cell_s8 *layer, const int8_t *in, int8_t *state, int16_t *cell);
 ncd_status ncd_nn_run_gru_s8(const ncd_nn *nn, const ncd_nn_cell_s8 *layer, const int8_t *in, int8_t *state);
 
