@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -87,36 +88,71 @@ def export_firmware(
         BitstreamError: the compressed model is damaged.
         OSError: a file cannot be written.
     """
-    if mode not in ("int8", "float"):
-        raise ExportError(f'mode is "int8" or "float", not {mode!r}')
     if weights not in ("compressed", "plain"):
         raise ExportError(f'weights is "compressed" or "plain", not {weights!r}')
+    if checks and mode != "int8":
+        raise ExportError("checks are of int8 levels: they need mode='int8'")
+    names = Names(model_name(type(model).__name__) if name is None else name)
+    plain = weights == "plain"
+    made = make_plan(cm, model, example_input, calibration, mode=mode, tile=tile, plain=plain)
+    needs = settings(made.blob.tensors.values(), mode, plain=plain)
+    report = make_report(
+        made.plan, made.blob, names.model, plain=plain, checks=checks, samples=made.samples, warnings=made.warnings
+    )
+    _write(Path(out_dir), made.plan, made.blob, names, report, plain=plain, checks=checks, bundle=bundle, needs=needs)
+    return report
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """A plan with its weights, before anything is written.
+
+    Attributes:
+        plan: the layers.
+        blob: their weights.
+        samples: calibration inputs that were run.
+        warnings: what the user should know.
+    """
+
+    plan: Plan
+    blob: Blob
+    samples: int
+    warnings: tuple[str, ...]
+
+
+def make_plan(
+    cm: CompressedModel,
+    model: torch.nn.Module,
+    example_input: torch.Tensor | Sequence[torch.Tensor],
+    calibration: Calibration | None = None,
+    *,
+    mode: Mode = "int8",
+    tile: int | None = None,
+    plain: bool = False,
+) -> Planned:
+    """What :func:`export_firmware` writes; arguments and errors as there."""
+    if mode not in ("int8", "float"):
+        raise ExportError(f'mode is "int8" or "float", not {mode!r}')
     if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or not 1 <= tile <= LONGEST_TILE):
         raise ExportError(f"tile: an integer from 1 to {LONGEST_TILE:,} or None expected, not {tile!r}")
-    names = Names(model_name(type(model).__name__) if name is None else name)
     graph = _traced(cm, model, example_input)
     states = find_states(graph)
     _check_ends(graph, states)
     coded = Weights(cm)
     parameters = {each: coded.floats(each) for each in graph.parameters}
     warnings: list[str] = []
-    ranges = Ranges({}, {}, 0)
     scales: Mapping[str, Quantization] = {}
     if mode == "int8":
         if calibration is None:
             warnings.append("calibrated with the example input alone: give calibration data for ranges that hold")
-        ranges = calibrate(
-            graph, parameters, _example(example_input, graph) if calibration is None else calibration, states
-        )
+            calibration = _example(example_input, graph)
+        ranges = calibrate(graph, parameters, calibration, states)
         scales = quantizations(graph, ranges)
         blob = make_int8_blob(coded, _wishes(graph, parameters, scales), tile)
     else:
-        if checks:
-            raise ExportError("checks are of int8 levels: they need mode='int8'")
         zeros = dict.fromkeys(graph.shapes, 0.0)
         ranges = Ranges(zeros, zeros, 0)
         blob = make_float_blob(coded, _float_wishes(graph))
-    plain = weights == "plain"
     lowered = lower(graph, mode, parameters, blob.tensors, scales, ranges, states, plain)
     plan = Plan(
         mode,
@@ -127,10 +163,7 @@ def export_firmware(
         tuple(lowered.states),
         schedule(lowered),
     )
-    needs = settings(blob.tensors.values(), mode, plain=plain)
-    report = make_report(plan, blob, names.model, plain=plain, checks=checks, samples=ranges.samples, warnings=warnings)
-    _write(Path(out_dir), plan, blob, names, report, plain=plain, checks=checks, bundle=bundle, needs=needs)
-    return report
+    return Planned(plan, blob, ranges.samples, tuple(warnings))
 
 
 def _write(
@@ -157,11 +190,23 @@ def _write(
         files[f"{names.model}_blob.c"] = blob_text(blob.data, names).encode()
     if bundle:
         files |= {f"ncd/{path}": data for path, data in decoder_sources(needs).items()}
+    _remove_stale(folder, files)
     for path, data in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(target) as file:
             file.write(data)
+
+
+def _remove_stale(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Removes what an export before this one wrote and this one does not, so that all sources there belong together."""
+    try:
+        before = Names(str(json.loads((folder / "report.json").read_text(encoding="utf-8"))["model"])).model
+    except (OSError, ValueError, KeyError, TypeError, ExportError):
+        return
+    for stale in (f"{before}.h", f"{before}.c", f"{before}_blob.c"):
+        if stale not in files:
+            (folder / stale).unlink(missing_ok=True)
 
 
 def _traced(cm: CompressedModel, model: torch.nn.Module, example_input: torch.Tensor | Sequence[torch.Tensor]) -> Graph:

@@ -53,8 +53,11 @@ def _join_pads(graph: Graph) -> Graph:
                 and operation.kind == "average"
                 and (operation.count_outside or not any(operation.padding))
             ):
-                wider = replace(operation, padding=_sum(operation.padding, more), count_outside=True)
-                node = replace(node, operation=wider, inputs=pad.inputs)
+                padding = _sum(operation.padding, more)
+                # No window may lie outside of the input with all that it has.
+                if all(side < kernel for side, kernel in zip(padding, operation.kernel * 2, strict=True)):
+                    wider = replace(operation, padding=padding, count_outside=True)
+                    node = replace(node, operation=wider, inputs=pad.inputs)
         nodes.append(node)
     return _without_unused(replace(graph, nodes=tuple(nodes)))
 

@@ -87,7 +87,8 @@ def simulate(
     given, result = (_Side(facts[key]) for key in ("input", "output"))
     whole = facts["mode"] == "int8"
     values = given.memory(_array(inputs), whole)
-    library = _library(folder, names, whole)
+    own = [f"{names.model}.c", *([f"{names.model}_blob.c"] if facts["weights"] == "compressed" else [])]
+    library = _library(folder, names, own, whole)
     out = np.empty((len(values), result.size), np.int8 if whole else np.float32)
     run = library.simulate_run
     run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -155,12 +156,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _library(folder: Path, names: Names, whole: bool) -> ctypes.CDLL:
+def _library(folder: Path, names: Names, own: Sequence[str], whole: bool) -> ctypes.CDLL:
     """The export as a shared library, compiled once for the same sources and compiler."""
     bundled = folder / "ncd"
     decoder = bundled if bundled.is_dir() else decoder_folder()
-    sources = sorted([*folder.glob("*.c"), *decoder.glob("src/*.c"), *decoder.glob("nn/src/*.c")])
-    headers = sorted([*folder.glob("*.h"), *decoder.glob("**/*.h")])
+    sources = [*(folder / each for each in own), *sorted([*decoder.glob("src/*.c"), *decoder.glob("nn/src/*.c")])]
+    headers = [folder / f"{names.model}.h", *sorted(decoder.glob("**/*.h"))]
     driver = _DRIVER.format(
         model=names.model, kind="int8_t" if whole else "float", function=names.function, macro=names.macro
     )
