@@ -415,14 +415,15 @@ class _Lowering:
     def _pool_layer(self, node: Node, window: Window, kind: str, count_outside: bool, clamp: Clamp | None) -> PoolLayer:
         x, y = node.inputs[0], node.outputs[0]
         if self._mode == "float":
-            return PoolLayer("max" if kind == "max" else "average", window, count_outside, (), 0, 0, -LARGEST, LARGEST)
+            return PoolLayer("max" if kind == "max" else "average", window, count_outside, 0, (), 0, 0, -LARGEST, LARGEST)
         before, after = self._scales[x], self._scales[y]
         limits = after.limits(clamp)
         if kind == "max":
-            return PoolLayer("max", window, False, (), before.zero, after.zero, *limits)
+            return PoolLayer("max", window, False, 0, (), before.zero, after.zero, *limits)
         most = window.kernel_h * window.kernel_w
-        multipliers = tuple(multiplier_of(before.scale / (after.scale * n)) for n in range(1, most + 1))
-        return PoolLayer("average", window, count_outside, multipliers, before.zero, after.zero, *limits)
+        least = most if count_outside else window.least_inside
+        multipliers = tuple(multiplier_of(before.scale / (after.scale * n)) for n in range(least, most + 1))
+        return PoolLayer("average", window, count_outside, least, multipliers, before.zero, after.zero, *limits)
 
     def _mean(self, node: Node, operation: Mean) -> None:
         """An average pool, in the layout in which the dimensions to average lie side by side, and not last."""

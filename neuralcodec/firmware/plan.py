@@ -87,11 +87,12 @@ class AddLayer:
 
 @dataclass(frozen=True, slots=True)
 class PoolLayer:
-    """A pool. ``multipliers``: for 1, 2, … positions that count; of averages in int8 mode."""
+    """A pool. ``multipliers``: for ``least``, ``least`` + 1, … positions that count; of averages in int8 mode."""
 
     kind: Literal["max", "average"]
     window: Window
     count_outside: bool
+    least: int
     multipliers: tuple[Multiplier, ...]
     in_zero: int
     out_zero: int

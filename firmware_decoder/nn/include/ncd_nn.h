@@ -102,13 +102,14 @@ ncd_status ncd_nn_run_add_s8(const ncd_nn_add_s8 *layer, const int8_t *a, const 
 /* Pools. The window's groups and out_c are ignored (out_c = in_c). Max leaves the scale; what is outside does not count.
  * Average: the mean over the positions inside (count_outside = 0), or over the whole window, positions outside being the
  * zero point; requantized from the sum: clamp(requantize(sum - n * in_zero, multiplier[k], shift[k]) + out_zero), where
- * multiplier and shift include 1 / n and come for each n: n is the number of positions that count, and multiplier[n - 1] and
- * shift[n - 1] are for it (kernel_h * kernel_w entries; only those n that occur have to be right). A mean over space is an
+ * multiplier and shift include 1 / n and come for each n from `least` on: n is the number of positions that count, and
+ * k = n - least (only those n that occur have to be there: where nothing is outside, one entry will do). A mean over space is an
  * average pool whose kernel is as large as the input: kernel_h and kernel_w are then up to 255. */
 typedef struct ncd_nn_pool_s8 {
     ncd_nn_window window;
     const int32_t *multiplier;
     const int8_t *shift;
+    uint16_t least;
     uint8_t count_outside;
     int8_t in_zero, out_zero, min, max;
 } ncd_nn_pool_s8;
@@ -235,7 +236,7 @@ ncd_status ncd_nn_run_gru_f32(const ncd_nn *nn, const ncd_nn_cell_f32 *layer, co
 /* ---- checks ---- */
 
 /* Checksum of a tile's levels as they are decoded: Fletcher's over little-endian words of 32 bits, the last filled with zeros:
- * a += word, b += a (mod 2^32, both 0 at the start); the result is (a ^ a >> 16 ^ b ^ b >> 16) & 0xFFFF. */
+ * a += word, b += a (both 0 at the start); r = a * 0x9E3779B1 + b; all mod 2^32; the result is (r ^ r >> 16) & 0xFFFF. */
 uint16_t ncd_nn_checksum(const int8_t *levels, uint32_t count);
 
 #ifdef __cplusplus

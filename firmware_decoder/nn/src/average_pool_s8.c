@@ -19,9 +19,9 @@ ncd_status ncd_nn_run_average_pool_s8(const ncd_nn_pool_s8 *layer, const int8_t 
             const uint32_t n = layer->count_outside ? (uint32_t)w->kernel_h * w->kernel_w : inside;
             const int8_t *const first = in + sy.origin * in_row + (size_t)sx.origin * w->in_c;
             ncd_nn_scale scale;
-            if (inside == 0)
+            if (inside == 0 || n < layer->least)
                 return NCD_ERR_ARG;
-            scale = ncd_nn_scale_of(layer->multiplier[n - 1u], layer->shift[n - 1u]);
+            scale = ncd_nn_scale_of(layer->multiplier[n - layer->least], layer->shift[n - layer->least]);
             for (c = 0; c < w->in_c; ++c) {
                 /* Places outside are the zero point, which adds as much as it takes away. */
                 int32_t sum = -layer->in_zero * (int32_t)inside;

@@ -433,7 +433,7 @@ def _pool(s: _Source, step: Step) -> None:
     multiplier, shift = "NULL", "NULL"
     if layer.multipliers:
         multiplier, shift = _multipliers(s, step.name, layer.multipliers)
-    ends = f"{outside}, {layer.in_zero}, {layer.out_zero}, {layer.low}, {layer.high}"
+    ends = f"{layer.least}, {outside}, {layer.in_zero}, {layer.out_zero}, {layer.low}, {layer.high}"
     place = _struct(s, step, "ncd_nn_pool_s8", [_window(layer.window), f"{multiplier}, {shift}", ends])
     _call(s, f"{kernel}({place}, {_in(s, step)}, {_out(s, step)})")
 
