@@ -132,42 +132,44 @@ def checksum(levels: np.ndarray) -> int:
     for (word,) in struct.iter_unpack("<I", raw + bytes(-len(raw) % 4)):
         a = (a + word) & 0xFFFFFFFF
         b = (b + a) & 0xFFFFFFFF
-    return (a ^ a >> 16 ^ b ^ b >> 16) & 0xFFFF
+    r = (a * 0x9E3779B1 + b) & 0xFFFFFFFF
+    return (r ^ r >> 16) & 0xFFFF
 
 
 def make_weights(shape: Sequence[int], coding: str, tile: int, rng: np.random.Generator) -> Weights:
     """Weights of a shape; coding "plain" is none."""
-    rows, cols = shape[0], int(np.prod(shape[1:]))
-    if coding == "plain":
-        return Weights(rng.integers(-128, 128, (rows, cols)).astype(np.int8))
-    source = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
-    exact = coding in ("raw", "lossless")
+    return make_tensors([shape], coding, tile, rng)[0]
+
+
+def make_tensors(shapes: Sequence[Sequence[int]], coding: str, tile: int, rng: np.random.Generator) -> list[Weights]:
+    """Weights of one stream, in its order."""
+    sources = [torch.from_numpy(rng.standard_normal(shape).astype(np.float32)) for shape in shapes]
+    exact = coding in ("raw", "lossless", "plain")
     if exact:
-        source = (source * 40).clamp(-128, 127).to(torch.int8)
-    options = dict(CODINGS[coding])
-    if coding != "raw":
-        options["tile"] = tile
-    cm = neuralcodec.encode({"w": source}, **options)  # type: ignore[arg-type]
-    levels = source.numpy() if exact else cm.levels("w")[0].numpy()
-    assert levels.dtype == np.int8
-    matrix = levels.reshape(rows, cols)
+        sources = [(source * 40).clamp(-128, 127).to(torch.int8) for source in sources]
+    matrices = [source.numpy().reshape(len(source), -1) for source in sources]
+    if coding == "plain":
+        return [Weights(m) for m in matrices]
+    options = dict(CODINGS[coding]) | ({} if coding == "raw" else {"tile": tile})
+    cm = neuralcodec.encode({f"w{i}": source for i, source in enumerate(sources)}, **options)  # type: ignore[arg-type]
+    demand = cm.demand()
+    tables = max(demand.slots, 1028 * demand.tables)
+    return [_weights_of(cm, f"w{i}", None if exact else m.shape, m, coding, tables) for i, m in enumerate(matrices)]
+
+
+def _weights_of(
+    cm: neuralcodec.CompressedModel, name: str, shape: Any, matrix: np.ndarray, coding: str, tables: int
+) -> Weights:
+    if shape is not None:
+        matrix = cm.levels(name)[0].numpy().reshape(shape)
+    assert matrix.dtype == np.int8
     columns = coding == "columns"
     coded = matrix.T if columns else matrix
-    demand = cm.demand()
-    size = max(
-        demand.weights, demand.bytes
-    )  # of a tile; codecs take less than they are told to where tiles then are even
+    size = cm.decode_tile(name, 0).numel()
     lines = coded.reshape(1, -1) if coded.shape[1] <= size else coded
     tiles = [line[i : i + size] for line in lines for i in range(0, line.size, size)]
-    return Weights(
-        matrix,
-        cm.to_bytes(),
-        size,
-        coded.shape[1] > size,
-        columns,
-        max(demand.slots, 1028 * demand.tables),
-        np.array([checksum(t) for t in tiles], np.uint16),
-    )
+    checks = np.array([checksum(t) for t in tiles], np.uint16)
+    return Weights(matrix, cm.to_bytes(), size, coded.shape[1] > size, columns, tables, checks)
 
 
 def align(size: int) -> int:
@@ -393,4 +395,148 @@ def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator
         n = np.full_like(count, window.taps) if outside else np.maximum(count, 1)
         y = rescale(patches.sum((2, 3)), multiplier[n - 1], shift[n - 1]) + out_zero
     case.expected = ARG if (count == 0).any() else np.clip(y, low, high).astype(np.int8)
+    return case
+
+
+# ---- Layers without weights ----
+
+
+def add_case(rng: np.random.Generator, size: int) -> Case:
+    """Elementwise sum."""
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for _ in range(2))
+    zeros = [int(v) for v in rng.integers(-128, 128, 3)]
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    multipliers, shifts = (p.tolist() for p in make_multipliers(3, 60.0, rng))
+    shifts = [min(shifts[0], 0), min(shifts[1], 0), shifts[2] - 20]
+    case = Case("add", dict(enumerate([size, *zeros, low, high, *multipliers, *shifts], 8)), {"in": a, "in2": b})
+    case.fields[2] = size
+    x, y = (
+        rescale((v.astype(np.int64) - zero) << 20, m, s)
+        for v, zero, m, s in zip((a, b), zeros[:2], multipliers, shifts, strict=False)
+    )
+    total = rescale(wrap(x + y), multipliers[2], shifts[2]) + zeros[2]
+    case.expected = np.clip(total, low, high).astype(np.int8)
+    return case
+
+
+def rescale_case(rng: np.random.Generator, size: int) -> Case:
+    """To another scale."""
+    x = rng.integers(-128, 128, size).astype(np.int8)
+    (multiplier,), (shift,) = (p.tolist() for p in make_multipliers(1, 60.0, rng))
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    in_zero, out_zero = (int(v) for v in rng.integers(-128, 128, 2))
+    fields = {2: size, 8: size, 9: multiplier, 10: shift, 24: in_zero, 25: out_zero, 26: low, 27: high}
+    y = rescale(x.astype(np.int64) - in_zero, multiplier, shift) + out_zero
+    return Case("rescale", fields, {"in": x}, np.clip(y, low, high).astype(np.int8))
+
+
+def concat_case(rng: np.random.Generator, positions: int, size: int, floats: bool = False) -> Case:
+    """One input of a concat; what others write stays 0."""
+    offset = int(rng.integers(5))
+    stride = offset + size + int(rng.integers(5))
+    (multiplier,), (shift,) = (p.tolist() for p in make_multipliers(1, 60.0, rng))
+    in_zero, out_zero = (int(v) for v in rng.integers(-128, 128, 2))
+    fields = dict(enumerate([positions, size, stride, offset, multiplier, shift, in_zero, out_zero], 8))
+    kind = np.float32 if floats else np.int8
+    fields[2] = positions * stride * kind().itemsize
+    x = rng.integers(-128, 128, (positions, size)).astype(kind)
+    y = rescale(x.astype(np.int64) - in_zero, multiplier, shift) + out_zero
+    expected = np.zeros((positions, stride), kind)
+    expected[:, offset : offset + size] = x if floats else np.clip(y, -128, 127).astype(np.int8)
+    return Case("concat_f32" if floats else "concat", fields, {"in": x}, expected)
+
+
+def flatten_case(rng: np.random.Generator, positions: int, channels: int, floats: bool = False) -> Case:
+    """Channels first."""
+    kind = np.float32 if floats else np.int8
+    x = rng.integers(-128, 128, (positions, channels)).astype(kind)
+    fields = {2: x.nbytes, 8: positions, 9: channels}
+    return Case("flatten_f32" if floats else "flatten", fields, {"in": x}, np.ascontiguousarray(x.T))
+
+
+def softmax_case(rng: np.random.Generator, count: int, size: int) -> Case:
+    """Softmax of int8."""
+    x = rng.integers(-128, 128, (count, size)).astype(np.int8)
+    table = np.round(2.0**24 * np.exp(-np.arange(256) * rng.uniform(0.001, 0.3))).astype(np.uint32)
+    e = table[x.max(1, keepdims=True).astype(np.int64) - x].astype(np.int64)
+    total = e.sum(1, keepdims=True)
+    expected = (np.minimum(255, (e * 256 + total // 2) // total) - 128).astype(np.int8)
+    return Case("softmax", {2: x.size, 8: count, 9: size}, {"in": x, "table": table}, expected)
+
+
+# ---- Cells ----
+
+
+def round_shift(x: np.ndarray, bits: int) -> np.ndarray:
+    return np.floor_divide(x + (1 << bits >> 1), 1 << bits)
+
+
+def interpolate(function: Any, x: np.ndarray) -> np.ndarray:
+    """At x / 4096 not below 0, from a table of 257."""
+    table = np.minimum(32767, np.floor(32768 * function(np.arange(257) / 32) + 0.5)).astype(np.int64)
+    k, rest = x >> 7, x & 127
+    return table[k] + ((table[k + 1] - table[k]) * rest + 64 >> 7)
+
+
+def sigmoid_q15(x: np.ndarray) -> np.ndarray:
+    y = interpolate(lambda v: 1 / (1 + np.exp(-v)), np.minimum(np.abs(x), 32767))
+    return np.where(x < 0, 32768 - y, y)
+
+
+def tanh_q15(x: np.ndarray) -> np.ndarray:
+    return np.sign(x) * interpolate(np.tanh, np.minimum(np.abs(x), 32767))
+
+
+def saturate(x: np.ndarray, bits: int) -> np.ndarray:
+    return np.clip(x, -(1 << bits - 1), (1 << bits - 1) - 1)
+
+
+def cell_case(kind: str, weights: Sequence[Weights], steps: int, fraction: int, rng: np.random.Generator) -> Case:
+    """Steps of an int8 cell; weights: of the input and of the hidden state, whose stream has both."""
+    gates = 4 if kind == "lstm" else 3
+    hidden, inputs = weights[1].levels.shape[1], weights[0].levels.shape[1]
+    rows = gates * hidden
+    case = Case(kind, {8: inputs, 9: hidden, 10: fraction, 11: steps})
+    parts = []
+    for second, w in enumerate(weights):
+        put_weights(case, w, w.levels, True, bool(second))
+        per_row = int(rng.integers(2))
+        multiplier, shift = make_multipliers(rows if per_row else 1, 64.0 * 64 * w.levels.shape[1] ** 0.5, rng)
+        shift = shift + int(rng.integers(4, 10))
+        bias = rng.integers(-5000, 5000, rows)
+        suffix = "2" if second else ""
+        case.blobs |= {"multiplier" + suffix: multiplier.astype(np.int32), "shift" + suffix: shift.astype(np.int8)}
+        case.blobs["bias" + suffix] = bias.astype(np.int32)
+        case.fields[12 + second] = per_row
+        parts.append((w.levels.astype(np.int64), bias, multiplier, shift))
+    case.fields[1] = max(w.tables for w in weights)
+    case.fields[7] = 1
+    case.fields[0] = max(linear_scratch(w, 1) for w in weights) + 8 * hidden
+    xs = rng.integers(-128, 128, (steps, inputs)).astype(np.int8)
+    state = rng.integers(-128, 128, hidden).astype(np.int8)
+    cell = rng.integers(-32768, 32768, hidden).astype(np.int16)
+    case.blobs |= {"in": xs, "in2": state}
+    h, c = state.astype(np.int64), cell.astype(np.int64)
+    for x in xs:
+        a, b = (
+            saturate(rescale(levels @ v + bias, multiplier, shift), 16).reshape(gates, hidden)
+            for (levels, bias, multiplier, shift), v in zip(parts, (x.astype(np.int64), h), strict=True)
+        )
+        both = saturate(a + b, 16)
+        if kind == "lstm":
+            i, f, o = (sigmoid_q15(both[k]) for k in (0, 1, 3))
+            added = round_shift(i * tanh_q15(both[2]), 30 - fraction)
+            c = saturate(round_shift(f * c, 15) + added, 16)
+            wide = saturate(c << (12 - fraction), 16) if fraction < 12 else round_shift(c, fraction - 12)
+            h = saturate(round_shift(o * tanh_q15(wide), 23), 8)
+        else:
+            r, z = sigmoid_q15(both[0]), sigmoid_q15(both[1])
+            n = tanh_q15(saturate(a[2] + round_shift(r * b[2], 15), 16))
+            h = saturate(round_shift((32768 - z) * n + z * 256 * h, 23), 8)
+    raw = h.astype(np.int8).tobytes()
+    if kind == "lstm":
+        case.blobs["cell"] = cell
+        raw += c.astype(np.int16).tobytes()
+    case.fields[2] = len(raw)
+    case.expected = np.frombuffer(raw, np.int8)
     return case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import struct
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 import nn_cases as nc
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import given
 from hypothesis import strategies as st
+
+import neuralcodec
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware_decoder"
 PROBE = Path(__file__).parent / "probes" / "nn"
@@ -27,7 +31,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("nn") / "cases"
     sources = [*FIRMWARE.glob("src/*.c"), *FIRMWARE.glob("nn/src/*.c"), *PROBE.glob("*.c")]
     command = ["cc", "-std=c99", "-g", "-O1", *WARN, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    command += ["-ffp-contract=off", *INCLUDES, "-o", str(out), *map(str, sources), "-lm"]
+    command += ["-DCASE_CELLS", "-DCASE_F32", "-ffp-contract=off", *INCLUDES, "-o", str(out), *map(str, sources), "-lm"]
     subprocess.run(command, check=True)
     return out
 
@@ -141,3 +145,174 @@ def test_pools(program: Path, window: nc.Window, kind: str, seed: int) -> None:
     window.groups, window.out_c = 1, window.in_c
     x = random_int8(rng, window.in_h, window.in_w, window.in_c)
     check(program, nc.pool_case(kind, window, x, rng))
+
+
+@given(st.integers(1, 40), st.integers(1, 7), seeds)
+def test_layers_without_weights(program: Path, size: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cases = [nc.add_case(rng, size), nc.rescale_case(rng, size), nc.softmax_case(rng, count, size)]
+    for floats in (False, True):
+        cases += [nc.concat_case(rng, count, size, floats), nc.flatten_case(rng, count, size, floats)]
+    check(program, *cases)
+
+
+def test_requantization_at_its_ends(program: Path) -> None:
+    """Every shift, with sums and multipliers at the ends of their ranges, through a layer of one weight."""
+    rng = np.random.default_rng(0)
+    cases = []
+    for shift in range(-31, 31):
+        for multiplier in (0, 1 << 30, (1 << 31) - 1, int(rng.integers(1 << 30, 1 << 31))):
+            ends = [0, 1, -1, 2**31 - 1, -(2**31), 1 << 30, -(1 << 30), 3 << 29, -(3 << 29)]
+            bias = np.array([*ends, *rng.integers(-(2**31), 2**31, 8), *(1 << rng.integers(0, 31, 8))])
+            requant = nc.Requant(bias, np.array([multiplier]), np.array([shift]), 0, 3, -128, 127)
+            w = nc.Weights(np.zeros((len(bias), 1), np.int8))
+            cases.append(nc.linear_case(w, requant, np.zeros((1, 1), np.int8)))
+    check(program, *cases)
+
+
+@given(
+    kind=st.sampled_from(["lstm", "gru"]),
+    sizes=st.tuples(st.integers(1, 40), st.integers(1, 20)),
+    coding=st.sampled_from(["plain", *nc.CODINGS]),
+    tile=st.integers(1, 500),
+    fraction=st.integers(0, 15),
+    seed=seeds,
+)
+def test_cells(
+    program: Path, kind: str, sizes: tuple[int, int], coding: str, tile: int, fraction: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inputs, hidden = sizes
+    gates = 4 if kind == "lstm" else 3
+    if coding not in ("plain", "raw", "lossless"):
+        hidden = max(hidden, 10)
+        inputs = max(inputs, 10)
+    w = nc.make_tensors([(gates * hidden, inputs), (gates * hidden, hidden)], coding, tile, rng)
+    check(program, nc.cell_case(kind, w, 3, fraction, rng))
+
+
+# ---- Bad input ----
+
+
+def conv(coding: str = "huffman", kind: str = "conv") -> nc.Case:
+    """A convolution that is fine."""
+    rng = np.random.default_rng(1)
+    groups = 32 if kind == "depthwise" else 1
+    window = nc.Window(5, 5, 32, 5, 5, 32, 3, 3, 1, 1, 1, 1, 1, 1, groups)
+    w = nc.make_weights((32, 32 // groups, 3, 3), coding, 100, rng)
+    return nc.conv_case(kind, window, w, nc.make_requant(32, 1e5, rng), random_int8(rng, 5, 5, 32))
+
+
+def linear(coding: str = "huffman", tile: int = 100) -> nc.Case:
+    rng = np.random.default_rng(2)
+    w = nc.make_weights((20, 40), coding, tile, rng)
+    return nc.linear_case(w, nc.make_requant(20, 1e5, rng), random_int8(rng, 1, 40))
+
+
+LAYERS = [
+    conv,
+    functools.partial(conv, "kmeans.fixed"),
+    functools.partial(conv, kind="depthwise"),
+    functools.partial(conv, "plain"),
+    linear,
+    functools.partial(linear, tile=16),
+    functools.partial(linear, "columns"),
+]
+
+
+def with_status(case: nc.Case, status: int, **blobs: object) -> nc.Case:
+    case.expected = status
+    case.blobs.update(blobs)
+    return case
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_too_little_scratch(program: Path, layer: functools.partial[nc.Case]) -> None:
+    """One byte is missing: said, and nothing is written outside. What is documented suffices."""
+    check(program, layer())
+    for missing in (1, 4, 50, 10_000):
+        case = layer()
+        if case.fields[0] > 0:
+            case.fields[0] = max(0, case.fields[0] - missing)
+            check(program, with_status(case, nc.WORKSPACE))
+
+
+@pytest.mark.parametrize("layer", [conv, linear])
+def test_too_little_room_for_tables(program: Path, layer: functools.partial[nc.Case]) -> None:
+    case = layer()
+    case.fields[1] -= 4
+    check(program, with_status(case, nc.WORKSPACE))
+
+
+@pytest.mark.parametrize("layer", [conv, functools.partial(conv, kind="depthwise"), linear])
+def test_another_tensor(program: Path, layer: functools.partial[nc.Case]) -> None:
+    """The layer's shape is fine, but the stream's tensor has another one; or there is no such tensor."""
+    rng = np.random.default_rng(3)
+    other = nc.make_weights((30, 20), "huffman", 100, rng)
+    check(program, with_status(layer(), nc.CORRUPT, stream=other.stream))
+    case = layer()
+    case.fields[3] = 1
+    check(program, with_status(case, nc.ARG))
+
+
+@pytest.mark.parametrize(
+    "layer", [conv, functools.partial(conv, "kmeans.fixed"), linear, functools.partial(linear, tile=16)]
+)
+def test_damage_is_found_by_the_checks(program: Path, layer: functools.partial[nc.Case]) -> None:
+    """Each bit of the payload's last bytes, one at a time: the tile's checksum differs, or its codes do not end well."""
+    cases = []
+    for bit in range(80):
+        case = layer()
+        damaged = bytearray(case.blobs["stream"])
+        damaged[-1 - bit // 8] ^= 1 << bit % 8
+        case.blobs["stream"] = bytes(damaged)
+        cases.append(case)
+    for got in run(program, *cases):
+        assert got in (nc.CHECKSUM, nc.CORRUPT)
+
+
+def test_wrong_checks(program: Path) -> None:
+    for layer in (conv, linear):
+        case = layer()
+        checks = case.blobs["checks"].copy()
+        checks[-1] ^= 1
+        check(program, with_status(case, nc.CHECKSUM, checks=checks))
+
+
+def test_what_has_no_int8_levels(program: Path) -> None:
+    """Floats, indices with float centroids, and levels of 16 bits."""
+    source = {"w": torch.randn(20, 40, generator=torch.Generator().manual_seed(0))}
+    wide = neuralcodec.encode(source, codec="trellis", scan="rows", coding="contexts", relative_step=1e-3)
+    assert wide.levels("w")[0].dtype == torch.int16
+    floats = neuralcodec.encode(source, codec="raw")
+    indices = neuralcodec.encode(source, codec="kmeans", clusters=16, centroids="fp32", coding="fixed")
+    for cm in (wide, floats, indices):
+        case = linear()
+        case.fields[0] = case.fields[1] = 100_000
+        check(program, with_status(case, nc.UNSUPPORTED, stream=cm.to_bytes()))
+
+
+def test_convolution_refuses_columns(program: Path) -> None:
+    case = conv()
+    case.fields[0] = case.fields[1] = 100_000
+    w = nc.make_weights((32, 32, 3, 3), "columns", 100, np.random.default_rng(0))
+    check(program, with_status(case, nc.UNSUPPORTED, stream=w.stream))
+
+
+def test_bad_shapes(program: Path) -> None:
+    """A field that must not be 0, groups that do not divide the channels, weights of another shape."""
+    for place in (*range(8, 20), 22, 4, 5):
+        for kind in ("conv", "depthwise"):
+            case = conv(kind=kind)
+            case.fields[place] = 0
+            check(program, with_status(case, nc.ARG))
+    for place, value in ((22, 3), (10, 31), (13, 31), (14, 4), (4, 31), (5, 200_000)):
+        case = conv()
+        case.fields[place] = value
+        check(program, with_status(case, nc.ARG))
+    case = conv(kind="depthwise")
+    case.fields[22] = 16
+    check(program, with_status(case, nc.ARG))
+    case = linear()
+    case.fields[8] = 0
+    check(program, with_status(case, nc.ARG))

@@ -14,5 +14,6 @@ uint16_t ncd_nn_checksum(const int8_t *levels, uint32_t count)
         a += last;
         b += a;
     }
-    return (uint16_t)(a ^ a >> 16 ^ b ^ b >> 16);
+    a = a * 0x9E3779B1u + b; /* the exclusive or of both would miss many changes of the last word, which add the same to both */
+    return (uint16_t)(a ^ a >> 16);
 }
