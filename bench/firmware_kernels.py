@@ -103,9 +103,7 @@ def measure(board: str, layers: tuple[Layer, ...], weights: list[str], opt: str)
         result = emulator.run(board, image, timeout=600)
     if result.exit_code:
         sys.exit(f"{board}: {result.output}")
-    counts = [
-        result.number(f"{i}.instructions") if result.values.get(str(i)) == "0" else -1 for i in range(len(cases))
-    ]
+    counts = [result.number(f"{i}.instructions") if result.values.get(str(i)) == "0" else -1 for i in range(len(cases))]
     return [counts[i : i + len(weights)] for i in range(0, len(counts), len(weights))]
 
 

@@ -540,3 +540,132 @@ def cell_case(kind: str, weights: Sequence[Weights], steps: int, fraction: int, 
     case.fields[2] = len(raw)
     case.expected = np.frombuffer(raw, np.int8)
     return case
+
+
+# ---- Floats ----
+
+FLOAT_CODINGS: Mapping[str, dict[str, object]] = {
+    "huffman": {"codec": "huffman", "bits": 4},
+    "kmeans.fixed": {"codec": "kmeans", "clusters": 16, "coding": "fixed"},
+    "kmeans.int8": CODINGS["kmeans.huffman"],
+    "trellis.contexts": {"codec": "trellis", "coding": "contexts", "scan": "rows", "relative_step": 0.001},
+    "columns": CODINGS["columns"],
+    "raw": {"codec": "raw"},
+    "lossless": {"codec": "huffman", "lossless": True},
+}
+
+
+def make_floats(shapes: Sequence[Sequence[int]], coding: str, tile: int, rng: np.random.Generator) -> list[Weights]:
+    """Float weights of one stream, in its order."""
+    sources = {f"w{i}": torch.from_numpy(rng.standard_normal(s).astype(np.float32)) for i, s in enumerate(shapes)}
+    if coding == "plain":
+        return [Weights(source.numpy().reshape(len(source), -1)) for source in sources.values()]
+    options = dict(FLOAT_CODINGS[coding]) | ({} if coding == "raw" else {"tile": tile})
+    cm = neuralcodec.encode(sources, **options)  # type: ignore[arg-type]
+    demand = cm.demand()
+    found = []
+    for name in sources:
+        matrix = cm.decode(name).numpy().reshape(len(sources[name]), -1)
+        columns = cm.is_down_columns(name)
+        size, width = cm.decode_tile(name, 0).numel(), matrix.shape[0 if columns else 1]
+        tables = max(demand.slots, 4 * 1028 * demand.tables)
+        found.append(Weights(matrix, cm.to_bytes(), size, width > size, columns, tables))
+    return found
+
+
+def affine(case: Case, rows: int, rng: np.random.Generator, sums: np.ndarray) -> None:
+    """Bias, scale and clamp, of which some are left out."""
+    low, high = (-3.0, 5.0) if rng.integers(2) else (-3e38, 3e38)
+    case.blobs["floats"] = np.array([low, high], np.float32)
+    y = sums
+    if rng.integers(2):
+        case.blobs["multiplier"] = scale = rng.uniform(0.5, 2, rows).astype(np.float32)
+        y = y * scale
+    if rng.integers(2):
+        case.blobs["bias"] = bias = rng.standard_normal(rows).astype(np.float32)
+        y = y + bias
+    case.expected = np.clip(y, low, high).astype(np.float32)
+    case.fields[2] = case.expected.nbytes
+
+
+def conv_f32_case(window: Window, w: Weights, rng: np.random.Generator) -> Case:
+    """A convolution of floats."""
+    case = Case("conv_f32")
+    window.put(case)
+    put_weights(case, w, order(window, w.levels), False)
+    case.blobs["in"] = x = rng.standard_normal((window.in_h, window.in_w, window.in_c)).astype(np.float32)
+    case.fields[0] = rows_scratch(w, window.taps, 4)
+    affine(case, window.out_c, rng, conv_sums(window, w.levels, x))
+    return case
+
+
+def linear_f32_case(w: Weights, batch: int, rng: np.random.Generator) -> Case:
+    """A fully connected layer of floats."""
+    case = Case("linear_f32")
+    put_weights(case, w, w.levels, False)
+    case.blobs["in"] = x = rng.standard_normal((batch, w.levels.shape[1])).astype(np.float32)
+    case.fields[8] = batch
+    case.fields[0] = linear_scratch(w, batch, 4)
+    affine(case, w.levels.shape[0], rng, x.astype(np.float64) @ w.levels.T.astype(np.float64))
+    return case
+
+
+def pool_f32_case(kind: str, window: Window, rng: np.random.Generator) -> Case:
+    """A pool of floats."""
+    case = Case(kind + "_f32")
+    window.put(case)
+    case.fields[23] = outside = int(rng.integers(2))
+    case.blobs["in"] = x = rng.standard_normal((window.in_h, window.in_w, window.in_c)).astype(np.float32)
+    patches, inside = window.patches(x)
+    count = inside.sum((2, 3))[..., None]
+    if kind == "max_pool":
+        y = np.where(inside[..., None], patches, -np.inf).max((2, 3))
+    else:
+        y = patches.sum((2, 3), dtype=np.float64) / (window.taps if outside else np.maximum(count, 1))
+    case.fields[2] = 4 * y.size
+    case.expected = ARG if (count == 0).any() else y.astype(np.float32)
+    return case
+
+
+def elementwise_f32_cases(rng: np.random.Generator, count: int, size: int) -> list[Case]:
+    """Sum, clamp and softmax."""
+    a, b = (rng.standard_normal((count, size)).astype(np.float32) for _ in range(2))
+    floats = np.array([-0.5, 0.75], np.float32)
+    e = np.exp(a.astype(np.float64) - a.max(1, keepdims=True))
+    return [
+        Case("add_f32", {2: a.nbytes, 8: a.size}, {"in": a, "in2": b, "floats": floats}, np.clip(a + b, *floats)),
+        Case("clamp_f32", {2: a.nbytes, 8: a.size}, {"in": a, "floats": floats}, np.clip(a, *floats)),
+        Case("softmax_f32", {2: a.nbytes, 8: count, 9: size}, {"in": a}, (e / e.sum(1, keepdims=True)).astype(a.dtype)),
+    ]
+
+
+def cell_f32_case(kind: str, weights: Sequence[Weights], steps: int, rng: np.random.Generator) -> Case:
+    """Steps of a cell of floats, against PyTorch's."""
+    hidden, inputs = weights[1].levels.shape[1], weights[0].levels.shape[1]
+    gates = 4 if kind == "lstm" else 3
+    case = Case(kind + "_f32", {7: 1, 8: inputs, 9: hidden, 11: steps})
+    cell = (torch.nn.LSTMCell if kind == "lstm" else torch.nn.GRUCell)(inputs, hidden).double()
+    for second, w in enumerate(weights):
+        put_weights(case, w, w.levels, False, bool(second))
+        bias = rng.standard_normal(gates * hidden).astype(np.float32) * int(rng.integers(2))
+        case.blobs["bias2" if second else "bias"] = bias
+        suffix = "hh" if second else "ih"
+        getattr(cell, f"weight_{suffix}").data.copy_(torch.from_numpy(w.levels.copy()))
+        getattr(cell, f"bias_{suffix}").data.copy_(torch.from_numpy(bias))
+    case.fields[0] = max(linear_scratch(w, 1, 4) for w in weights) + 16 * hidden
+    xs, state, c = (rng.standard_normal(s).astype(np.float32) for s in ((steps, inputs), hidden, hidden))
+    case.blobs |= {"in": xs, "in2": state}
+    h, kept = torch.from_numpy(state)[None].double(), torch.from_numpy(c)[None].double()
+    with torch.no_grad():
+        for x in xs:
+            v = torch.from_numpy(x)[None].double()
+            if kind == "lstm":
+                h, kept = cell(v, (h, kept))
+            else:
+                h = cell(v, h)
+    if kind == "lstm":
+        case.blobs["cell"] = c
+        h = torch.cat([h, kept])
+    case.expected = h.float().numpy()
+    case.fields[2] = case.expected.nbytes
+    return case

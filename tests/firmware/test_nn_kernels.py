@@ -191,6 +191,57 @@ def test_cells(
     check(program, nc.cell_case(kind, w, 3, fraction, rng))
 
 
+# ---- Floats ----
+
+
+def check_floats(program: Path, *cases: nc.Case) -> None:
+    """That each is right but for the rounding of sums."""
+    for case, got in zip(cases, run(program, *cases), strict=True):
+        if isinstance(case.expected, int):
+            assert got == case.expected
+        else:
+            assert isinstance(got, bytes), f"status {got}"
+            np.testing.assert_allclose(np.frombuffer(got, np.float32), case.expected.reshape(-1), rtol=1e-4, atol=1e-4)
+
+
+float_codings = st.sampled_from(["plain", *nc.FLOAT_CODINGS])
+
+
+@given(windows(), windows(depthwise=True), st.booleans(), float_codings, st.integers(1, 300), seeds)
+def test_windows_of_floats(
+    program: Path, window: nc.Window, channelwise: nc.Window, depthwise: bool, coding: str, tile: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    window = channelwise if depthwise else window
+    if coding == "columns":
+        coding = "raw"
+    shape = (window.out_c, window.in_c // window.groups, window.kernel_h, window.kernel_w)
+    (w,) = nc.make_floats([shape], coding, tile, rng)
+    check_floats(program, nc.conv_f32_case(window, w, rng))
+    window.groups, window.out_c = 1, window.in_c
+    check_floats(program, *(nc.pool_f32_case(kind, window, rng) for kind in ("max_pool", "average_pool")))
+
+
+@given(st.tuples(st.integers(1, 30), st.integers(1, 60)), st.integers(1, 3), float_codings, st.integers(1, 300), seeds)
+def test_linear_layers_of_floats(
+    program: Path, shape: tuple[int, int], batch: int, coding: str, tile: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    (w,) = nc.make_floats([shape], coding, tile, rng)
+    check_floats(program, nc.linear_f32_case(w, batch, rng), *nc.elementwise_f32_cases(rng, batch, shape[1]))
+
+
+@given(
+    st.sampled_from(["lstm", "gru"]), st.tuples(st.integers(1, 30), st.integers(1, 15)), float_codings, st.integers(1, 300),
+    seeds,
+)  # fmt: skip
+def test_cells_of_floats(program: Path, kind: str, sizes: tuple[int, int], coding: str, tile: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = (4 if kind == "lstm" else 3) * sizes[1]
+    w = nc.make_floats([(rows, sizes[0]), (rows, sizes[1])], coding, tile, rng)
+    check_floats(program, nc.cell_f32_case(kind, w, 3, rng))
+
+
 # ---- Bad input ----
 
 
