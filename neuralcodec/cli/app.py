@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from rich.text import Text
 
 import neuralcodec
 from neuralcodec.cli import options as opt
+from neuralcodec.cli.network import make_module, parse_shape, read_inputs
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
 from neuralcodec.profiling.run import require
@@ -308,6 +310,71 @@ def export_c(
     else:
         for path in written:
             out.print(f"wrote {path}", highlight=False, markup=False)
+
+
+@app.command("export-firmware")
+def export_firmware(  # noqa: PLR0917 (typer reads them by name)
+    source: opt.Compressed,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="What makes the torch module: a class or function without arguments, or a module, such as "
+            "[bold]mypackage.networks:Spotter[/]. Looked up from the current folder, too.",
+        ),
+    ],
+    example_shape: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Shape of an input, a batch of one, such as [bold]1,1,49,10[/].")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Inputs that ranges of activations come from: a .npy file, or a .safetensors file with one tensor, "
+            r"of shape \[inputs, ...]. Needed but in float mode."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model in C. Default: from the module's class.")] = None,
+    mode: Annotated[str, typer.Option(help="Activations: [bold]int8[/] or [bold]float[/].")] = "int8",
+    weights: Annotated[
+        str, typer.Option(help="[bold]compressed[/], or [bold]plain[/] for comparison: in flash as they are.")
+    ] = "compressed",
+    tile: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Most weights in a tile, which lies in RAM.")
+    ] = None,
+    checks: Annotated[bool, typer.Option("--checks", help="Check each tile when it is decoded.")] = False,
+    bundle: Annotated[bool, typer.Option(help="Put the decoder's sources into the folder.")] = True,
+    as_json: opt.Json = False,
+) -> None:
+    """Write a network for a microcontroller, its weights compressed: C sources that compile as they are. Example:
+
+    neuralcodec export-firmware small.nc.safetensors --model networks:Spotter
+    --example-shape 1,1,49,10 --calibration features.npy -o spotter
+    """
+    if mode not in ("int8", "float"):
+        _fail("--mode is int8 or float", EXIT_USAGE)
+    if weights not in ("compressed", "plain"):
+        _fail("--weights is compressed or plain", EXIT_USAGE)
+    if calibration is None and mode == "int8":
+        _fail("--calibration is needed in int8 mode", EXIT_USAGE)
+    report = neuralcodec.export_firmware(
+        neuralcodec.load(source),
+        make_module(model),
+        torch.zeros(parse_shape(example_shape)),
+        None if calibration is None else read_inputs(calibration),
+        output,
+        name=name,
+        mode=mode,  # type: ignore[arg-type]
+        weights=weights,  # type: ignore[arg-type]
+        tile=tile,
+        checks=checks,
+        bundle=bundle,
+    )
+    if as_json:
+        _print_json({"output": str(output), **report.to_dict()})
+        return
+    out.print(report)
+    out.print(f"wrote {output}", highlight=False, markup=False)
 
 
 def main() -> None:

@@ -415,7 +415,9 @@ class _Lowering:
     def _pool_layer(self, node: Node, window: Window, kind: str, count_outside: bool, clamp: Clamp | None) -> PoolLayer:
         x, y = node.inputs[0], node.outputs[0]
         if self._mode == "float":
-            return PoolLayer("max" if kind == "max" else "average", window, count_outside, 0, (), 0, 0, -LARGEST, LARGEST)
+            return PoolLayer(
+                "max" if kind == "max" else "average", window, count_outside, 0, (), 0, 0, *_float_limits(None)
+            )
         before, after = self._scales[x], self._scales[y]
         limits = after.limits(clamp)
         if kind == "max":

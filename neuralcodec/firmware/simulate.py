@@ -178,7 +178,15 @@ def _library(folder: Path, names: Names, own: Sequence[str], whole: bool) -> cty
             main, target = Path(made) / "simulate_driver.c", Path(made) / built.name
             main.write_text(driver, encoding="utf-8")
             folders = [folder, decoder / "include", decoder / "nn" / "include"]
-            command = [*options, *[f"-I{each}" for each in folders], str(main), *map(str, sources), "-o", str(target)]
+            command = [
+                *options,
+                *[f"-I{each}" for each in folders],
+                str(main),
+                *map(str, sources),
+                "-o",
+                str(target),
+                "-lm",
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise ExportError(f"{compiler[0]} does not compile the export in {folder}:\n{done.stderr[-4000:]}")

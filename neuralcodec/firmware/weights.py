@@ -380,4 +380,5 @@ def checksum(levels: bytes) -> int:
     sums = np.cumsum(words)
     a = int(sums[-1]) & mask if len(sums) else 0
     b = int((sums & np.uint64(mask)).sum()) & mask
-    return (a ^ a >> 16 ^ b ^ b >> 16) & 0xFFFF
+    mixed = (a * 0x9E3779B1 + b) & mask
+    return (mixed ^ mixed >> 16) & 0xFFFF
