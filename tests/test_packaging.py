@@ -110,6 +110,25 @@ def test_cmake_with_the_toolchain_file(tmp_path, cpu):
     assert "ncd_decode_tile_i8" in run("arm-none-eabi-nm", program / "layer")
 
 
+@needs("cmake", "cc")
+def test_cmake_with_cmsis_nn(tmp_path):
+    stand_in = ROOT / "tests" / "firmware" / "cmsis_nn"
+    (tmp_path / "main.c").write_text(
+        '#include "cmsis_nn.h"\n'
+        "int main(void) { ncd_nn_linear_s8 l = {0}; l.weights.plain = &l; l.weights.rows = l.weights.cols = 3;\n"
+        "    return ncd_cmsis_linear_scratch(&l, 0) != 24; }\n"
+    )
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.18)\nproject(app C)\n"
+        f"add_library(cmsis-nn STATIC {stand_in}/stand_in.c)\n"
+        f"target_include_directories(cmsis-nn PUBLIC {stand_in})\n"
+        f"add_subdirectory({DECODER} ncd)\nadd_executable(app main.c)\n"
+        "target_link_libraries(app ncd::ncd_cmsis_nn)\n"
+    )
+    cmake(tmp_path, tmp_path / "build", "-DNCD_WERROR=ON")
+    run(tmp_path / "build" / "app")
+
+
 @needs("cc")
 def test_a_config_file_of_ones_own_wins(tmp_path):
     (tmp_path / "ncd_config.h").write_text('#define MINE 1\n#include "%s"\n' % (DECODER / "include" / "ncd_config.h"))
