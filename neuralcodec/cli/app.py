@@ -346,10 +346,12 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
     bundle: Annotated[bool, typer.Option(help="Put the decoder's sources into the folder.")] = True,
     as_json: opt.Json = False,
 ) -> None:
-    """Write a network for a microcontroller, its weights compressed: C sources that compile as they are. Example:
+    """Write a network for a microcontroller, its weights compressed: C sources that compile as they are.
 
-    neuralcodec export-firmware small.nc.safetensors --model networks:Spotter
-    --example-shape 1,1,49,10 --calibration features.npy -o spotter
+    The module tells the network's structure, the compressed file its weights. Example:
+
+      neuralcodec export-firmware small.nc.safetensors --model networks:Spotter --example-shape 1,1,49,10
+      --calibration features.npy -o spotter
     """
     if mode not in ("int8", "float"):
         _fail("--mode is int8 or float", EXIT_USAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -81,7 +82,7 @@ def simulate(
         ExportError: the folder holds no export, there is no compiler or it refuses, inputs have another shape, or
             firmware reports an error.
     """
-    folder = Path(export_dir)
+    folder = Path(export_dir).resolve()
     facts = _facts(folder)
     names = Names(str(facts["model"]))
     given, result = (_Side(facts[key]) for key in ("input", "output"))
@@ -160,38 +161,60 @@ def _library(folder: Path, names: Names, own: Sequence[str], whole: bool) -> cty
     """The export as a shared library, compiled once for the same sources and compiler."""
     bundled = folder / "ncd"
     decoder = bundled if bundled.is_dir() else decoder_folder()
-    sources = [*(folder / each for each in own), *sorted([*decoder.glob("src/*.c"), *decoder.glob("nn/src/*.c")])]
-    headers = [folder / f"{names.model}.h", *sorted(decoder.glob("**/*.h"))]
     driver = _DRIVER.format(
         model=names.model, kind="int8_t" if whole else "float", function=names.function, macro=names.macro
     )
-    compiler = _compiler()
-    options = [*compiler, "-std=c99", "-O2", "-fPIC", "-shared", "-ffp-contract=off"]
-    digest = hashlib.sha256("\0".join(options).encode() + driver.encode())
-    for path in [*sources, *headers]:
-        digest.update(path.name.encode() + path.read_bytes())
+    compiler = [*_compiler(), "-std=c99", "-O2", "-fPIC", "-ffp-contract=off"]
     cache = Path(tempfile.gettempdir()) / f"neuralcodec-simulate-{os.getuid() if hasattr(os, 'getuid') else 0}"
     cache.mkdir(mode=0o700, exist_ok=True)
-    built = cache / f"{names.model}-{digest.hexdigest()[:32]}.so"
-    if not built.is_file():
+    # The decoder's objects apart: they are the same for most exports, and take the most time.
+    includes = [decoder / "include", decoder / "nn" / "include"]
+    sources = [*sorted(decoder.glob("src/*.c")), *sorted(decoder.glob("nn/src/*.c"))]
+    headers = [
+        path for each in (*includes, decoder / "src", decoder / "nn" / "src") for path in sorted(each.glob("*.h"))
+    ]
+    digest = _digest(compiler, [*sources, *headers])
+    objects = cache / f"decoder-{digest}"
+    if not objects.is_dir():
         with tempfile.TemporaryDirectory(dir=cache) as made:
-            main, target = Path(made) / "simulate_driver.c", Path(made) / built.name
+            command = [*compiler, *[f"-I{each}" for each in includes], "-c", *map(str, sources)]
+            _compile(command, Path(made), folder)
+            _move(Path(made), objects)
+    mine = [folder / each for each in own]
+    built = cache / f"{names.model}-{_digest([digest, driver], [*mine, folder / f'{names.model}.h'])}"
+    library = built / "library.so"
+    if not library.is_file():
+        with tempfile.TemporaryDirectory(dir=cache) as made:
+            main = Path(made) / "simulate_driver.c"
             main.write_text(driver, encoding="utf-8")
-            folders = [folder, decoder / "include", decoder / "nn" / "include"]
-            command = [
-                *options,
-                *[f"-I{each}" for each in folders],
-                str(main),
-                *map(str, sources),
-                "-o",
-                str(target),
-                "-lm",
-            ]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise ExportError(f"{compiler[0]} does not compile the export in {folder}:\n{done.stderr[-4000:]}")
-            target.replace(built)
-    return ctypes.CDLL(str(built))
+            command = [*compiler, "-shared", *[f"-I{each}" for each in (folder, *includes)], str(main), *map(str, mine)]
+            command += [*map(str, sorted(objects.glob("*.o"))), "-o", library.name, "-lm"]
+            _compile(command, Path(made), folder)
+            _move(Path(made), built)
+    return ctypes.CDLL(str(library))
+
+
+def _digest(words: Sequence[str], paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in paths:
+        data = path.read_bytes()
+        digest.update(f"\0{path.name}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()[:32]
+
+
+def _compile(command: Sequence[str], where: Path, folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
+    if done.returncode != 0:
+        raise ExportError(f"{command[0]} does not compile the export in {folder}:\n{done.stderr[-4000:]}")
+
+
+def _move(made: Path, to: Path) -> None:
+    """Puts a finished folder to its place; another process may have been faster."""
+    to.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent) as kept:
+        copy = Path(shutil.copytree(made, Path(kept) / "copy"))
+        with contextlib.suppress(OSError):
+            copy.rename(to)
 
 
 def _compiler() -> list[str]:

@@ -1,0 +1,723 @@
+"""Exports for firmware: traced as the module computes, planned without overlaps, and the C runs what the plan says."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from plan_reference import Runner
+from small_networks import NETWORKS, Cells, Pools, Residual, Spotter, inputs_of, made
+from torch import nn
+from torch.nn import functional as F
+
+import neuralcodec
+from neuralcodec.cli.app import app
+from neuralcodec.errors import ExportError
+from neuralcodec.firmware.arena import Buffer, plan_arena
+from neuralcodec.firmware.evaluate import evaluate
+from neuralcodec.firmware.export import make_plan
+from neuralcodec.firmware.quantize import from_range, multiplier_of
+from neuralcodec.firmware.simplify import simplify
+from neuralcodec.firmware.trace import trace
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+
+every_network = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__name__)
+
+
+def snr(wanted: np.ndarray, got: np.ndarray) -> float:
+    return float(10 * np.log10((wanted**2).sum() / ((wanted - got) ** 2).sum()))
+
+
+def encoded(kind: type[nn.Module], codec: str = "huffman", **options: object) -> tuple:
+    """A module with the weights that its compressed model decodes to, and that."""
+    network = made(kind)
+    cm = neuralcodec.encode(network, codec=codec, **options)
+    cm.load_into(network)
+    return network, cm
+
+
+def memory(plan, values: torch.Tensor) -> np.ndarray:
+    """Inputs as int8, in the order of memory."""
+    activation = plan.activations[plan.input]
+    moved = values.numpy().transpose(0, 2, 3, 1) if len(activation.shape) == 3 else values.numpy()
+    return activation.quantization.quantize(moved)
+
+
+# ---- Tracing and folding ----
+
+
+@every_network
+def test_traced_network_computes_what_the_module_does(kind):
+    network, inputs = made(kind), inputs_of(kind, 5)
+    wanted = network(inputs).detach()
+    for graph in (trace(network, inputs[:1]), simplify(trace(network, inputs[:1]))):
+        got = evaluate(graph, network.state_dict(), [inputs])[graph.outputs[0]]
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_simplified_graph_has_a_node_a_kernel():
+    kinds = [type(node.operation).__name__ for node in simplify(trace(made(Spotter), inputs_of(Spotter, 1))).nodes]
+    assert kinds == ["Conv", "Conv", "Conv", "Mean", "Linear"]
+
+
+@every_network
+def test_folded_module_computes_the_same(kind):
+    network, inputs = made(kind), inputs_of(kind, 5)
+    folded = neuralcodec.fold_batch_norm(network, inputs[:1])
+    torch.testing.assert_close(folded(inputs), network(inputs), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in folded.modules())
+    assert any(name.endswith("running_mean") for name in network.state_dict()) == (kind is not Pools)
+
+
+def test_norm_stays_where_its_input_is_read_elsewhere():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bn = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return self.bn(x) + x
+
+    network = made(Both)
+    inputs = torch.randn(3, 1, 6, 6)
+    folded = neuralcodec.fold_batch_norm(network, inputs[:1])
+    assert isinstance(folded.bn, nn.BatchNorm2d)
+    torch.testing.assert_close(folded(inputs), network(inputs))
+    with pytest.raises(ExportError, match="no convolution or linear layer right before it"):
+        make_plan(neuralcodec.encode(network, codec="huffman"), network, inputs[:1], inputs)
+
+
+def test_transform_is_applied_before_encoding():
+    network, inputs = made(Spotter), inputs_of(Spotter, 4)
+    cm = neuralcodec.encode(
+        network, codec="huffman", transform=lambda module: neuralcodec.fold_batch_norm(module, inputs[:1])
+    )
+    assert "bn.running_mean" not in cm
+    assert "conv.bias" in cm
+    with pytest.raises(neuralcodec.PlanError, match="takes a module"):
+        neuralcodec.encode(network.state_dict(), transform=lambda module: module)
+
+
+def test_export_takes_weights_of_the_folded_module(tmp_path):
+    network, inputs = made(Spotter), inputs_of(Spotter, 32)
+    folded = neuralcodec.fold_batch_norm(network, inputs[:1])
+    cm = neuralcodec.encode(folded, codec="huffman")
+    outputs = []
+    for module in (network, folded):
+        neuralcodec.export_firmware(cm, module, inputs[:1], inputs, tmp_path, name="net")
+        outputs.append(neuralcodec.simulate(tmp_path, inputs).levels)
+    assert np.array_equal(*outputs)
+    assert snr(network(inputs).detach().numpy(), neuralcodec.simulate(tmp_path, inputs).outputs) > 35
+
+
+# ---- Arithmetic ----
+
+
+@every_network
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("huffman", {"bits": 6}),
+        ("huffman", {"lossless": True}),
+        ("kmeans", {"clusters": 32, "centroids": "int8"}),
+        ("kmeans", {"clusters": 16}),
+        ("trellis", {"relative_step": 0.1, "scan": "rows"}),
+        ("trellis", {"relative_step": 0.1, "scan": "columns", "coding": "prefix"}),
+        ("raw", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+def test_int8_firmware_is_the_plan_bit_for_bit(kind, codec, options, tmp_path):
+    network, cm = encoded(kind, codec, **options)
+    inputs = inputs_of(kind, 6)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    got = neuralcodec.simulate(tmp_path, inputs)
+    plan = make_plan(cm, network, inputs[:1], inputs).plan
+    runner = Runner(plan)
+    assert np.array_equal(got.levels, np.stack([runner.run(each) for each in memory(plan, inputs)]))
+    assert snr(network(inputs).detach().numpy(), got.outputs) > 30
+
+
+@every_network
+@pytest.mark.parametrize("codec", ["huffman", "kmeans", "trellis", "raw"])
+def test_float_firmware_is_the_module(kind, codec, tmp_path):
+    network, cm = encoded(kind, codec)
+    inputs = inputs_of(kind, 6)
+    neuralcodec.export_firmware(cm, network, inputs[:1], out_dir=tmp_path, mode="float")
+    got = neuralcodec.simulate(tmp_path, inputs)
+    assert got.levels is None
+    np.testing.assert_allclose(got.outputs, network(inputs).detach().numpy(), rtol=1e-4, atol=2e-6)
+
+
+@every_network
+@pytest.mark.parametrize("mode", ["int8", "float"])
+def test_tiles_checks_and_plain_weights_give_the_same_outputs(kind, mode, tmp_path):
+    network, cm = encoded(kind)
+    inputs = inputs_of(kind, 6)
+
+    def run(**options):
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, mode=mode, **options)
+        return neuralcodec.simulate(tmp_path, inputs).outputs
+
+    first = run()
+    assert np.array_equal(run(weights="plain"), first)
+    if mode == "int8":
+        assert np.array_equal(run(tile=50), first)
+        assert np.array_equal(run(checks=True), first)
+        assert np.array_equal(run(bundle=False), first)
+    else:
+        with pytest.raises(ExportError, match="checks are of int8 levels"):
+            run(checks=True)
+
+
+def run_cells(network: nn.Module, inputs: torch.Tensor) -> np.ndarray:
+    states, outputs = Cells.states(), []
+    with torch.no_grad():
+        for each in inputs:
+            output, *states = network(each[None], *states)
+            outputs.append(output[0])
+    return torch.stack(outputs).numpy()
+
+
+def test_cells_keep_their_states(tmp_path):
+    network, cm = encoded(Cells, bits=7)
+    inputs = inputs_of(Cells, 40)
+    example = (inputs[:1], *Cells.states())
+    wanted = run_cells(network, inputs)
+
+    neuralcodec.export_firmware(cm, network, example, inputs, tmp_path, mode="float")
+    np.testing.assert_allclose(neuralcodec.simulate(tmp_path, inputs).outputs, wanted, rtol=1e-3, atol=1e-3)
+
+    neuralcodec.export_firmware(cm, network, example, inputs, tmp_path, checks=True)
+    got = neuralcodec.simulate(tmp_path, inputs)
+    plan = make_plan(cm, network, example, inputs).plan
+    runner = Runner(plan)
+    assert np.array_equal(got.levels, np.stack([runner.run(each) for each in memory(plan, inputs)]))
+    assert snr(wanted, got.outputs) > 25
+    assert np.array_equal(neuralcodec.simulate(tmp_path, inputs).levels, got.levels), "a run starts from zeros"
+    assert "ncd_cells_reset(void);" in (tmp_path / "cells.h").read_text()
+
+
+def test_modules_of_one_step(tmp_path):
+    class Step(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru, self.fc = nn.GRU(6, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x, h):
+            x, h = self.gru(x, h)
+            return self.fc(x), h
+
+    network = made(Step)
+    inputs, state = torch.randn(9, 1, 6), torch.zeros(1, 1, 5)
+    neuralcodec.export_firmware(
+        neuralcodec.encode(network, codec="raw"), network, (inputs[:1], state), out_dir=tmp_path, mode="float"
+    )
+    wanted = []
+    with torch.no_grad():
+        for each in inputs:
+            output, state = network(each[None], state)
+            wanted.append(output[0].numpy())
+    np.testing.assert_allclose(neuralcodec.simulate(tmp_path, inputs).outputs, np.stack(wanted), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ExportError, match="3 steps at a time"):
+        trace(network, (torch.zeros(1, 3, 6), state))
+
+
+@given(st.floats(2.0**-30, 2.0**20))
+def test_multipliers_are_within_half_a_unit(factor):
+    found = multiplier_of(factor)
+    assert 1 << 30 <= found.multiplier < 1 << 31
+    assert abs(found.multiplier * 2.0 ** (found.shift - 31) / factor - 1) <= 2.0**-31
+
+
+@given(st.floats(-1e6, 1e6, width=32), st.floats(-1e6, 1e6, width=32))
+def test_zero_is_exact_and_the_range_is_covered(a, b):
+    found = from_range(min(a, b), max(a, b))
+    assert -128 <= found.zero <= 127
+    assert found.dequantize(np.array([found.zero], np.int8))[0] == 0
+    ends = np.array([min(a, b, 0), max(a, b, 0)], np.float32)
+    error = np.abs(found.dequantize(found.quantize(ends)) - ends)
+    assert (error <= found.scale * 1.001).all() or found.scale == 1.0
+
+
+# ---- Weights ----
+
+
+def test_report_says_what_was_coded_again_and_why(tmp_path):
+    network, cm = encoded(Spotter, "kmeans", clusters=16)
+    inputs = inputs_of(Spotter, 2)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    reasons = {layer.name: layer.recoded for layer in report.layers}
+    assert "centroids are floats" in reasons["fc"]
+    assert "kept exact" in reasons["depthwise"]  # fewer than 256 weights
+    assert "signs of rows turned" in reasons["conv"]
+    facts = json.loads((tmp_path / "report.json").read_text())
+    assert facts["model"] == "spotter"
+    assert facts["flash_bytes"] == report.flash_bytes
+    assert "fc" in str(report)
+
+
+def test_payloads_are_kept_where_kernels_can_read_them(tmp_path):
+    network = made(Residual)
+    cm = neuralcodec.encode(network, codec="huffman", bits=5)
+    inputs = inputs_of(Residual, 2)
+    planned = make_plan(cm, network, inputs[:1], inputs)
+    assert planned.blob.tensors["second.weight"].recoded == ""
+    assert planned.blob.tensors["second.weight"].nbytes == cm.entry("second.weight").place.size
+    levels, _ = cm.levels("second.weight")
+    assert np.array_equal(planned.blob.tensors["second.weight"].levels, levels.reshape(8, -1).numpy())
+
+
+def test_levels_are_the_same_in_smaller_tiles():
+    network = made(Residual)
+    cm = neuralcodec.encode(network, codec="kmeans", clusters=16, centroids="int8")
+    inputs = inputs_of(Residual, 2)
+    large, small = (make_plan(cm, network, inputs[:1], inputs, tile=tile) for tile in (None, 100))
+    assert large.blob.tensors["second.weight"].tile_size == 576
+    assert small.blob.tensors["second.weight"].tile_size == 72
+    assert np.array_equal(*(each.blob.tensors["second.weight"].levels for each in (large, small)))
+    assert small.plan.arena.size < large.plan.arena.size
+
+
+def test_unused_shared_objects_are_left_out():
+    network = made(Spotter)
+    cm = neuralcodec.encode(network, target=neuralcodec.Target(snr_db=25))
+    inputs = inputs_of(Spotter, 2)
+    planned = make_plan(cm, network, inputs[:1], inputs)
+    assert planned.blob.overhead < 16 + cm.shared_bytes + 20 * len(planned.blob.tensors)
+
+
+# ---- Errors ----
+
+
+def test_unknown_operator_is_named_with_its_place():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(4, 4), Gelu())
+
+        def forward(self, x):
+            return self.inner(x)
+
+    class Gelu(nn.Module):
+        def forward(self, x):
+            return F.gelu(x)
+
+    with pytest.raises(ExportError) as caught:
+        trace(Outer(), torch.zeros(1, 4))
+    error = caught.value
+    assert error.target == "aten.gelu.default"
+    assert error.module == "inner.1 (Gelu)"
+    assert "test_export_firmware.py" in error.line
+    assert "return F.gelu(x)" in str(error)
+    assert isinstance(error, neuralcodec.NeuralCodecError)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x + 1.5, "other"),
+        (lambda x: x * x, "not one that firmware can run"),
+        (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), "reflect|not one that"),
+        (lambda x: x.mean(0), "mean over the batch"),
+        (lambda x: torch.cat([x, x], 0), "along the batch"),
+        (lambda x: F.adaptive_avg_pool2d(x, 4), "windows of different sizes"),
+        (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "divisor_override"),
+        (lambda x: x + x[:, :1], "not one that|differ"),
+    ],
+)
+def test_options_that_kernels_lack_are_refused(function, message):
+    class One(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    with pytest.raises(ExportError, match=message):
+        trace(One(), torch.zeros(1, 3, 6, 6))
+
+
+def test_wrong_compressed_model_is_refused():
+    network, inputs = made(Residual), inputs_of(Residual, 2)
+    state = dict(network.state_dict())
+    other = neuralcodec.encode({**state, "fc.weight": torch.zeros(5, 15)}, codec="raw")
+    with pytest.raises(ExportError, match=r"\[5, 15\] in the compressed model, \[5, 14\] in the module") as caught:
+        make_plan(other, network, inputs[:1], inputs)
+    assert caught.value.tensor == "fc.weight"
+    del state["side.weight"]
+    with pytest.raises(ExportError, match="lacks this tensor") as caught:
+        make_plan(neuralcodec.encode(state, codec="raw"), network, inputs[:1], inputs)
+    assert caught.value.tensor == "side.weight"
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        ([], "no samples"),
+        (torch.zeros(3, 1, 5, 5), "samples of shape"),
+        ([torch.full((1, 1, 21, 10), torch.nan)], "not finite"),
+        (["text"], "tensors expected|2 tensors|4 tensors"),
+    ],
+)
+def test_wrong_calibration_is_refused(calibration, message):
+    network, cm = encoded(Spotter)
+    with pytest.raises(ExportError, match=message):
+        make_plan(cm, network, inputs_of(Spotter, 1), calibration)
+
+
+def test_calibration_may_come_in_many_ways():
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 7)
+    dataset = torch.utils.data.TensorDataset(inputs, torch.arange(7))
+    given_ways = [inputs, list(inputs), [inputs[:3], inputs[3:]], torch.utils.data.DataLoader(dataset, batch_size=2)]
+    plans = [make_plan(cm, network, inputs[:1], each) for each in given_ways]
+    assert {each.samples for each in plans} == {7}
+    assert len({each.plan.activations["relu"].quantization for each in plans}) == 1
+    alone = make_plan(cm, network, inputs[:1])
+    assert "example input alone" in alone.warnings[0]
+
+
+def test_wrong_options_are_refused(tmp_path):
+    network, cm = encoded(Spotter)
+    example = inputs_of(Spotter, 1)
+    for options, message in (
+        ({"mode": "int4"}, "mode is"),
+        ({"weights": "none"}, "weights is"),
+        ({"tile": 0}, "tile: an integer"),
+        ({"name": "Bad Name"}, "lower-case letters"),
+    ):
+        with pytest.raises(ExportError, match=message):
+            neuralcodec.export_firmware(cm, network, example, example, tmp_path, **options)
+    with pytest.raises(ExportError, match="batch of one"):
+        neuralcodec.export_firmware(cm, network, inputs_of(Spotter, 2), example, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# ---- The arena ----
+
+lifetimes = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=14)
+
+
+@given(lifetimes)
+def test_buffers_that_live_together_never_overlap(given_buffers):
+    buffers = [Buffer(f"b{i}", size, first, first + more) for i, (size, first, more) in enumerate(given_buffers)]
+    arena = plan_arena(buffers)
+    for i, a in enumerate(buffers):
+        start, end = arena.offsets[a.name], arena.offsets[a.name] + a.size
+        assert start % 8 == 0
+        assert end <= arena.size
+        for b in buffers[:i]:
+            if a.meets(b):
+                other = arena.offsets[b.name]
+                assert end <= other or other + b.size <= start
+    assert arena.bound <= arena.size <= sum(-(-b.size // 8) * 8 for b in buffers)
+    assert plan_arena(buffers) == arena
+
+
+@every_network
+def test_buffers_of_a_network_are_apart(kind):
+    network, cm = encoded(kind)
+    inputs = inputs_of(kind, 2)
+    plan = make_plan(cm, network, inputs[:1], inputs).plan
+    for i, step in enumerate(plan.steps):
+        places = [(name, plan.activations[name].nbytes) for name in {*step.inputs, step.output}]
+        places += [(f"tables {i}", step.tables)] if step.tables else []
+        places += [(f"scratch {i}", step.scratch.nbytes)] if step.scratch.nbytes else []
+        spans = sorted((plan.arena.offsets[name], plan.arena.offsets[name] + size) for name, size in places)
+        in_place = type(step.layer).__name__ in {"AddLayer", "RescaleLayer"}
+        assert all(a[1] <= b[0] or (in_place and a == b) for a, b in itertools.pairwise(spans))
+
+
+# ---- What is written ----
+
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-O2"]
+
+
+def compile_library(folder: Path, out: Path) -> None:
+    """The export as a shared library."""
+    sources = [*folder.glob("*.c"), *folder.glob("ncd/src/*.c"), *folder.glob("ncd/nn/src/*.c")]
+    folders = [f"-I{folder / each}" for each in (".", "ncd/include", "ncd/nn/include")]
+    command = ["cc", *WARNINGS, "-fPIC", "-shared", "-ffp-contract=off", *folders, *map(str, sources), "-lm"]
+    subprocess.run([*command, "-o", str(out)], check=True)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A network, its export with checks, and that as a library."""
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 20)
+    folder = tmp_path_factory.mktemp("export")
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, folder, checks=True, tile=128)
+    compile_library(folder, folder / "spotter.so")
+    return folder, inputs
+
+
+class Device:
+    """A library's functions, as a caller in C has them."""
+
+    def __init__(self, folder: Path, built: Path) -> None:
+        header = (folder / "spotter.h").read_text()
+        self.macros = {
+            name: int(value) for name, value in re.findall(r"#define NCD_SPOTTER_(\w+) \(?(-?\d+)u?\)?", header)
+        }
+        self.c = ctypes.CDLL(str(built))
+        self.c.ncd_spotter_output.restype = ctypes.POINTER(ctypes.c_int8)
+        self.c.ncd_spotter_input.restype = ctypes.c_void_p
+        source = (folder / "spotter_blob.c").read_text()
+        self.blob = bytes(map(int, re.findall(r"\d+", source[source.index("{") :])))
+
+    def init_at(self, blob: bytes, size: int | None = None, arena: int | None = None, offset: int = 0) -> int:
+        """Keeps blob and arena, the blob at an odd address if wanted."""
+        size = self.macros["ARENA_SIZE"] if size is None else size
+        self.held = ctypes.create_string_buffer(bytes(offset) + blob, len(blob) + offset)
+        self.memory = (ctypes.c_uint64 * (self.macros["ARENA_SIZE"] // 8 + 2))()
+        place = ctypes.addressof(self.memory) if arena is None else arena
+        return self.c.ncd_spotter_init_at(
+            ctypes.c_void_p(ctypes.addressof(self.held) + offset),
+            ctypes.c_size_t(len(blob)),
+            ctypes.c_void_p(place),
+            ctypes.c_size_t(size),
+        )
+
+    def run(self, values: np.ndarray, size: int | None = None) -> int:
+        values = np.ascontiguousarray(values, np.int8)
+        return self.c.ncd_spotter_run(ctypes.c_void_p(values.ctypes.data), ctypes.c_size_t(size or values.size))
+
+    def output(self) -> list[int]:
+        return self.c.ncd_spotter_output()[: self.macros["OUTPUT_SIZE"]]
+
+
+OK, ARG, WORKSPACE, CHECKSUM = 0, -1, -6, -7
+
+
+@pytest.fixture
+def device(exported, tmp_path):
+    # A copy is loaded anew, with nothing initialized.
+    return Device(exported[0], Path(shutil.copy(exported[0] / "spotter.so", tmp_path / "spotter.so")))
+
+
+@pytest.fixture(scope="module")
+def values():
+    return np.random.default_rng(3).integers(-128, 128, 210).astype(np.int8)
+
+
+def test_run_gives_what_the_simulation_gives(exported, device, values):
+    wanted = neuralcodec.simulate(exported[0], values.reshape(1, 1, 21, 10)).levels[0]
+    assert device.c.ncd_spotter_init(None, ctypes.c_size_t(0)) == OK
+    assert device.run(values) == OK
+    assert device.output() == wanted.tolist()
+    ctypes.memmove(device.c.ncd_spotter_input(), values.tobytes(), values.size)
+    place = ctypes.c_void_p(device.c.ncd_spotter_input())
+    assert device.c.ncd_spotter_run(place, ctypes.c_size_t(values.size)) == OK
+    assert device.output() == wanted.tolist()
+    assert device.c.ncd_spotter_check() == OK
+
+
+def test_run_needs_init_and_an_input_of_its_size(device, values):
+    assert device.run(values) == ARG
+    assert not device.c.ncd_spotter_output()
+    assert device.c.ncd_spotter_init(None, ctypes.c_size_t(0)) == OK
+    assert device.run(values) == OK
+    before = device.output()
+    for size in (1, values.size - 1, values.size + 1):
+        assert device.run(values, size) == ARG
+    assert device.c.ncd_spotter_run(None, ctypes.c_size_t(values.size)) == ARG
+    assert device.output() == before
+
+
+def test_arena_that_is_too_small_or_not_aligned(device, values):
+    size = device.macros["ARENA_SIZE"]
+    for wrong in (0, 8, size - 1):
+        assert device.init_at(device.blob, wrong) == WORKSPACE
+        assert device.run(values) == ARG, "a network that failed to open does not run"
+    memory = (ctypes.c_uint64 * (size // 8 + 2))()
+    assert device.init_at(device.blob, size, arena=ctypes.addressof(memory) + 4) == WORKSPACE
+    assert device.init_at(device.blob, size) == OK
+
+
+def test_flash_may_be_unaligned(exported, device, values):
+    wanted = neuralcodec.simulate(exported[0], values.reshape(1, 1, 21, 10)).levels[0]
+    for offset in (1, 2, 3):
+        assert device.init_at(device.blob, offset=offset) == OK
+        assert device.run(values) == OK
+        assert device.output() == wanted.tolist()
+
+
+def test_blob_of_another_export_is_refused(device, values, tmp_path):
+    network, cm = encoded(Spotter, bits=4)
+    inputs = inputs_of(Spotter, 4)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path / "other")
+    compile_library(tmp_path / "other", tmp_path / "other.so")
+    other = Device(tmp_path / "other", tmp_path / "other.so")
+    assert device.init_at(other.blob) == CHECKSUM
+    assert device.run(values) == ARG
+    assert device.init_at(device.blob[:-1]) == -2
+    assert device.init_at(bytes(20)) < 0
+
+
+def test_corrupted_tile_is_noticed_and_the_output_stays(device, values):
+    assert device.init_at(device.blob) == OK
+    assert device.run(values) == OK
+    before = device.output()
+    noticed = 0
+    size = len(device.blob)
+    for place in range(size - 1500, size, 29):
+        damaged = bytearray(device.blob)
+        damaged[place] ^= 0x10
+        assert device.init_at(bytes(damaged)) == OK, "the header does not cover payloads"
+        ctypes.memset(device.memory, 0x55, 8)
+        held = ctypes.addressof(device.c.ncd_spotter_output().contents)
+        ctypes.memmove(held, np.array(before, np.int8).tobytes(), len(before))
+        status = device.run(values[::-1].copy())
+        if status != OK:
+            noticed += 1
+            assert device.output() == before
+        assert device.c.ncd_spotter_check() == CHECKSUM
+    assert noticed >= 45  # of 52; some bytes are scales and tables, which change no level
+
+
+@pytest.mark.parametrize("mode", ["int8", "float"])
+@pytest.mark.parametrize("weights", ["compressed", "plain"])
+def test_sources_compile_without_a_warning(mode, weights, tmp_path):
+    compilers = [["cc", *WARNINGS]]
+    if shutil.which("g++"):
+        compilers.append(["g++", *[w for w in WARNINGS if w != "-std=c99"], "-x", "c++", "-std=c++11"])
+    if shutil.which("arm-none-eabi-gcc"):
+        compilers.append(["arm-none-eabi-gcc", *WARNINGS, "-mcpu=cortex-m4", "-mthumb", "-ffreestanding"])
+    for kind in (*NETWORKS, Cells):
+        network, cm = encoded(kind)
+        inputs = inputs_of(kind, 2)
+        example = (inputs[:1], *Cells.states()) if kind is Cells else inputs[:1]
+        folder = tmp_path / kind.__name__
+        options = {"checks": mode == "int8"}
+        neuralcodec.export_firmware(cm, network, example, inputs, folder, mode=mode, weights=weights, **options)
+        folders = [f"-I{folder / each}" for each in (".", "ncd/include", "ncd/nn/include")]
+        for compiler in compilers:
+            for source in folder.glob("*.c"):
+                command = [*compiler, *folders, "-c", str(source), "-o", str(tmp_path / "out.o")]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not here")
+@pytest.mark.parametrize("bundle", [True, False])
+def test_folder_builds_with_cmake(bundle, tmp_path):
+    network, cm = encoded(Residual)
+    inputs = inputs_of(Residual, 2)
+    folder = tmp_path / "residual"
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, folder, bundle=bundle)
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(app LANGUAGES C)\nadd_subdirectory(residual)\n"
+        "add_executable(app main.c)\ntarget_link_libraries(app ncd_residual)\n"
+    )
+    (tmp_path / "main.c").write_text(
+        '#include "residual.h"\nint main(void) { return ncd_residual_init(NULL, 0) || '
+        "ncd_residual_run(ncd_residual_input(), NCD_RESIDUAL_INPUT_SIZE); }\n"
+    )
+    decoder = Path(neuralcodec.__file__).parents[1] / "firmware_decoder"
+    option = [] if bundle else [f"-DNCD_DIR={decoder}"]
+    for command in (
+        ["cmake", "-S", str(tmp_path), "-B", str(tmp_path / "b"), *option],
+        ["cmake", "--build", str(tmp_path / "b")],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert subprocess.run([str(tmp_path / "b" / "app")], check=False).returncode == 0
+
+
+def test_same_model_gives_the_same_files(tmp_path):
+    for folder in ("a", "b"):
+        network, cm = encoded(Residual)
+        inputs = inputs_of(Residual, 3)
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path / folder)
+    names = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert {"residual.c", "residual.h", "residual_blob.c", "README.md", "CMakeLists.txt"} <= {str(n) for n in names}
+    assert all((tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in names)
+
+
+def test_another_export_into_a_folder_leaves_none_of_the_first(tmp_path):
+    network, cm = encoded(Spotter)
+    example = inputs_of(Spotter, 1)
+    neuralcodec.export_firmware(cm, network, example, example, tmp_path, name="first")
+    neuralcodec.export_firmware(cm, network, example, example, tmp_path, name="second", weights="plain")
+    assert sorted(path.name for path in tmp_path.glob("*.[ch]")) == ["second.c", "second.h"]
+
+
+def test_report_takes_measured_instructions(tmp_path):
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 2)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    assert report.instructions is None
+    assert report.joules is None
+    each = {layer.name: 1000 for layer in report.layers}
+    measured = report.with_instructions(each, {"conv": 250}, code_bytes=5000)
+    assert measured.instructions == 5000
+    assert measured.decode_share == pytest.approx(0.05)
+    assert measured.flash_bytes == report.flash_bytes + 5000
+    assert measured.joules > 0
+    assert "estimated energy" in str(measured)
+    assert report.plain_weight_bytes == sum(layer.weights for layer in report.layers)
+    assert report.weight_bytes == sum(layer.weight_bytes for layer in report.layers)
+
+
+# ---- The simulation ----
+
+
+def test_simulation_refuses_what_is_no_export(tmp_path, monkeypatch):
+    with pytest.raises(ExportError, match="no export of neuralcodec"):
+        neuralcodec.simulate(tmp_path, torch.zeros(1, 1, 21, 10))
+    (tmp_path / "report.json").write_text("{")
+    with pytest.raises(ExportError, match="is not what export_firmware wrote"):
+        neuralcodec.simulate(tmp_path, torch.zeros(1, 1, 21, 10))
+
+
+def test_simulation_takes_inputs_of_the_networks_shape(exported, monkeypatch):
+    folder, inputs = exported
+    with pytest.raises(ExportError, match="inputs of shape"):
+        neuralcodec.simulate(folder, torch.zeros(2, 1, 21, 11))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(ExportError, match="no C compiler: no-such-compiler"):
+        neuralcodec.simulate(folder, inputs)
+
+
+def test_simulation_takes_floats_and_int8(exported):
+    folder, inputs = exported
+    facts = json.loads((folder / "report.json").read_text())["input"]
+    as_int8 = np.clip(np.rint(inputs.numpy() / np.float32(facts["scale"])) + facts["zero_point"], -128, 127)
+    a = neuralcodec.simulate(folder, inputs)
+    b = neuralcodec.simulate(folder, as_int8.astype(np.int8))
+    assert np.array_equal(a.levels, b.levels)
+
+
+# ---- The command line ----
+
+
+def test_command_line_exports(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 3)
+    neuralcodec.save(cm, tmp_path / "small.nc.safetensors")
+    np.save(tmp_path / "inputs.npy", inputs.numpy())
+    arguments = ["export-firmware", str(tmp_path / "small.nc.safetensors"), "--model", "small_networks:Spotter"]
+    arguments += ["--example-shape", "1,1,21,10", "-o", str(tmp_path / "out"), "--json"]
+    calibration = ["--calibration", str(tmp_path / "inputs.npy")]
+    done = CliRunner().invoke(app, arguments + calibration)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["model"] == "spotter"
+    wanted = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path / "api")
+    assert (tmp_path / "out" / "spotter.c").read_bytes() == (tmp_path / "api" / "spotter.c").read_bytes()
+    assert json.loads(done.output)["flash_bytes"] == wanted.flash_bytes
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+    arguments[3] = "small_networks:NoSuch"
+    assert isinstance(CliRunner().invoke(app, arguments + calibration).exception, ExportError)
