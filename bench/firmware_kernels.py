@@ -26,6 +26,8 @@ import nn_cases as nc  # noqa: E402
 PROBES = ROOT / "tests" / "firmware" / "probes"
 WEIGHTS = {"plain": "plain", "huffman": "huffman", "kmeans fixed": "kmeans.fixed", "trellis prefix": "trellis.prefix"}
 TILE = 512
+SPARE = 256
+"""Bytes of scratch for patches, which other layers of a network have anyway."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,11 @@ class Layer:
         title: what it is.
         kind: conv, depthwise or linear.
         window: of a convolution; for a linear layer in_c and out_c count.
-        share: of the layer's output channels that are measured.
     """
 
     title: str
     kind: str
     window: nc.Window
-    share: int = 1
 
     @property
     def macs(self) -> int:
@@ -60,15 +60,15 @@ LAYERS = (
     Layer("DS-CNN conv 10x4", "conv", nc.Window(49, 10, 1, 25, 5, 64, 10, 4, 2, 2, 1, 1, 4, 1)),
     Layer("DS-CNN depthwise 3x3", "depthwise", nc.Window(25, 5, 64, 25, 5, 64, 3, 3, 1, 1, 1, 1, 1, 1, 64)),
     Layer("DS-CNN pointwise 64", "conv", nc.Window(25, 5, 64, 25, 5, 64, 1, 1)),
-    Layer("DS-CNN fc", "linear", nc.Window(1, 1, 64, 1, 1, 12, 1, 1)),
-    Layer("ResNet-8 conv 3, 32x32", "conv", _same(32, 3, 16)),
-    Layer("ResNet-8 conv 16, 32x32", "conv", _same(32, 16, 4), 4),
-    Layer("ResNet-8 conv 16 / 2", "conv", _same(32, 16, 32, stride=2), 1),
-    Layer("ResNet-8 conv 32, 16x16", "conv", _same(16, 32, 16), 2),
-    Layer("ResNet-8 conv 32 / 2", "conv", _same(16, 32, 32, stride=2), 2),
-    Layer("ResNet-8 conv 64, 8x8", "conv", _same(8, 64, 32), 2),
-    Layer("ResNet-8 shortcut 1x1 / 2", "conv", _same(16, 32, 64, kernel=1, stride=2)),
+    Layer("fc 64 -> 12", "linear", nc.Window(1, 1, 64, 1, 1, 12, 1, 1)),
     Layer("fc 256 -> 64", "linear", nc.Window(1, 1, 256, 1, 1, 64, 1, 1)),
+    Layer("ResNet-8 conv 3, 32x32", "conv", _same(32, 3, 16)),
+    Layer("ResNet-8 conv 16, 32x32", "conv", _same(32, 16, 4)),
+    Layer("ResNet-8 conv 16 / 2", "conv", _same(32, 16, 16, stride=2)),
+    Layer("ResNet-8 conv 32, 16x16", "conv", _same(16, 32, 8)),
+    Layer("ResNet-8 conv 32 / 2", "conv", _same(16, 32, 32, stride=2)),
+    Layer("ResNet-8 conv 64, 8x8", "conv", _same(8, 64, 16)),
+    Layer("ResNet-8 1x1 / 2", "conv", _same(16, 32, 64, kernel=1, stride=2)),
 )
 
 
@@ -86,25 +86,26 @@ def case_of(layer: Layer, coding: str) -> nc.Case:
     x = rng.integers(-128, 128, (window.in_h, window.in_w, window.in_c)).astype(np.int8)
     if layer.kind == "linear":
         return nc.linear_case(w, requant, x.reshape(1, -1), checks=False)
-    return nc.conv_case(layer.kind, window, w, requant, x, checks=False)
+    return nc.conv_case(layer.kind, window, w, requant, x, checks=False, spare=SPARE)
 
 
-def measure(board: str, layers: tuple[Layer, ...], weights: list[str], opt: str) -> list[list[int]]:
-    """Instructions by layer and kind of weights; -1 where the board has no room.
+def measure(board: str, coding: str, opt: str, defines: tuple[str, ...]) -> list[int]:
+    """Instructions of each layer; -1 where the board has no room.
 
     Raises:
         SystemExit: an image fails.
     """
-    cases = [case_of(layer, WEIGHTS[name]) for layer in layers for name in weights]
+    cases = [case_of(layer, coding) for layer in LAYERS]
+    room = ("-DARENA_BYTES=120000",) if board != "m0" else ()
     with tempfile.TemporaryDirectory() as folder:
         (blob := Path(folder) / "cases.bin").write_bytes(b"".join(case.board_data(count=True) for case in cases))
-        arena = ("-DARENA_BYTES=120000",) if board != "m0" else ()
-        image = emulator.build(board, blob, Path(folder), "nn", opt, defines=arena, examples=PROBES, nn=True)
+        image = emulator.build(
+            board, blob, Path(folder), "nn", opt, defines=(*room, *defines), examples=PROBES, nn=True
+        )
         result = emulator.run(board, image, timeout=600)
     if result.exit_code:
         sys.exit(f"{board}: {result.output}")
-    counts = [result.number(f"{i}.instructions") if result.values.get(str(i)) == "0" else -1 for i in range(len(cases))]
-    return [counts[i : i + len(weights)] for i in range(0, len(counts), len(weights))]
+    return [result.number(f"{i}.instructions") if result.values.get(str(i)) == "0" else -1 for i in range(len(cases))]
 
 
 def main() -> None:
@@ -112,16 +113,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("boards", nargs="*", default=["m4", "m55", "m3", "rv32"], help="default: m4 m55 m3 rv32")
     parser.add_argument("--opt", default="-O2", help="optimization level (default: -O2)")
+    parser.add_argument("--kernels", help="NCD_NN_KERNELS: 0 plain C, 1 DSP extension, 2 MVE (default: the best)")
     arguments = parser.parse_args()
+    defines = () if arguments.kernels is None else (f"-DNCD_NN_KERNELS={arguments.kernels}",)
     console = Console(width=140)
     for board in arguments.boards:
         if (reason := emulator.available(board)) is not None:
             sys.exit(f"this needs the emulators: {reason}")
-        table = Table("layer", "MACs", title=f"{emulator.BOARDS[board].core}, {arguments.opt}: instructions/MAC")
-        for name in WEIGHTS:
-            table.add_column(name, justify="right")
-        table.add_column("huffman / plain", justify="right")
-        for layer, counts in zip(LAYERS, measure(board, LAYERS, list(WEIGHTS), arguments.opt), strict=True):
+        title = f"{emulator.BOARDS[board].core}, {arguments.opt} {' '.join(defines)}: instructions/MAC"
+        table = Table("layer", "MACs", *WEIGHTS, "huffman / plain", title=title)
+        columns = [measure(board, coding, arguments.opt, defines) for coding in WEIGHTS.values()]
+        for layer, counts in zip(LAYERS, zip(*columns, strict=True), strict=True):
             cells = [f"{n / layer.macs:.2f}" if n >= 0 else "no room" for n in counts]
             ratio = f"{counts[1] / counts[0]:.3f}" if min(counts) > 0 else ""
             table.add_row(layer.title, f"{layer.macs:,}", *cells, ratio)

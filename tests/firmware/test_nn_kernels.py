@@ -103,7 +103,8 @@ def test_conv(program: Path, window: nc.Window, coding: str, tile: int, checks: 
     w = nc.make_weights(shape, coding, tile, rng)
     x = random_int8(rng, window.in_h, window.in_w, window.in_c)
     requant = nc.make_requant(window.out_c, 64.0 * 64 * w.levels.shape[1] ** 0.5, rng)
-    check(program, nc.conv_case("conv", window, w, requant, x, checks=checks))
+    # With room for patches, and without.
+    check(program, *(nc.conv_case("conv", window, w, requant, x, checks=checks, spare=n) for n in (0, 4000)))
 
 
 @given(window=windows(depthwise=True), coding=codings, tile=st.integers(1, 300), checks=st.booleans(), seed=seeds)

@@ -9,8 +9,10 @@
 #define NCD_NN_NOINLINE __attribute__((noinline))
 #define NCD_NN_COPY __builtin_memcpy /* with -ffreestanding a small memcpy would be a call, and there is no string.h */
 #define NCD_NN_FILL __builtin_memset
+#define NCD_NN_SHORT_LOOP() __asm__ volatile("") /* not to become a call of memset or memcpy, for a few bytes */
 #else
 #include <string.h>
+#define NCD_NN_SHORT_LOOP() ((void)0)
 #define NCD_NN_INLINE static inline
 #define NCD_NN_NOINLINE
 #define NCD_NN_COPY memcpy

@@ -1,6 +1,9 @@
 /* Convolution. */
+#include "conv_patch.h"
 #include "conv_row.h"
 #include "rows.h"
+
+enum { PLAIN_ROWS = 16 }; /* that take a patch together */
 
 ncd_status ncd_nn_run_conv_s8(const ncd_nn *nn, const ncd_nn_conv_s8 *layer, const int8_t *in, int8_t *out)
 {
@@ -11,7 +14,9 @@ ncd_status ncd_nn_run_conv_s8(const ncd_nn *nn, const ncd_nn_conv_s8 *layer, con
     ncd_nn_conv c;
     ncd_nn_rows rows;
     ncd_status status;
-    uint32_t i;
+    void *patches;
+    size_t patch_size;
+    uint32_t i, n, rows_at_once;
     if (!ncd_nn_conv_is_good(w, &layer->weights))
         return NCD_ERR_ARG;
     status = ncd_nn_rows_open(&rows, nn, &layer->weights, 1);
@@ -25,11 +30,22 @@ ncd_status ncd_nn_run_conv_s8(const ncd_nn *nn, const ncd_nn_conv_s8 *layer, con
         if (!c.tap_sums)
             return NCD_ERR_WORKSPACE;
     }
+    rows_at_once = layer->weights.plain ? PLAIN_ROWS : rows.tensor.tile_rows;
+    patch_size = rows_at_once > 0 ? ncd_nn_patch_size(layer, rows_at_once) : 0;
+    patches = patch_size > 0 ? ncd_nn_take(&memory, patch_size) : NULL; /* goes without where there is no room */
     for (;;) {
         status = ncd_nn_rows_next(&rows);
         if (status != NCD_OK || rows.count == 0)
             return status;
-        for (i = 0; i < rows.count; ++i)
-            ncd_nn_conv_row(&c, rows.row + i, (const int8_t *)rows.data + (size_t)i * layer->weights.cols);
+        for (i = 0; i < rows.count; i += n) {
+            const int8_t *const weights = (const int8_t *)rows.data + (size_t)i * layer->weights.cols;
+            n = patches ? rows.count - i : 1;
+            if (n > rows_at_once)
+                n = rows_at_once;
+            if (patches && n > 1)
+                ncd_nn_patch_rows(&c, rows.row + i, n, weights, patches);
+            else
+                ncd_nn_conv_row(&c, rows.row + i, weights);
+        }
     }
 }
