@@ -41,6 +41,24 @@ def adapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return out
 
 
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        "cc -x c++ -std=c++11",
+        "arm-none-eabi-gcc -std=c99 -mcpu=cortex-m0 -mthumb",
+        "arm-none-eabi-gcc -mcpu=cortex-m55",
+    ],
+)
+def test_it_compiles_as_the_kernels_do(tmp_path: Path, compiler: str) -> None:
+    command = [*compiler.split(), "-O2", *WARN, "-Wpedantic", "-ffreestanding", *INCLUDES, f"-I{STAND_IN}"]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"not installed: {command[0]}")
+    source, made = ADAPTER / "cmsis_nn.c", tmp_path / "cmsis_nn.o"
+    done = subprocess.run([*command, "-c", str(source), "-o", str(made)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert made.stat().st_size > 0
+
+
 @given(
     rows=st.integers(1, 40),
     cols=st.integers(1, 300),
