@@ -1,8 +1,8 @@
 """Instructions that the inference kernels take on emulated cores: `python bench/firmware_kernels.py`.
 
-Layers are those of the keyword-spotting DS-CNN and of ResNet-8 of MLPerf Tiny, with random weights; large ones with fewer
-output channels, as the counter holds two million instructions. All counts are of the whole call: opening the tensor,
-its tables, decoding, sums and requantization.
+Layers are those of the keyword-spotting DS-CNN and of ResNet-8 of MLPerf Tiny, with random weights; large ones with
+fewer output channels, as the counter holds two million instructions. All counts are of the whole call: opening the
+tensor, its tables, decoding, sums and requantization.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Layer:
 
     @property
     def macs(self) -> int:
+        """Of one inference."""
         w = self.window
         return w.out_h * w.out_w * w.out_c * w.taps * w.in_c // w.groups
 

@@ -16,24 +16,14 @@ import torch
 
 import neuralcodec
 
-KINDS = {
-    name: number
-    for number, name in enumerate(
-        "conv depthwise linear add max_pool average_pool rescale concat flatten softmax lstm gru".split(), 1
-    )
-} | {
-    name: number
-    for number, name in enumerate(
-        (
-            "conv_f32 linear_f32 add_f32 max_pool_f32 average_pool_f32 clamp_f32 concat_f32 flatten_f32 softmax_f32 "
-            "lstm_f32 gru_f32"
-        ).split(),
-        21,
-    )
+_INT8 = """conv depthwise linear add max_pool average_pool rescale concat flatten softmax lstm gru"""
+_F32 = """conv linear add max_pool average_pool clamp concat flatten softmax lstm gru"""
+KINDS = {name: i for i, name in enumerate(_INT8.split(), 1)} | {
+    f"{name}_f32": i for i, name in enumerate(_F32.split(), 21)
 }
-BLOBS = (
-    "stream checks plain bias multiplier shift in in2 checks2 plain2 bias2 multiplier2 shift2 cell floats table"
-).split()
+_NAMES = """stream checks plain bias multiplier shift in in2
+checks2 plain2 bias2 multiplier2 shift2 cell floats table"""
+BLOBS = _NAMES.split()
 OK, ARG, CORRUPT, UNSUPPORTED, WORKSPACE, CHECKSUM = 0, -1, -3, -4, -6, -7
 
 
@@ -154,16 +144,14 @@ def make_tensors(shapes: Sequence[Sequence[int]], coding: str, tile: int, rng: n
     cm = neuralcodec.encode({f"w{i}": source for i, source in enumerate(sources)}, **options)  # type: ignore[arg-type]
     demand = cm.demand()
     tables = max(demand.slots, 1028 * demand.tables)
-    return [_weights_of(cm, f"w{i}", None if exact else m.shape, m, coding, tables) for i, m in enumerate(matrices)]
+    if not exact:
+        matrices = [cm.levels(f"w{i}")[0].numpy().reshape(m.shape) for i, m in enumerate(matrices)]
+    return [_weights_of(cm, f"w{i}", matrix, tables) for i, matrix in enumerate(matrices)]
 
 
-def _weights_of(
-    cm: neuralcodec.CompressedModel, name: str, shape: Any, matrix: np.ndarray, coding: str, tables: int
-) -> Weights:
-    if shape is not None:
-        matrix = cm.levels(name)[0].numpy().reshape(shape)
+def _weights_of(cm: neuralcodec.CompressedModel, name: str, matrix: np.ndarray, tables: int) -> Weights:
     assert matrix.dtype == np.int8
-    columns = coding == "columns"
+    columns = cm.is_down_columns(name)
     coded = matrix.T if columns else matrix
     size = cm.decode_tile(name, 0).numel()
     lines = coded.reshape(1, -1) if coded.shape[1] <= size else coded
@@ -564,8 +552,8 @@ def make_floats(shapes: Sequence[Sequence[int]], coding: str, tile: int, rng: np
     cm = neuralcodec.encode(sources, **options)  # type: ignore[arg-type]
     demand = cm.demand()
     found = []
-    for name in sources:
-        matrix = cm.decode(name).numpy().reshape(len(sources[name]), -1)
+    for name, source in sources.items():
+        matrix = cm.decode(name).numpy().reshape(len(source), -1)
         columns = cm.is_down_columns(name)
         size, width = cm.decode_tile(name, 0).numel(), matrix.shape[0 if columns else 1]
         tables = max(demand.slots, 4 * 1028 * demand.tables)

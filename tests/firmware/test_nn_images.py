@@ -31,6 +31,11 @@ def windows(rng: np.random.Generator, depthwise: bool) -> Iterator[nc.Window]:
         groups = channels if depthwise else int(rng.choice([1, 1, channels]))
         out_c = channels if depthwise else groups * int(rng.integers(1, 9))
         yield nc.Window(*size, channels, *out, out_c, *kernel, *stride, *dilation, *pad, groups)
+    if depthwise:  # 3x3 has a kernel of its own; in, out, padding
+        for shape in ("7 5 7 5 1 1", "5 40 5 40 1 1", "40 3 40 1 1 0", "1 1 5 4 3 2", "4 6 2 4 0 0", "5 5 8 9 1 4"):
+            h, w, out_h, out_w, pad_h, pad_w = map(int, shape.split())
+            for times in (1, 2):
+                yield nc.Window(h, w, 5, out_h, out_w, 5 * times, 3, 3, 1, 1, 1, 1, pad_h, pad_w, 5)
 
 
 def make_cases() -> list[nc.Case]:

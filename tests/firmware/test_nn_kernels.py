@@ -96,7 +96,7 @@ def enough(window: nc.Window, coding: str) -> nc.Window:
 
 
 @given(window=windows(), coding=codings, tile=st.integers(1, 300), checks=st.booleans(), seed=seeds)
-def test_conv(program: Path, window: nc.Window, coding: str, tile: int, checks: bool, seed: int) -> None:
+def test_conv(program: Path, *, window: nc.Window, coding: str, tile: int, checks: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     enough(window, coding)
     shape = (window.out_c, window.in_c // window.groups, window.kernel_h, window.kernel_w)
@@ -108,7 +108,7 @@ def test_conv(program: Path, window: nc.Window, coding: str, tile: int, checks: 
 
 
 @given(window=windows(depthwise=True), coding=codings, tile=st.integers(1, 300), checks=st.booleans(), seed=seeds)
-def test_depthwise(program: Path, window: nc.Window, coding: str, tile: int, checks: bool, seed: int) -> None:
+def test_depthwise(program: Path, *, window: nc.Window, coding: str, tile: int, checks: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     if coding not in ("plain", "raw", "lossless"):
         times = window.out_c // window.groups
@@ -130,7 +130,7 @@ def test_depthwise(program: Path, window: nc.Window, coding: str, tile: int, che
     seed=seeds,
 )
 def test_linear(
-    program: Path, rows: int, cols: int, batch: int, coding: str, tile: int, checks: bool, seed: int
+    program: Path, *, rows: int, cols: int, batch: int, coding: str, tile: int, checks: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     if coding not in ("plain", "raw", "lossless"):
@@ -180,7 +180,7 @@ def test_requantization_at_its_ends(program: Path) -> None:
     seed=seeds,
 )
 def test_cells(
-    program: Path, kind: str, sizes: tuple[int, int], coding: str, tile: int, fraction: int, seed: int
+    program: Path, *, kind: str, sizes: tuple[int, int], coding: str, tile: int, fraction: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     inputs, hidden = sizes
@@ -208,9 +208,16 @@ def check_floats(program: Path, *cases: nc.Case) -> None:
 float_codings = st.sampled_from(["plain", *nc.FLOAT_CODINGS])
 
 
-@given(windows(), windows(depthwise=True), st.booleans(), float_codings, st.integers(1, 300), seeds)
+@given(
+    window=windows(),
+    channelwise=windows(depthwise=True),
+    depthwise=st.booleans(),
+    coding=float_codings,
+    tile=st.integers(1, 300),
+    seed=seeds,
+)
 def test_windows_of_floats(
-    program: Path, window: nc.Window, channelwise: nc.Window, depthwise: bool, coding: str, tile: int, seed: int
+    program: Path, *, window: nc.Window, channelwise: nc.Window, depthwise: bool, coding: str, tile: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     window = channelwise if depthwise else window
@@ -223,9 +230,15 @@ def test_windows_of_floats(
     check_floats(program, *(nc.pool_f32_case(kind, window, rng) for kind in ("max_pool", "average_pool")))
 
 
-@given(st.tuples(st.integers(1, 30), st.integers(1, 60)), st.integers(1, 3), float_codings, st.integers(1, 300), seeds)
+@given(
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 60)),
+    batch=st.integers(1, 3),
+    coding=float_codings,
+    tile=st.integers(1, 300),
+    seed=seeds,
+)
 def test_linear_layers_of_floats(
-    program: Path, shape: tuple[int, int], batch: int, coding: str, tile: int, seed: int
+    program: Path, *, shape: tuple[int, int], batch: int, coding: str, tile: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     (w,) = nc.make_floats([shape], coding, tile, rng)
@@ -233,10 +246,15 @@ def test_linear_layers_of_floats(
 
 
 @given(
-    st.sampled_from(["lstm", "gru"]), st.tuples(st.integers(1, 30), st.integers(1, 15)), float_codings, st.integers(1, 300),
-    seeds,
-)  # fmt: skip
-def test_cells_of_floats(program: Path, kind: str, sizes: tuple[int, int], coding: str, tile: int, seed: int) -> None:
+    kind=st.sampled_from(["lstm", "gru"]),
+    sizes=st.tuples(st.integers(1, 30), st.integers(1, 15)),
+    coding=float_codings,
+    tile=st.integers(1, 300),
+    seed=seeds,
+)
+def test_cells_of_floats(
+    program: Path, *, kind: str, sizes: tuple[int, int], coding: str, tile: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     rows = (4 if kind == "lstm" else 3) * sizes[1]
     w = nc.make_floats([(rows, sizes[0]), (rows, sizes[1])], coding, tile, rng)

@@ -1,5 +1,6 @@
 /* Depthwise convolution: four channels at a time, whose weights are packed for it. */
 #include "conv_row.h"
+#include "depthwise_3x3.h"
 #include "dot.h"
 #include "rows.h"
 
@@ -69,7 +70,13 @@ ncd_status ncd_nn_run_depthwise_s8(const ncd_nn *nn, const ncd_nn_conv_s8 *layer
         if (status != NCD_OK || rows.count == 0)
             return status;
         weights = (const int8_t *)rows.data;
-        for (i = 0; i < rows.count;) {
+        i = 0;
+#if NCD_NN_KERNELS == 1
+        if (ncd_nn_is_3x3(w))
+            for (; i < rows.count; ++i, weights += taps)
+                ncd_nn_3x3_row(&c, rows.row + i, weights);
+#endif
+        while (i < rows.count) {
             if (rows.count - i >= 4 && w->in_c == w->out_c) {
                 ncd_nn_pack_4(weights, taps, packed);
                 run_four(&c, rows.row + i, packed);

@@ -4,55 +4,7 @@
 
 #if NCD_NN_KERNELS == 1
 
-#if !defined(__ARM_FEATURE_DSP)
-#error "NCD_NN_KERNELS is 1, but the target has no DSP extension"
-#endif
-
-#if defined(__GNUC__)
-
-NCD_NN_INLINE uint32_t extend(uint32_t x) /* values 0 and 2 */
-{
-    uint32_t r;
-    __asm__ volatile("sxtb16 %0, %1" : "=r"(r) : "r"(x));
-    return r;
-}
-
-NCD_NN_INLINE uint32_t extend_odd(uint32_t x) /* values 1 and 3 */
-{
-    uint32_t r;
-    __asm__ volatile("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(x));
-    return r;
-}
-
-NCD_NN_INLINE int32_t smlad(uint32_t a, uint32_t b, int32_t sum)
-{
-    __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-    return sum;
-}
-
-NCD_NN_INLINE int32_t smla_low(uint32_t a, uint32_t b, int32_t sum)
-{
-    __asm__("smlabb %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-    return sum;
-}
-
-NCD_NN_INLINE int32_t smla_high(uint32_t a, uint32_t b, int32_t sum)
-{
-    __asm__("smlatt %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-    return sum;
-}
-
-#else /* Arm's C language extensions */
-
-#include <arm_acle.h>
-
-#define extend(x) ((uint32_t)__sxtb16(x))
-#define extend_odd(x) ((uint32_t)__sxtb16(__ror(x, 8)))
-#define smlad(a, b, sum) __smlad((int16x2_t)(a), (int16x2_t)(b), sum)
-#define smla_low(a, b, sum) __smlabb((int32_t)(a), (int32_t)(b), sum)
-#define smla_high(a, b, sum) __smlatt((int32_t)(a), (int32_t)(b), sum)
-
-#endif
+#include "dsp.h"
 
 NCD_NN_INLINE uint32_t load(const int8_t *p)
 {
@@ -81,17 +33,17 @@ NCD_NN_INLINE uint32_t load(const int8_t *p)
 /* One word of a and those of the four vectors. */
 #define SUM(s)                          \
     do {                                \
-        x = extend_odd(w);              \
-        w = extend(w);                  \
-        (s) = smlad(u, x, s);           \
-        (s) = smlad(v, w, s);           \
+        x = ncd_nn_extend_odd(w);              \
+        w = ncd_nn_extend(w);                  \
+        (s) = ncd_nn_smlad(u, x, s);           \
+        (s) = ncd_nn_smlad(v, w, s);           \
     } while (0)
 #define STEP()                          \
     do {                                \
         LOAD_NEXT(v, p);                \
         LOAD(w, q);                     \
-        u = extend_odd(v);              \
-        v = extend(v);                  \
+        u = ncd_nn_extend_odd(v);              \
+        v = ncd_nn_extend(v);                  \
         SUM(s0);                        \
         LOAD_AT(w, q, b_next);          \
         SUM(s1);                        \
@@ -139,8 +91,8 @@ int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs)
         const int8_t *const end = p + runs->length, *const words = end - (runs->length & 3u);
         for (; p != words; p += 4, q += 4) {
             const uint32_t v = load(p), w = load(q);
-            sum = smlad(extend(v), extend(w), sum);
-            sum = smlad(extend_odd(v), extend_odd(w), sum);
+            sum = ncd_nn_smlad(ncd_nn_extend(v), ncd_nn_extend(w), sum);
+            sum = ncd_nn_smlad(ncd_nn_extend_odd(v), ncd_nn_extend_odd(w), sum);
         }
         while (p != end)
             sum += *p++ * *q++;
@@ -154,8 +106,8 @@ int32_t ncd_nn_sum(const int8_t *a, uint32_t n)
     int32_t sum = 0;
     for (; n >= 4; n -= 4, a += 4) {
         const uint32_t v = load(a);
-        sum = smlad(extend(v), ones, sum);
-        sum = smlad(extend_odd(v), ones, sum);
+        sum = ncd_nn_smlad(ncd_nn_extend(v), ones, sum);
+        sum = ncd_nn_smlad(ncd_nn_extend_odd(v), ones, sum);
     }
     for (; n > 0; --n)
         sum += *a++;
@@ -182,11 +134,11 @@ void ncd_nn_taps_4(const int16_t *packed, const int8_t *x, const ncd_nn_taps *ta
         const uint32_t *w = (const uint32_t *)(const void *)packed;
         const int8_t *p = x;
         for (j = taps->cols; j > 0; --j, w += 2, p += taps->x_col) {
-            const uint32_t v = load(p), even = extend(v), odd = extend_odd(v);
-            s0 = smla_low(w[0], even, s0);
-            s2 = smla_high(w[0], even, s2);
-            s1 = smla_low(w[1], odd, s1);
-            s3 = smla_high(w[1], odd, s3);
+            const uint32_t v = load(p), even = ncd_nn_extend(v), odd = ncd_nn_extend_odd(v);
+            s0 = ncd_nn_smla_low(w[0], even, s0);
+            s2 = ncd_nn_smla_high(w[0], even, s2);
+            s1 = ncd_nn_smla_low(w[1], odd, s1);
+            s3 = ncd_nn_smla_high(w[1], odd, s3);
         }
     }
     sums[0] = s0;
