@@ -97,7 +97,14 @@ def export_firmware(
     made = make_plan(cm, model, example_input, calibration, mode=mode, tile=tile, plain=plain)
     needs = settings(made.blob.tensors.values(), mode, plain=plain)
     report = make_report(
-        made.plan, made.blob, names.model, plain=plain, checks=checks, samples=made.samples, warnings=made.warnings
+        made.plan,
+        made.blob,
+        names.model,
+        plain=plain,
+        checks=checks,
+        samples=made.samples,
+        warnings=made.warnings,
+        decoder=needs,
     )
     _write(Path(out_dir), made.plan, made.blob, names, report, plain=plain, checks=checks, bundle=bundle, needs=needs)
     return report

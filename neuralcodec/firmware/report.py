@@ -103,6 +103,7 @@ class ExportReport:
         context_bytes: RAM besides the arena, on a machine of 32 bits.
         samples: calibration inputs.
         warnings: what the user should know.
+        decoder: macros of ncd_config.h that leave out what the network does not need of the decoder.
         code_bytes: flash of the code, where it was measured.
         energy_model: where the figures of the estimated energy come from.
     """
@@ -124,6 +125,7 @@ class ExportReport:
     context_bytes: int
     samples: int
     warnings: tuple[str, ...]
+    decoder: Mapping[str, int]
     code_bytes: int | None = None
     energy_model: EnergyModel = STM32L476
 
@@ -253,7 +255,15 @@ class ExportReport:
 
 
 def make_report(
-    plan: Plan, blob: Blob, model: str, *, plain: bool, checks: bool, samples: int, warnings: Sequence[str]
+    plan: Plan,
+    blob: Blob,
+    model: str,
+    *,
+    plain: bool,
+    checks: bool,
+    samples: int,
+    warnings: Sequence[str],
+    decoder: Mapping[str, int],
 ) -> ExportReport:
     """The report of a plan."""
     layers = tuple(_layer(plan, i, step, plain=plain, checks=checks) for i, step in enumerate(plan.steps))
@@ -287,6 +297,7 @@ def make_report(
         context_bytes=CONTEXT_BYTES,
         samples=samples,
         warnings=tuple(notes),
+        decoder=decoder,
     )
 
 

@@ -10,9 +10,11 @@ from neuralcodec.firmware.weights import Coded
 
 def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, int]:
     """The macros, 1 or 0."""
+    tensors = list(tensors)
+    codings = {tensor.trellis for tensor in tensors if tensor.trellis is not None and not plain}
     codecs = set() if plain else {tensor.codec for tensor in tensors}
     tables = not plain and any(tensor.tables for tensor in tensors)
-    return {
+    found = {
         # Tables of prefix codes serve codec kmeans, too.
         "NCD_ENABLE_HUFFMAN": int("huffman" in codecs or ("kmeans" in codecs and tables)),
         "NCD_ENABLE_LOSSLESS": int(mode == "float" and "huffman" in codecs),
@@ -20,3 +22,6 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, 
         "NCD_ENABLE_TRELLIS": int("trellis" in codecs),
         "NCD_ENABLE_FLOAT": int(mode == "float"),
     }
+    if codings:
+        found |= {f"NCD_TRELLIS_{coding.upper()}": int(coding in codings) for coding in ("contexts", "rans", "prefix")}
+    return found

@@ -20,6 +20,7 @@ from neuralcodec.codecs.huffman.levels import Levels
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import ExportError, NeuralCodecError, SourceError
+from neuralcodec.firmware.trellis_coding import TrellisCoding, trellis_coding
 from neuralcodec.model import CompressedModel
 from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import Entry, Stream, chunks, header
@@ -89,6 +90,7 @@ class Coded:
         tables: bytes of the decoder's tables on a microcontroller.
         checks: checksum of each tile's levels; empty in float mode.
         down_columns: whether tiles run down the columns.
+        trellis: the coding, of codec trellis.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Coded:
     tables: int
     checks: tuple[int, ...]
     down_columns: bool
+    trellis: TrellisCoding | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -355,6 +358,7 @@ def _blob(
             max(opened.tables * LOOKUP_BYTES, opened.slots),
             () if choice is None else tile_checks(opened),
             opened.down_columns,
+            trellis_coding(payload, entry.spec, shared, opened.slots) if entry.codec == "trellis" else None,
         )
     data = b"".join(chunks(stream, names=False))
     overhead = len(header(stream, names=False)) + sum(len(each.data) for each in shared)
