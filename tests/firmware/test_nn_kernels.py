@@ -329,7 +329,7 @@ def test_another_tensor(program: Path, layer: functools.partial[nc.Case]) -> Non
     "layer", [conv, functools.partial(conv, "kmeans.fixed"), linear, functools.partial(linear, tile=16)]
 )
 def test_damage_is_found_by_the_checks(program: Path, layer: functools.partial[nc.Case]) -> None:
-    """Each bit of the payload's last bytes, one at a time: the tile's checksum differs, or its codes do not end well."""
+    """Each bit of the payload's last bytes, one at a time: the checksum differs, or the codes do not end well."""
     cases = []
     for bit in range(80):
         case = layer()

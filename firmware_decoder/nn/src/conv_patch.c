@@ -64,7 +64,7 @@ void ncd_nn_patch_rows(const ncd_nn_conv *c, uint32_t row, uint32_t count, const
     const uint32_t cols = c->layer->weights.cols, channels = c->layer->window.out_c;
     int32_t *const corrections = (int32_t *)memory; /* what the zero point adds to the sums */
     int8_t *const patches = (int8_t *)(corrections + count);
-    uint32_t oy = 0, ox = 0, n, i, k;
+    uint32_t oy = 0, ox = 0, n, i;
     int8_t *out = c->out + row;
     ncd_nn_span y = ncd_nn_axis_span(&c->y, 0);
     ncd_nn_runs runs;
@@ -90,8 +90,7 @@ void ncd_nn_patch_rows(const ncd_nn_conv *c, uint32_t row, uint32_t count, const
             ncd_nn_output output = ncd_nn_output_of(q, row + i);
             output.base = ncd_nn_wrap_add(output.base, corrections[i]);
             ncd_nn_dot_4(weights + (size_t)i * cols, patches, cols, &runs, sums);
-            for (k = 0; k < n; ++k)
-                out[(size_t)k * channels + i] = ncd_nn_output_s8(sums[k], &output);
+            ncd_nn_write_s8(sums, n, &output, out + i, channels);
         }
         out += n * (size_t)channels;
     }

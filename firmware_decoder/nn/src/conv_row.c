@@ -110,36 +110,31 @@ static grid turn(const grid *g)
     return t;
 }
 
+enum { RUN = 16 }; /* sums that are kept before they are written */
+
 /* Inner outputs four at a time, as far as they go. */
-static void run_fours(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in, const ncd_nn_output *o,
-                      int8_t *out)
+static void run_fours(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in,
+                      const ncd_nn_output *output, int8_t *out)
 {
-    const ncd_nn_output output = *o;
-    const size_t step = g->out_inner;
-    uint32_t y, x, k;
-    int32_t sums[4];
+    uint32_t y, x, n, k;
+    int32_t sums[RUN];
     for (y = 0; y < g->outer; ++y) {
         const int8_t *from = in + y * g->in_outer;
         int8_t *to = out + y * g->out_outer;
-        for (x = g->inner >> 2; x > 0; --x) {
-            ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, sums);
-            for (k = 1; k < t->count; ++k)
-                ncd_nn_dot_4_more(weights + k * t->w_step, from + k * t->in_step, g->in_inner, &t->runs, sums);
-            to[0] = ncd_nn_output_s8(sums[0], &output);
-            to += step;
-            to[0] = ncd_nn_output_s8(sums[1], &output);
-            to += step;
-            to[0] = ncd_nn_output_s8(sums[2], &output);
-            to += step;
-            to[0] = ncd_nn_output_s8(sums[3], &output);
-            to += step;
-            from += 4 * g->in_inner;
+        for (x = g->inner & ~3u; x > 0; x -= n) {
+            for (n = 0; n < RUN && n < x; n += 4, from += 4 * g->in_inner) {
+                ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, sums + n);
+                for (k = 1; k < t->count; ++k)
+                    ncd_nn_dot_4_more(weights + k * t->w_step, from + k * t->in_step, g->in_inner, &t->runs, sums + n);
+            }
+            ncd_nn_write_s8(sums, n, output, to, g->out_inner);
+            to += n * g->out_inner;
         }
     }
 }
 
-static void run_ones(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in, const ncd_nn_output *o,
-                     int8_t *out)
+static void run_ones(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in,
+                     const ncd_nn_output *output, int8_t *out)
 {
     uint32_t y, x, k;
     for (y = 0; y < g->outer; ++y)
@@ -148,7 +143,7 @@ static void run_ones(const tap_rows *t, const grid *g, const int8_t *weights, co
             int32_t sum = 0;
             for (k = 0; k < t->count; ++k)
                 sum += ncd_nn_dot_1(weights + k * t->w_step, from + k * t->in_step, &t->runs);
-            out[y * g->out_outer + x * g->out_inner] = ncd_nn_output_s8(sum, o);
+            ncd_nn_write_s8(&sum, 1, output, out + y * g->out_outer + x * g->out_inner, 0);
         }
 }
 

@@ -68,14 +68,6 @@ static void sum_run(const line *l, uint32_t begin, uint32_t pad, uint32_t count,
 #undef COLUMN
 }
 
-static void write_run(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step)
-{
-    const ncd_nn_output output = *o;
-    const int32_t *const end = sums + count;
-    for (; sums != end; out += step)
-        *out = ncd_nn_output_s8(*sums++, &output);
-}
-
 /* One of the axes: inputs, outputs, and how far neighbours are apart. */
 typedef struct side {
     uint32_t in, out, pad;
@@ -131,7 +123,7 @@ void ncd_nn_3x3_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
         for (at = 0; at < along->out; at += RUN) {
             const uint32_t count = along->out - at < RUN ? along->out - at : RUN;
             sum_run(&l, at, along->pad, count, sums);
-            write_run(sums, count, &output, out, along->out_step);
+            ncd_nn_write_s8(sums, count, &output, out, along->out_step);
             out += count * along->out_step;
         }
     }

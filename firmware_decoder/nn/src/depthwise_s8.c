@@ -38,7 +38,7 @@ static void run_four(const ncd_nn_conv *c, uint32_t row, const int16_t *packed)
                 int8_t *const to = out + ((size_t)y * c->x.out + x) * w->out_c;
                 ncd_nn_taps_4(weights, in + y * in_y + x * in_x, &taps, sums);
                 for (k = 0; k < 4; ++k)
-                    to[k] = ncd_nn_output_s8(sums[k], &output[k]);
+                    ncd_nn_write_s8(&sums[k], 1, &output[k], &to[k], 0);
             }
     }
 }

@@ -14,7 +14,7 @@ static void emit(void *to, uint32_t vector, uint32_t row, uint32_t count, const 
     int8_t *const out = o->out + (size_t)vector * o->layer->weights.rows;
     for (; count > 0; --count, ++row) {
         const ncd_nn_output output = ncd_nn_output_of(q, row);
-        out[row] = ncd_nn_output_s8(*sums++, &output);
+        ncd_nn_write_s8(sums++, 1, &output, &out[row], 0);
     }
 }
 

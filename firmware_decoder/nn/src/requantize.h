@@ -58,9 +58,10 @@ static inline ncd_nn_scale ncd_nn_row_scale(const ncd_nn_requant *q, uint32_t ro
 typedef struct ncd_nn_output {
     int32_t base; /* added to the sum */
     int32_t multiplier;
-    uint32_t left, right;
-    int32_t zero;
+    uint32_t halve;     /* the right shift less one where the usual way will do, else 0 */
+    int32_t round;      /* 1 and twice the zero point */
     int32_t min, max;
+    uint32_t left, right;
 } ncd_nn_output;
 
 static inline ncd_nn_output ncd_nn_output_of(const ncd_nn_requant *q, uint32_t row)
@@ -69,20 +70,16 @@ static inline ncd_nn_output ncd_nn_output_of(const ncd_nn_requant *q, uint32_t r
     ncd_nn_output o;
     o.base = q->bias ? q->bias[row] : 0;
     o.multiplier = s.multiplier;
-    o.left = s.left;
-    o.right = s.right;
-    o.zero = q->out_zero;
+    o.halve = s.right > 1u ? s.right - 1u : 0;
+    o.round = 2 * q->out_zero + 1;
     o.min = q->min;
     o.max = q->max;
+    o.left = s.left;
+    o.right = s.right;
     return o;
 }
 
-/* clamp(rescale(sum + base) + zero point). */
-NCD_NN_INLINE int8_t ncd_nn_output_s8(int32_t sum, const ncd_nn_output *o)
-{
-    int32_t x = ncd_nn_high_mul((int32_t)(((uint32_t)sum + (uint32_t)o->base) << o->left), o->multiplier);
-    x = ncd_nn_wrap_add(ncd_nn_divide_pot(x, o->right), o->zero);
-    return (int8_t)ncd_nn_clamp(x, o->min, o->max);
-}
+/* clamp(rescale(sum + base) + zero point), of each sum, `step` apart. */
+void ncd_nn_write_s8(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step);
 
 #endif
