@@ -50,7 +50,7 @@ def encoded(kind: type[nn.Module], codec: str = "huffman", **options: object) ->
 def memory(plan, values: torch.Tensor) -> np.ndarray:
     """Inputs as int8, in the order of memory."""
     activation = plan.activations[plan.input]
-    moved = values.numpy().transpose(0, 2, 3, 1) if len(activation.shape) == 3 else values.numpy()
+    moved = np.moveaxis(values.numpy(), 1, -1) if plan.input_last else values.numpy()
     return activation.quantization.quantize(moved)
 
 
@@ -180,6 +180,46 @@ def test_tiles_checks_and_plain_weights_give_the_same_outputs(kind, mode, tmp_pa
     else:
         with pytest.raises(ExportError, match="checks are of int8 levels"):
             run(checks=True)
+
+
+class Turned(nn.Module):
+    """Takes images with their channels last, and gives an activation with a height and a width."""
+
+    shape = (6, 5, 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.conv(x.permute(0, 3, 1, 2)))
+
+
+class Signal(nn.Module):
+    """Takes steps of several channels, and gives steps."""
+
+    shape = (3, 20)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 5, 3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool1d(self.conv(x), 3, 1, 1)
+
+
+@pytest.mark.parametrize("kind", [Turned, Signal])
+def test_inputs_and_outputs_in_other_orders(kind, tmp_path):
+    network, cm = encoded(kind, "raw")
+    inputs = inputs_of(kind, 4)
+    wanted = network(inputs).detach().numpy()
+    neuralcodec.export_firmware(cm, network, inputs[:1], out_dir=tmp_path, mode="float")
+    got = neuralcodec.simulate(tmp_path, inputs).outputs
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    assert snr(wanted, neuralcodec.simulate(tmp_path, inputs).outputs) > 30
+    plan = make_plan(cm, network, inputs[:1], inputs).plan
+    assert [type(step.layer).__name__ for step in plan.steps].count("FlattenLayer") == (kind is Signal)
 
 
 def run_cells(network: nn.Module, inputs: torch.Tensor) -> np.ndarray:

@@ -167,6 +167,8 @@ def make_plan(
         lowered.activations,
         lowered.input,
         lowered.output,
+        lowered.input_last,
+        lowered.output_last,
         tuple(lowered.states),
         schedule(lowered),
     )

@@ -8,7 +8,7 @@ it around comes before.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,6 +100,8 @@ class Lowered:
     states: list[State] = field(default_factory=list)
     input: str = ""
     output: str = ""
+    input_last: bool = False
+    output_last: bool = False
 
 
 def row_terms(
@@ -178,30 +180,21 @@ class _Lowering:
             last = self._wants_last(name)
             self._held[name] = _Held(self._new(name, last).name, last)
             self._out.input = self._held[name].activation
+            self._out.input_last = last
         for node in self._graph.nodes:
             self._lower(node)
-        (output,) = self._rest(self._graph.outputs, self._states.values())
+        (output,) = _besides(self._graph.outputs, self._states.values())
         if output in self._cell_states:
             raise self._maker(output).place.error("the cell state of an LSTM cannot be the output")
-        self._out.output = (
-            self._plain(output) if len(self._graph.shapes[output]) == 3 else self._held[output].activation
-        )
-        if len(self._graph.shapes[output]) == 4:
-            self._out.output = self._last(output)
+        # Where channels are last depends on the rank alone, so that callers know it.
+        self._out.output_last = len(self._graph.shapes[output]) == 4
+        self._out.output = self._as(output, self._out.output_last)
         return self._out
 
     # ---- Activations ----
 
     def _maker(self, value: str) -> Node:
         return next(node for node in self._graph.nodes if value in node.outputs)
-
-    @staticmethod
-    def _rest(outputs: Sequence[str], states: object) -> list[str]:
-        left = list(outputs)
-        assert hasattr(states, "__iter__")
-        for state in states:
-            del left[len(left) - 1 - left[::-1].index(state)]
-        return left
 
     def _quantization(self, value: str) -> Quantization | None:
         return self._scales[value] if self._mode == "int8" else None
@@ -241,7 +234,7 @@ class _Lowering:
             if isinstance(operation, (Conv, Pool, Pad)):
                 return True
             if isinstance(operation, (Reshape, Permute, Linear)):
-                return rank == 4 and not isinstance(operation, Linear)
+                return False
         return rank == 4
 
     def _as(self, value: str, last: bool) -> str:
@@ -709,6 +702,14 @@ class _Lowering:
             raise node.place.error(
                 f"sides up to {MOST_SIDE:,}, and kernels, strides and paddings up to {MOST_KERNEL} are supported"
             )
+
+
+def _besides(outputs: Sequence[str], states: Iterable[str]) -> list[str]:
+    """Outputs that are not states; of equal ones the last is the state, as modules return states behind outputs."""
+    left = list(outputs)
+    for state in states:
+        del left[len(left) - 1 - left[::-1].index(state)]
+    return left
 
 
 def _levels(tensor: Coded) -> tuple[npt.NDArray[np.int8], Floats]:

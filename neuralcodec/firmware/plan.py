@@ -265,6 +265,7 @@ class Plan:
         steps: in the order in which they run.
         activations: by name.
         input, output: names of activations. The output is copied to ``OUTPUT`` of the arena when all went well.
+        input_last, output_last: whether their channels lie last in memory, where the module has them first.
         states: of recurrent networks.
         arena: offsets by name: activations, ``state_of(state)``, ``OUTPUT``, and for step i ``tables_of(i)`` and
             ``scratch_of(i)``.
@@ -275,6 +276,8 @@ class Plan:
     activations: Mapping[str, Activation]
     input: str
     output: str
+    input_last: bool
+    output_last: bool
     states: tuple[State, ...]
     arena: Arena
 

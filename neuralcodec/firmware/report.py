@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from neuralcodec.firmware.energy import STM32L476, EnergyModel
+from neuralcodec.firmware.energy import STM32L412, EnergyModel
 from neuralcodec.firmware.plan import (
     AddLayer,
     CellLayer,
@@ -90,7 +90,8 @@ class ExportReport:
         model: its name.
         mode: "int8" or "float".
         weights: "compressed" or "plain".
-        input, output: shape, scale and zero point; the latter None in float mode.
+        input, output: shape in memory, whether that has the channels last where the module has them first, scale and
+            zero point; the latter two None in float mode.
         layers: in the order in which they run.
         weight_bytes: flash of the weights, compressed or plain.
         overhead_bytes: of the blob besides: header, directory, shared tables.
@@ -127,7 +128,7 @@ class ExportReport:
     warnings: tuple[str, ...]
     decoder: Mapping[str, int]
     code_bytes: int | None = None
-    energy_model: EnergyModel = STM32L476
+    energy_model: EnergyModel = STM32L412
 
     @property
     def flash_bytes(self) -> int:
@@ -283,8 +284,8 @@ def make_report(
         model=model,
         mode=plan.mode,
         weights="plain" if plain else "compressed",
-        input={"shape": given.shape, **_scale(plan, plan.input)},
-        output={"shape": result.shape, **_scale(plan, plan.output)},
+        input={"shape": given.shape, "channels_last": plan.input_last, **_scale(plan, plan.input)},
+        output={"shape": result.shape, "channels_last": plan.output_last, **_scale(plan, plan.output)},
         layers=layers,
         weight_bytes=weights * itemsize if plain else compressed,
         overhead_bytes=0 if plain else blob.overhead,

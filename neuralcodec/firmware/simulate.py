@@ -104,24 +104,22 @@ def simulate(
 
 
 class _Side:
-    """Shape and scale of the input or the output."""
+    """Shape, order and scale of the input or the output."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         self.shape: tuple[int, ...] = tuple(facts["shape"])
         self.size = int(np.prod(self.shape))
+        self.last = bool(facts["channels_last"])
         scale, zero = facts["scale"], facts["zero_point"]
         self.quantization = Quantization(float(scale), int(zero)) if scale is not None else None
 
     def memory(self, values: npt.NDArray[np.generic], whole: bool) -> npt.NDArray[np.generic]:
         """Inputs as they lie in memory, shape [n, size], quantized where they are floats."""
-        if values.ndim < 2 or int(np.prod(values.shape[1:])) != self.size:
-            raise ExportError(f"inputs of shape {list(values.shape)}; [n, ...] with {self.size} values each expected")
-        moved = values
-        if len(self.shape) == 3:
-            height, width, channels = self.shape
-            if values.shape[1:] not in {(channels, height, width), (channels, width)}:
-                raise ExportError(f"inputs of shape {list(values.shape)}; [n, {channels}, {height}, {width}] expected")
-            moved = values.reshape(-1, channels, height * width).transpose(0, 2, 1)
+        wanted = (self.shape[-1], *self.shape[:-1]) if self.last else self.shape
+        if values.ndim < 2 or values.shape[1:] != wanted:
+            sides = ", ".join(map(str, wanted))
+            raise ExportError(f"inputs of shape {list(values.shape)}; [n, {sides}] expected")
+        moved = np.moveaxis(values, 1, -1) if self.last else values
         flat = moved.reshape(len(values), self.size)
         if not whole:
             return np.ascontiguousarray(flat, np.float32)
@@ -132,9 +130,8 @@ class _Side:
 
     def channels_first(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Outputs of shape [n, size], in the module's order."""
-        if len(self.shape) != 3:
-            return values.reshape(-1, *self.shape)
-        return np.ascontiguousarray(values.reshape(-1, *self.shape).transpose(0, 3, 1, 2))
+        shaped = values.reshape(-1, *self.shape)
+        return np.ascontiguousarray(np.moveaxis(shaped, -1, 1)) if self.last else shaped
 
 
 def _array(inputs: torch.Tensor | npt.NDArray[np.generic] | Sequence[torch.Tensor]) -> npt.NDArray[np.generic]:

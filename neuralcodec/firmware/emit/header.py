@@ -33,10 +33,10 @@ def header(plan: Plan, names: Names, *, plain: bool, blob_size: int) -> str:
         'extern "C" {',
         "#endif",
         "",
-        f"/* {_described(given, 'The input')} */",
+        f"/* {_described(given, 'The input', plan.input_last)} */",
         f"#define {m}_INPUT_SIZE {given.elements}u /* values */",
         *_quantization(m, "INPUT", given),
-        f"/* {_described(result, 'The output')} */",
+        f"/* {_described(result, 'The output', plan.output_last)} */",
         f"#define {m}_OUTPUT_SIZE {result.elements}u",
         *_quantization(m, "OUTPUT", result),
         "",
@@ -95,9 +95,9 @@ def header(plan: Plan, names: Names, *, plain: bool, blob_size: int) -> str:
     return "\n".join(lines)
 
 
-def _described(activation: Activation, what: str) -> str:
+def _described(activation: Activation, what: str, last: bool) -> str:
     sides = " x ".join(map(str, activation.shape))
-    order = ", [height][width][channels]" if len(activation.shape) == 3 else ""
+    order = ", the channels of a position side by side" if last else ""
     return f"{what}: {sides} {'int8' if activation.itemsize == 1 else 'float'}{order}."
 
 

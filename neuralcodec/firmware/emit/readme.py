@@ -39,8 +39,11 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
         "```",
         "",
     ]
-    if len(given.shape) == 3:
-        lines += ["Inputs lie in memory as [height][width][channels]: the channels of a position are neighbours.", ""]
+    if plan.input_last:
+        lines += [
+            "Inputs lie in memory with the channels of a position side by side, as [height][width][channels].",
+            "",
+        ]
     if whole:
         lines += [
             f"A value of the input stands for (value − {given.quantization.zero}) × {given.quantization.scale:.9g}"
