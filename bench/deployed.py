@@ -102,7 +102,8 @@ class DsCnn(nn.Module):
         x = F.relu(self.bn(self.conv(F.pad(x, (1, 1, 4, 5)))))
         for block in self.blocks:
             x = block(x)
-        return torch.as_tensor(self.fc(x.mean((2, 3))))
+        scores: torch.Tensor = self.fc(x.mean((2, 3)))
+        return scores
 
 
 class Stack(nn.Module):
@@ -135,7 +136,8 @@ class ResNet8(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of 10 classes."""
-        return torch.as_tensor(self.fc(self.stacks(F.relu(self.bn(self.conv(x)))).mean((2, 3))))
+        scores: torch.Tensor = self.fc(self.stacks(F.relu(self.bn(self.conv(x)))).mean((2, 3)))
+        return scores
 
 
 def deployed() -> dict[str, Callable[[], Deployed]]:

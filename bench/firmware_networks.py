@@ -1,0 +1,297 @@
+"""Whole networks with compressed weights in firmware: `python bench/firmware_networks.py`.
+
+Each network is exported with several codings of its weights. The C sources run on the host over all test inputs, which
+gives accuracy (or, without labels, agreement with the float network) of the exact firmware arithmetic; and in QEMU on
+the first inputs, whose outputs must be those of the host, bit for bit. Flash and RAM are beside those of the same
+network with plain int8 weights and a scale a row. Needs NEURALCODEC_DATA for the networks of MLPerf Tiny.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import neuralcodec
+from neuralcodec import Target
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path += [str(ROOT), str(ROOT / "firmware_decoder" / "ports")]
+
+import emulator  # noqa: E402 (needs the line above)
+
+from bench.deployed import Deployed, deployed  # noqa: E402
+from bench.network import networks  # noqa: E402
+
+TILE = 512
+COARSE = 4
+"""The -icount shift on Cortex-M: a whole network fits into the counter's 24 bits, and counts are multiples of 16."""
+
+PLAIN: Mapping[str, object] = {"codec": "huffman", "bits": 8}
+"""Levels of plain weights: int8, a scale a row."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A coding of the weights.
+
+    Attributes:
+        title: for a reader.
+        options: of neuralcodec.encode().
+        folded: whether batch norms are folded into the weights before they are encoded.
+        emulate: whether it is run on emulated cores.
+    """
+
+    title: str
+    options: Mapping[str, object]
+    folded: bool = False
+    emulate: bool = False
+
+
+def _trellis(coding: str, bits: float, *, emulate: bool = False) -> Choice:
+    options = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE}
+    title = f"trellis, {coding}, {bits:g} bits"
+    return Choice(title, {**options, "target": Target(bits_per_weight=bits)}, emulate=emulate)
+
+
+CHOICES = (
+    *(_trellis("contexts", bits, emulate=bits == 4) for bits in (3, 3.5, 4, 5)),
+    _trellis("prefix", 4, emulate=True),
+    *(
+        Choice(f"huffman, {bits} bits", {"codec": "huffman", "bits": bits, "tile": TILE}, True, emulate=bits == 5)
+        for bits in (4, 5)
+    ),
+    Choice(
+        "kmeans, 16 of int8",
+        {"codec": "kmeans", "clusters": 16, "centroids": "int8", "coding": "fixed", "scale": "row", "tile": TILE},
+        True,
+        emulate=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an export came to on the host.
+
+    Attributes:
+        right: share of the inputs whose class is the label, or, without labels, the float network's, in percent.
+        snr_db: of the outputs, against the float network's.
+        report: of the export.
+        levels: int8 outputs, shape [inputs, outputs].
+    """
+
+    right: float
+    snr_db: float
+    report: neuralcodec.ExportReport
+    levels: np.ndarray
+
+
+def exported(  # noqa: PLR0917
+    network: Deployed,
+    folded: torch.nn.Module,
+    wanted: torch.Tensor,
+    choice: Choice,
+    out: Path,
+    *,
+    plain: bool = False,
+) -> Outcome:
+    """Encodes, exports to a folder, and runs the export over all inputs.
+
+    Args:
+        network: with its batch norms.
+        folded: without them.
+        wanted: outputs of the float network.
+        choice: of the coding.
+        out: the folder.
+        plain: put the levels into flash as they are.
+    """
+    print(f"{network.name}: {choice.title}", file=sys.stderr)
+    module = folded if choice.folded else network.module
+    cm = neuralcodec.encode(module, **choice.options)  # type: ignore[arg-type]
+    report = neuralcodec.export_firmware(
+        cm,
+        module,
+        network.calibration[:1],
+        network.calibration,
+        out,
+        name="net",
+        weights="plain" if plain else "compressed",
+    )
+    simulation = neuralcodec.simulate(out, network.inputs)
+    found = torch.as_tensor(simulation.outputs).reshape(wanted.shape)
+    classes = wanted.argmax(1) if network.labels is None else network.labels.long()
+    snr = 10 * math.log10(float(wanted.square().sum()) / max(float((wanted - found).square().sum()), 1e-30))
+    right = 100 * float((found.argmax(1) == classes).float().mean())
+    levels = np.asarray(simulation.levels).reshape(len(found), -1)
+    return Outcome(right, snr, report, levels)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run on an emulated core gave.
+
+    Attributes:
+        instructions: of the first inference.
+        stack: bytes, at most.
+        same: inputs whose outputs are those of the host.
+        inputs: how many there were.
+    """
+
+    instructions: int
+    stack: int
+    same: int
+    inputs: int
+
+
+def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray) -> Run | str:
+    """Runs an export on a board; why it cannot be, if it does not fit.
+
+    Args:
+        board: of boards.mk.
+        export: the folder of an export named net.
+        inputs: int8, shape [inputs, values], in the order of the firmware.
+        outputs: int8, shape [inputs, values], of the host.
+    """
+    facts = emulator.BOARDS[board]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        example = folder / "examples" / "network"
+        shutil.copytree(ROOT / "bench" / "images" / "network", example)
+        for file in export.glob("net*"):
+            shutil.copy(file, example)
+        blob = folder / "inputs.bin"
+        blob.write_bytes(struct.pack("<I", len(inputs)) + inputs.tobytes() + outputs.tobytes())
+        try:
+            elf = emulator.build(board, blob, folder, "network", examples=folder / "examples", nn=True)
+        except emulator.BuildError as error:
+            for region in ("flash", "ram"):
+                if f"region `{region}'" in str(error):
+                    return f"{region} too small"
+            raise
+        shift = int(facts.options[-1].partition("=")[2])
+        coarse = COARSE if facts.emulator == "qemu-system-arm" else shift
+        command = [facts.emulator, "-M", facts.machine, *facts.options[:-1], f"shift={coarse}", "-kernel", str(elf)]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
+        )
+    values = dict(line.split("=", 1) for line in (done.stdout + done.stderr).splitlines() if "=" in line)
+    if "same" not in values:
+        raise emulator.EmulatorError(f"{board}: exit code {done.returncode}, output:\n{done.stdout}{done.stderr}")
+    instructions = int(values["instructions"]) << (shift - coarse)
+    return Run(instructions, int(values["stack"]), int(values["same"]), int(values["inputs"]))
+
+
+def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -> np.ndarray:
+    """The first inputs as firmware takes them: int8, [height][width][channels], shape [count, values]."""
+    facts = report.to_dict()["input"]
+    assert isinstance(facts, dict)
+    pixels = network.inputs[:count].permute(0, 2, 3, 1).reshape(count, -1).double().numpy()
+    scaled = pixels / facts["scale"]
+    rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + facts["zero_point"]
+    return np.asarray(np.clip(rounded, -128, 127).astype(np.int8))
+
+
+def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool:
+    """Prints the tables of a network; whether all outputs were those of the host."""
+    network = deployed()[name]()
+    folded = neuralcodec.fold_batch_norm(network.module, network.calibration[:1])
+    good = True
+    with torch.no_grad():
+        scores = network.module(network.inputs)
+    what = "agreement" if network.labels is None else "top-1"
+    title = f"{network.title}; {len(network.inputs):,} inputs: {network.origin}"
+    if network.labels is not None:
+        title += f"; float: {100 * float((scores.argmax(1) == network.labels).float().mean()):.2f} %"
+    table = Table("weights", "flash B", "of plain", "RAM B", "of it beside activations", what, "SNR dB", title=title)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = exported(network, folded, scores, Choice("plain int8", PLAIN, True), Path(folder) / "plain", plain=True)
+        of = {"plain int8": (plain, Path(folder) / "plain")}
+        chosen = [choice for choice in CHOICES if choice.emulate]
+        for i, choice in enumerate(CHOICES):
+            try:
+                of[choice.title] = (
+                    exported(network, folded, scores, choice, Path(folder) / f"{i}"),
+                    Path(folder) / f"{i}",
+                )
+            except neuralcodec.PlanError as error:
+                console.print(f"{name}, {choice.title}: {error}", highlight=False)
+        whole = plain.report.flash_bytes
+        for each, (outcome, _) in of.items():
+            facts = outcome.report.to_dict()
+            table.add_row(
+                each,
+                f"{outcome.report.flash_bytes:,}",
+                f"{100 * outcome.report.flash_bytes / whole:.1f} %",
+                f"{outcome.report.ram_bytes:,}",
+                f"{outcome.report.ram_bytes - facts['activation_bytes']:,}",
+                f"{outcome.right:.2f} %",
+                f"{outcome.snr_db:.1f}",
+            )
+        console.print(table)
+        if not boards:
+            return good
+        runs = Table(
+            "core", "weights", "instructions", "of plain", "a MAC", "stack B", "outputs as on the host", title=name
+        )
+        for board in boards:
+            first = 0
+            for each in ["plain int8", *(choice.title for choice in chosen if choice.title in of)]:
+                outcome, export = of[each]
+                run = emulated(board, export, quantized(network, outcome.report, inputs), outcome.levels[:inputs])
+                core = emulator.BOARDS[board].core
+                if isinstance(run, str):
+                    runs.add_row(core, each, run)
+                    continue
+                first = first or run.instructions
+                macs = sum(layer["macs"] or 0 for layer in outcome.report.to_dict()["layers"])  # type: ignore[attr-defined]
+                good &= run.same == run.inputs
+                runs.add_row(
+                    core,
+                    each,
+                    f"{run.instructions:,}",
+                    f"{run.instructions / first:.3f}",
+                    f"{run.instructions / macs:.2f}",
+                    f"{run.stack:,}",
+                    f"{run.same} of {run.inputs}",
+                )
+        console.print(runs)
+    return good
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", action="append", choices=list(deployed()), help="only this one; may be repeated")
+    parser.add_argument(
+        "--board", action="append", choices=list(emulator.BOARDS), help="only this one; may be repeated"
+    )
+    parser.add_argument("--inputs", type=int, default=100, help="inputs on emulated cores (default 100); 0: none")
+    options = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    boards = [b for b in options.board or emulator.BOARDS if emulator.available(b) is None] if options.inputs else []
+    torch.set_num_threads(1)
+    good = True
+    for name in options.network or deployed():
+        reason = networks()[name].missing()
+        if reason is not None:
+            console.print(f"skipped: {name}: {reason}", highlight=False)
+            continue
+        good &= measure(name, boards, options.inputs, console)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
