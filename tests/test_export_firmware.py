@@ -95,8 +95,39 @@ def test_norm_stays_where_its_input_is_read_elsewhere():
     folded = neuralcodec.fold_batch_norm(network, inputs[:1])
     assert isinstance(folded.bn, nn.BatchNorm2d)
     torch.testing.assert_close(folded(inputs), network(inputs))
-    with pytest.raises(ExportError, match="no convolution or linear layer right before it"):
-        make_plan(neuralcodec.encode(network, codec="huffman"), network, inputs[:1], inputs)
+
+
+class PreActivation(nn.Module):
+    """Norms before what they could be folded into, one of them on a vector."""
+
+    shape = (3, 8, 6)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn, self.conv, self.last, self.fc = (
+            nn.BatchNorm2d(3),
+            nn.Conv2d(3, 5, 3),
+            nn.BatchNorm1d(5),
+            nn.Linear(5, 4),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.last(F.relu(self.conv(F.relu(self.bn(x)))).mean((2, 3))))
+
+
+def test_norms_on_their_own(tmp_path):
+    network, cm = encoded(PreActivation, "raw")
+    inputs = inputs_of(PreActivation, 20)
+    wanted = network(inputs).detach().numpy()
+    neuralcodec.export_firmware(cm, network, inputs[:1], out_dir=tmp_path, mode="float")
+    np.testing.assert_allclose(neuralcodec.simulate(tmp_path, inputs).outputs, wanted, rtol=1e-4, atol=1e-5)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    got = neuralcodec.simulate(tmp_path, inputs)
+    assert snr(wanted, got.outputs) > 35
+    plan = make_plan(cm, network, inputs[:1], inputs).plan
+    runner = Runner(plan)
+    assert np.array_equal(got.levels, np.stack([runner.run(each) for each in memory(plan, inputs)]))
+    assert max(layer.weight_bytes for layer in report.layers if "norm on its own" in layer.recoded) < 30
 
 
 def test_transform_is_applied_before_encoding():

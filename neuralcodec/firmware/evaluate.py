@@ -95,7 +95,8 @@ def _run(
 def _conv(operation: Conv, x: torch.Tensor, parameters: Tensors) -> torch.Tensor:
     weight = parameters[operation.weight]
     if weight.dim() == 3:
-        x, weight = x.unsqueeze(2), weight.unsqueeze(2)
+        weight = weight.unsqueeze(2)
+    x = x.reshape(*x.shape[:2], *[1] * (4 - x.dim()), *x.shape[2:])
     above, left, below, right = operation.padding
     y = F.conv2d(
         F.pad(x, (left, right, above, below)),

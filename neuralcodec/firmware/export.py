@@ -32,7 +32,7 @@ from neuralcodec.firmware.ranges import quantizations
 from neuralcodec.firmware.report import ExportReport, make_report
 from neuralcodec.firmware.schedule import schedule
 from neuralcodec.firmware.settings import settings
-from neuralcodec.firmware.simplify import simplify
+from neuralcodec.firmware.simplify import norms_as_convolutions, simplify
 from neuralcodec.firmware.states import find_states
 from neuralcodec.firmware.trace import trace
 from neuralcodec.firmware.weights import Blob, Weights, Wish, make_float_blob, make_int8_blob
@@ -145,7 +145,7 @@ def make_plan(
     graph = _traced(cm, model, example_input)
     states = find_states(graph)
     _check_ends(graph, states)
-    coded = Weights(cm)
+    coded = Weights(cm, {each: graph.parameters[each] for each in graph.ones})
     parameters = {each: coded.floats(each) for each in graph.parameters}
     warnings: list[str] = []
     scales: Mapping[str, Quantization] = {}
@@ -224,7 +224,10 @@ def _traced(cm: CompressedModel, model: torch.nn.Module, example_input: torch.Te
     norms = [name for node in graph.nodes for name in _norm_names(node)]
     if any(name not in cm for name in norms):
         graph = simplify(trace(fold_batch_norm(model, example_input), example_input))
+    graph = norms_as_convolutions(graph)
     for name, shape in graph.parameters.items():
+        if name in graph.ones:
+            continue
         if name not in cm:
             raise ExportError("the compressed model lacks this tensor of the module", tensor=name)
         found = cm.entry(name).spec.shape

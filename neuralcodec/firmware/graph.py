@@ -191,6 +191,7 @@ class Graph:
         inputs: activations that the caller gives.
         outputs: activations that the caller gets.
         parameters: shapes of the tensors that operations name.
+        ones: those of them that no module has: weights that are 1.
     """
 
     nodes: tuple[Node, ...]
@@ -198,6 +199,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     parameters: dict[str, Shape] = field(default_factory=dict)
+    ones: frozenset[str] = frozenset()
 
     def users(self, value: str) -> list[Node]:
         """The nodes that read an activation."""

@@ -16,6 +16,7 @@ from neuralcodec.firmware.graph import (
     Norm,
     Pad,
     Pool,
+    Shape,
     Sides,
 )
 
@@ -114,3 +115,21 @@ def _join_behind(graph: Graph, join: Callable[[Node, Node], Node | None]) -> Gra
                 continue
         i += 1
     return replace(graph, nodes=tuple(nodes))
+
+
+def norms_as_convolutions(graph: Graph) -> Graph:
+    """Norms that are left become depthwise convolutions with weights that are 1, into which they fold."""
+    nodes = []
+    made: dict[str, Shape] = {}
+    for node in graph.nodes:
+        operation = node.operation
+        if not isinstance(operation, Norm):
+            nodes.append(node)
+            continue
+        channels = graph.shapes[node.inputs[0]][1]
+        weight = f"{operation.mean.rpartition('.')[0]}.ones"
+        made[weight] = (channels, 1, 1, 1)
+        conv = Conv(weight, None, (1, 1), (0, 0, 0, 0), (1, 1), channels, operation)
+        nodes.append(replace(node, operation=conv))
+    parameters = {**graph.parameters, **made}
+    return _join_clamps(replace(graph, nodes=tuple(nodes), parameters=parameters, ones=frozenset(made)))

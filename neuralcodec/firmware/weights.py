@@ -30,6 +30,9 @@ LOOKUP_BYTES = 1028
 """NCD_HUFFMAN_WORKSPACE as microcontrollers have it."""
 
 MOST_LEVEL = 127
+ONE = 64
+"""Level of weights that are 1: the bias of such a row is at a finer scale than its inputs."""
+
 F32 = BY_NUMBER[1]
 
 Matrix = npt.NDArray[np.int8]
@@ -127,8 +130,15 @@ class Blob:
 class Weights:
     """Reads the tensors of a compressed model."""
 
-    def __init__(self, cm: CompressedModel) -> None:
+    def __init__(self, cm: CompressedModel, ones: Mapping[str, tuple[int, ...]] | None = None) -> None:
+        """Not for users.
+
+        Args:
+            cm: the compressed model.
+            ones: names and shapes of tensors that it does not have, whose weights are 1.
+        """
         self._cm = cm
+        self._ones = ones or {}
         self._stream = cm.to_bytes()
         model = _native.Model(np.frombuffer(self._stream, np.uint8))
         self._records = {record.name: record for record in model.records}
@@ -136,10 +146,17 @@ class Weights:
 
     def floats(self, name: str) -> torch.Tensor:
         """A tensor, decoded to float32."""
+        if name in self._ones:
+            return torch.ones(self._ones[name])
         return self._cm.decode(name).to(torch.float32)
 
     def stored(self, name: str) -> Stored:
         """A tensor as it is stored."""
+        if name in self._ones:
+            spec = TensorSpec(name, F32, self._ones[name])
+            levels = np.full((spec.rows, spec.cols), ONE, np.int8)
+            reason = "a batch norm on its own: weights that are 1"
+            return Stored(spec, NAMED, "", b"", levels, np.full(spec.rows, 1 / ONE), False, reason)
         entry = self._cm.entry(name)
         entry = self._cm.entry(entry.tied_to) if entry.tied_to else entry
         record = self._records[entry.spec.name]
