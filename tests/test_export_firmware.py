@@ -323,6 +323,51 @@ def test_zero_is_exact_and_the_range_is_covered(a, b):
     assert (error <= found.scale * 1.001).all() or found.scale == 1.0
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.mean(3),
+        lambda x: F.relu(x).mean((2, 3), keepdim=True),
+        lambda x: F.relu(x).mean(2, keepdim=True),
+        lambda x: x.mean(1),
+        lambda x: x.flatten(2).mean(1),
+        lambda x: x.flatten(2).mean(2),
+        lambda x: F.relu6(F.max_pool2d(x, 2)).mean((1, 2, 3)),
+        lambda x: torch.softmax(F.max_pool2d(x, 2), 1),
+        lambda x: torch.softmax(x.flatten(2), 2),
+        lambda x: torch.cat([x, F.relu(x)], 2),
+        lambda x: torch.cat([F.max_pool2d(x, 2), F.avg_pool2d(x, 2)], 3),
+        lambda x: torch.cat([x.flatten(1), F.relu(x).flatten(1)], 1),
+        lambda x: F.max_pool2d(x, 2).flatten(1),
+        lambda x: F.max_pool2d(x, 2).permute(0, 2, 3, 1).flatten(1),
+        lambda x: F.relu(x.flatten(1)).view(1, 4, 6, 8) if len(x) == 1 else F.relu(x.flatten(1)).view(-1, 4, 6, 8),
+        lambda x: F.max_pool2d(x, 2).flatten(2).transpose(1, 2),
+        lambda x: F.max_pool1d(F.pad(x.flatten(2), (2, 1)), 3),
+        lambda x: F.adaptive_max_pool2d(x, (2, 4)),
+        lambda x: F.max_pool2d(x, 2).clamp(-0.5, 0.5) + F.avg_pool2d(x, 2).clamp(min=0.1),
+        lambda x: F.relu(x) + x,
+        lambda x: F.dropout(F.relu(x), 0.5, training=False).squeeze(),
+    ],
+)
+def test_moving_values_around(function, tmp_path):
+    class One(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    cm = neuralcodec.encode({"unused": torch.zeros(3)}, codec="raw")
+    inputs = torch.randn(5, 4, 6, 8, generator=torch.Generator().manual_seed(2))
+    wanted = np.stack([One()(each[None]).numpy() for each in inputs]).reshape(5, -1)
+    neuralcodec.export_firmware(cm, One(), inputs[:1], out_dir=tmp_path, mode="float")
+    got = neuralcodec.simulate(tmp_path, inputs).outputs
+    np.testing.assert_allclose(got.reshape(5, -1), wanted, rtol=1e-5, atol=1e-6)
+    neuralcodec.export_firmware(cm, One(), inputs[:1], inputs, tmp_path)
+    simulated = neuralcodec.simulate(tmp_path, inputs)
+    plan = make_plan(cm, One(), inputs[:1], inputs).plan
+    runner = Runner(plan)
+    assert np.array_equal(simulated.levels, np.stack([runner.run(each) for each in memory(plan, inputs)]))
+    assert snr(wanted, simulated.outputs.reshape(5, -1)) > 28
+
+
 # ---- Weights ----
 
 

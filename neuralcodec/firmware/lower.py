@@ -419,7 +419,7 @@ class _Lowering:
         return PoolLayer("average", window, count_outside, least, multipliers, before.zero, after.zero, *limits)
 
     def _mean(self, node: Node, operation: Mean) -> None:
-        """An average pool, in the layout in which the dimensions to average lie side by side, and not last."""
+        """An average pool, in the layout in which the dimensions to average lie side by side."""
         x, y = node.inputs[0], node.outputs[0]
         sides = self._graph.shapes[x][1:]
         dims = [d - 1 for d in operation.dims]
@@ -428,8 +428,8 @@ class _Lowering:
             averaged = [d in dims for d in order]
             count = sum(averaged)
             at = averaged.index(True)
-            if averaged[at : at + count] != [True] * count or at + count == len(sides):
-                continue  # not side by side, or the fastest one
+            if averaged[at : at + count] != [True] * count:
+                continue  # not side by side
             outer = math.prod(sides[d] for d in order[:at])
             mean = math.prod(sides[d] for d in order[at : at + count])
             inner = math.prod(sides[d] for d in order[at + count :])
@@ -437,12 +437,12 @@ class _Lowering:
             kernel = (1, mean) if outer > 1 else (height, width)
             window = Window(height, width, inner, outer if outer > 1 else 1, 1, inner, *kernel, *kernel)
             self._check_window(node, window)
-            made = self._new(y, last=False)
-            layer = self._pool_layer(node, window, "average", False, operation.clamp)
-            self._step(node.place.node, node.place.node, layer, [self._as(x, last)], made.name)
             # What is left has the order of the dimensions of this layout.
             rest = [d for d in order if d not in dims]
             turned = rest != sorted(rest)
+            made = self._new(y, turned)
+            layer = self._pool_layer(node, window, "average", False, operation.clamp)
+            self._step(node.place.node, node.place.node, layer, [self._as(x, last)], made.name)
             self._held[y] = _Held(self._clamped(node, made.name, turned, operation.clamp), turned)
             return
         raise node.place.error("a mean over these dimensions is not supported")

@@ -97,7 +97,7 @@ def header(plan: Plan, names: Names, *, plain: bool, blob_size: int) -> str:
 
 def _described(activation: Activation, what: str, last: bool) -> str:
     sides = " x ".join(map(str, activation.shape))
-    order = ", the channels of a position side by side" if last else ""
+    order = ", the channels of a position side by side" if last and activation.shape[-1] > 1 else ""
     return f"{what}: {sides} {'int8' if activation.itemsize == 1 else 'float'}{order}."
 
 

@@ -39,7 +39,7 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
         "```",
         "",
     ]
-    if plan.input_last:
+    if plan.input_last and given.shape[-1] > 1:
         lines += [
             "Inputs lie in memory with the channels of a position side by side, as [height][width][channels].",
             "",
@@ -65,6 +65,7 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
         f"Without: compile {sources} and the `.c` files in `src/` and `nn/src/` of {decoder}, with this folder,",
         "`include/` and `nn/include/` of it on the include path. Let the linker leave out unused functions",
         "(`-ffunction-sections`, `--gc-sections`).",
+        *(["Programs of several networks share one decoder: export them with `bundle=False`."] if bundled else []),
         "",
         "## Sizes",
         "",
