@@ -89,7 +89,7 @@ void ncd_nn_patch_rows(const ncd_nn_conv *c, uint32_t row, uint32_t count, const
         for (i = 0; i < count; ++i) {
             ncd_nn_output output = ncd_nn_output_of(q, row + i);
             output.base = ncd_nn_wrap_add(output.base, corrections[i]);
-            ncd_nn_dot_4(weights + (size_t)i * cols, patches, cols, &runs, sums);
+            ncd_nn_dot_4(weights + (size_t)i * cols, patches, cols, &runs, 1, sums);
             ncd_nn_write_s8(sums, n, &output, out + i, channels);
         }
         out += n * (size_t)channels;

@@ -116,21 +116,21 @@ enum { RUN = 16 }; /* sums that are kept before they are written */
 static void run_fours(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in,
                       const ncd_nn_output *output, int8_t *out)
 {
-    uint32_t y, x, n, k;
-    int32_t sums[RUN];
-    for (y = 0; y < g->outer; ++y) {
-        const int8_t *from = in + y * g->in_outer;
-        int8_t *to = out + y * g->out_outer;
-        for (x = g->inner & ~3u; x > 0; x -= n) {
-            for (n = 0; n < RUN && n < x; n += 4, from += 4 * g->in_inner) {
-                ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, sums + n);
-                for (k = 1; k < t->count; ++k)
-                    ncd_nn_dot_4_more(weights + k * t->w_step, from + k * t->in_step, g->in_inner, &t->runs, sums + n);
+    const uint32_t whole = g->inner & ~3u;
+    uint32_t y, x, n, k, i;
+    int32_t sums[RUN], more[RUN];
+    for (y = 0; y < g->outer; ++y)
+        for (x = 0; x < whole; x += n) {
+            const int8_t *const from = in + y * g->in_outer + x * g->in_inner;
+            n = whole - x < RUN ? whole - x : RUN;
+            ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, n >> 2, sums);
+            for (k = 1; k < t->count; ++k) {
+                ncd_nn_dot_4(weights + k * t->w_step, from + k * t->in_step, g->in_inner, &t->runs, n >> 2, more);
+                for (i = 0; i < n; ++i)
+                    sums[i] += more[i];
             }
-            ncd_nn_write_s8(sums, n, output, to, g->out_inner);
-            to += n * g->out_inner;
+            ncd_nn_write_s8(sums, n, output, out + y * g->out_outer + x * g->out_inner, g->out_inner);
         }
-    }
 }
 
 static void run_ones(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in,

@@ -33,13 +33,19 @@ static void run_four(const ncd_nn_conv *c, uint32_t row, const int16_t *packed)
         }
         taps.x_row = w->dilation_h * c->in_row;
         taps.x_col = (size_t)w->dilation_w * w->in_c;
-        for (y = 0; y < p.y.end - p.y.begin; ++y)
-            for (x = 0; x < p.x.end - p.x.begin; ++x) {
-                int8_t *const to = out + ((size_t)y * c->x.out + x) * w->out_c;
-                ncd_nn_taps_4(weights, in + y * in_y + x * in_x, &taps, sums);
-                for (k = 0; k < 4; ++k)
-                    ncd_nn_write_s8(&sums[k], 1, &output[k], &to[k], 0);
+        for (y = 0; y < p.y.end - p.y.begin; ++y) {
+            const int8_t *const from = in + y * in_y;
+            int8_t *to = out + (size_t)y * c->x.out * w->out_c;
+            for (x = 0; x < p.x.end - p.x.begin; ++x, to += w->out_c) {
+                ncd_nn_taps_4(weights, from + x * in_x, &taps, sums);
+                for (k = 0; k < 4; ++k) {
+                    const ncd_nn_output *const o = &output[k];
+                    const int32_t v = o->halve ? ncd_nn_output_usual(sums[k], o->base, o->multiplier, o->halve, o->round)
+                                               : ncd_nn_output_rare(sums[k], o);
+                    to[k] = (int8_t)ncd_nn_clamp(v, o->min, o->max);
+                }
             }
+        }
     }
 }
 

@@ -23,20 +23,8 @@ typedef struct ncd_nn_runs {
     size_t a_step, b_step;
 } ncd_nn_runs;
 
-/* sums[k] = the dot product of a and the vector at b + k * b_next, for k = 0 .. 3. */
-void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4]);
-
-/* The same added to the sums. */
-static inline void ncd_nn_dot_4_more(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs,
-                                     int32_t sums[4])
-{
-    int32_t more[4];
-    ncd_nn_dot_4(a, b, b_next, runs, more);
-    sums[0] += more[0];
-    sums[1] += more[1];
-    sums[2] += more[2];
-    sums[3] += more[3];
-}
+/* sums[k] = the dot product of a and the vector at b + k * b_next, for k = 0 .. 4 * fours - 1. */
+void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, uint32_t fours, int32_t *sums);
 
 /* The dot product of a and b. */
 int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs);

@@ -3,25 +3,27 @@
 
 #if NCD_NN_KERNELS == 0
 
-void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4])
+void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, uint32_t fours, int32_t *sums)
 {
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    uint32_t run;
-    for (run = 0; run < runs->count; ++run) {
-        const int8_t *p = a + run * runs->a_step, *const end = p + runs->length;
-        const int8_t *q = b + run * runs->b_step, *r = q + 2 * b_next;
-        for (; p != end; ++p, ++q, ++r) {
-            const int32_t v = *p;
-            s0 += v * q[0];
-            s1 += v * q[b_next];
-            s2 += v * r[0];
-            s3 += v * r[b_next];
+    for (; fours > 0; --fours, b += 4 * b_next, sums += 4) {
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        uint32_t run;
+        for (run = 0; run < runs->count; ++run) {
+            const int8_t *p = a + run * runs->a_step, *const end = p + runs->length;
+            const int8_t *q = b + run * runs->b_step, *r = q + 2 * b_next;
+            for (; p != end; ++p, ++q, ++r) {
+                const int32_t v = *p;
+                s0 += v * q[0];
+                s1 += v * q[b_next];
+                s2 += v * r[0];
+                s3 += v * r[b_next];
+            }
         }
+        sums[0] = s0;
+        sums[1] = s1;
+        sums[2] = s2;
+        sums[3] = s3;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
 }
 
 int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs)

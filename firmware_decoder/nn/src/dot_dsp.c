@@ -54,32 +54,35 @@ NCD_NN_INLINE uint32_t load(const int8_t *p)
         q += 4;                         \
     } while (0)
 
-void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4])
+void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, uint32_t fours, int32_t *sums)
 {
     const size_t third = 3 * b_next;
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    uint32_t run, u, v, w, x;
-    for (run = runs->count; run > 0; --run, a += runs->a_step, b += runs->b_step) {
-        const int8_t *p = a, *q = b;
-        const int8_t *const words = p + (runs->length & ~3u);
-        if (runs->length & 4u)
-            STEP();
-        while (p != words) {
-            STEP();
-            STEP();
+    for (; fours > 0; --fours, b += 4 * b_next, sums += 4) {
+        const int8_t *a_run = a, *b_run = b;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        uint32_t run, u, v, w, x;
+        for (run = runs->count; run > 0; --run, a_run += runs->a_step, b_run += runs->b_step) {
+            const int8_t *p = a_run, *q = b_run;
+            const int8_t *const words = p + (runs->length & ~3u);
+            if (runs->length & 4u)
+                STEP();
+            while (p != words) {
+                STEP();
+                STEP();
+            }
+            for (v = runs->length & 3u; v > 0; --v, ++p, ++q) {
+                const int32_t value = *p;
+                s0 += value * q[0];
+                s1 += value * q[b_next];
+                s2 += value * q[2 * b_next];
+                s3 += value * q[third];
+            }
         }
-        for (v = runs->length & 3u; v > 0; --v, ++p, ++q) {
-            const int32_t value = *p;
-            s0 += value * q[0];
-            s1 += value * q[b_next];
-            s2 += value * q[2 * b_next];
-            s3 += value * q[third];
-        }
+        sums[0] = s0;
+        sums[1] = s1;
+        sums[2] = s2;
+        sums[3] = s3;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
 }
 
 int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs)

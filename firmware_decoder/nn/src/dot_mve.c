@@ -9,33 +9,36 @@
 
 #include <arm_mve.h>
 
-void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, int32_t sums[4])
+void ncd_nn_dot_4(const int8_t *a, const int8_t *b, size_t b_next, const ncd_nn_runs *runs, uint32_t fours, int32_t *sums)
 {
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    uint32_t run;
-    for (run = runs->count; run > 0; --run, a += runs->a_step, b += runs->b_step) {
-        const int8_t *p = a, *q = b, *r = b + 2 * b_next;
-        uint32_t n = runs->length;
-        for (; n >= 16; n -= 16, p += 16, q += 16, r += 16) {
-            const int8x16_t v = vldrbq_s8(p);
-            s0 = vmladavaq_s8(s0, v, vldrbq_s8(q));
-            s1 = vmladavaq_s8(s1, v, vldrbq_s8(q + b_next));
-            s2 = vmladavaq_s8(s2, v, vldrbq_s8(r));
-            s3 = vmladavaq_s8(s3, v, vldrbq_s8(r + b_next));
+    for (; fours > 0; --fours, b += 4 * b_next, sums += 4) {
+        const int8_t *a_run = a, *b_run = b;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        uint32_t run;
+        for (run = runs->count; run > 0; --run, a_run += runs->a_step, b_run += runs->b_step) {
+            const int8_t *p = a_run, *q = b_run, *r = q + 2 * b_next;
+            uint32_t n = runs->length;
+            for (; n >= 16; n -= 16, p += 16, q += 16, r += 16) {
+                const int8x16_t v = vldrbq_s8(p);
+                s0 = vmladavaq_s8(s0, v, vldrbq_s8(q));
+                s1 = vmladavaq_s8(s1, v, vldrbq_s8(q + b_next));
+                s2 = vmladavaq_s8(s2, v, vldrbq_s8(r));
+                s3 = vmladavaq_s8(s3, v, vldrbq_s8(r + b_next));
+            }
+            if (n > 0) {
+                const mve_pred16_t lanes = vctp8q(n);
+                const int8x16_t v = vldrbq_z_s8(p, lanes);
+                s0 = vmladavaq_s8(s0, v, vldrbq_z_s8(q, lanes));
+                s1 = vmladavaq_s8(s1, v, vldrbq_z_s8(q + b_next, lanes));
+                s2 = vmladavaq_s8(s2, v, vldrbq_z_s8(r, lanes));
+                s3 = vmladavaq_s8(s3, v, vldrbq_z_s8(r + b_next, lanes));
+            }
         }
-        if (n > 0) {
-            const mve_pred16_t lanes = vctp8q(n);
-            const int8x16_t v = vldrbq_z_s8(p, lanes);
-            s0 = vmladavaq_s8(s0, v, vldrbq_z_s8(q, lanes));
-            s1 = vmladavaq_s8(s1, v, vldrbq_z_s8(q + b_next, lanes));
-            s2 = vmladavaq_s8(s2, v, vldrbq_z_s8(r, lanes));
-            s3 = vmladavaq_s8(s3, v, vldrbq_z_s8(r + b_next, lanes));
-        }
+        sums[0] = s0;
+        sums[1] = s1;
+        sums[2] = s2;
+        sums[3] = s3;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
 }
 
 int32_t ncd_nn_dot_1(const int8_t *a, const int8_t *b, const ncd_nn_runs *runs)

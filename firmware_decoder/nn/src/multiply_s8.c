@@ -39,7 +39,7 @@ static void multiply_rows(const multiply *m)
         for (vector = 0; vector < m->batch; ++vector) {
             const int8_t *const in = m->in + (size_t)vector * m->cols;
             if (count == 4)
-                ncd_nn_dot_4(in, weights, m->cols, &runs, sums);
+                ncd_nn_dot_4(in, weights, m->cols, &runs, 1, sums);
             else
                 sums[0] = ncd_nn_dot_1(in, weights, &runs);
             for (k = 0; k < count; ++k)

@@ -79,7 +79,21 @@ static inline ncd_nn_output ncd_nn_output_of(const ncd_nn_requant *q, uint32_t r
     return o;
 }
 
-/* clamp(rescale(sum + base) + zero point), of each sum, `step` apart. */
+/* clamp(rescale(sum + base) + zero point). The usual way adds the zero point before the last bit is shifted out; there it is
+ * below 2^30, so nothing overflows. */
+NCD_NN_INLINE int32_t ncd_nn_output_usual(int32_t sum, int32_t base, int32_t multiplier, uint32_t halve, int32_t round)
+{
+    const int32_t x = ncd_nn_high_mul(ncd_nn_wrap_add(sum, base), multiplier);
+    return ((ncd_nn_wrap_add(x, x >> 31) >> halve) + round) >> 1;
+}
+
+NCD_NN_INLINE int32_t ncd_nn_output_rare(int32_t sum, const ncd_nn_output *o)
+{
+    const int32_t x = (int32_t)((uint32_t)ncd_nn_wrap_add(sum, o->base) << o->left);
+    return ncd_nn_wrap_add(ncd_nn_divide_pot(ncd_nn_high_mul(x, o->multiplier), o->right), o->round >> 1);
+}
+
+/* Writes outputs of `count` sums, `step` apart. */
 void ncd_nn_write_s8(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step);
 
 #endif
