@@ -106,6 +106,9 @@ def measure(board: str, coding: str, opt: str, defines: tuple[str, ...]) -> list
         result = emulator.run(board, image, timeout=600)
     if result.exit_code:
         sys.exit(f"{board}: {result.output}")
+    if coding == "huffman":
+        deepest = max(range(len(cases)), key=lambda i: result.number(f"{i}.stack"))
+        print(f"{board}, {coding}: {result.number(f'{deepest}.stack')} bytes of stack, {LAYERS[deepest].title}")
     return [result.number(f"{i}.instructions") if result.values.get(str(i)) == "0" else -1 for i in range(len(cases))]
 
 

@@ -98,37 +98,47 @@ typedef struct grid {
     size_t in_outer, in_inner, out_outer, out_inner;
 } grid;
 
-static grid turn(const grid *g)
+static void turn(grid *g)
 {
-    grid t;
-    t.outer = g->inner;
-    t.inner = g->outer;
-    t.in_outer = g->in_inner;
-    t.in_inner = g->in_outer;
-    t.out_outer = g->out_inner;
-    t.out_inner = g->out_outer;
-    return t;
+    const uint32_t n = g->outer;
+    const size_t in_step = g->in_outer, out_step = g->out_outer;
+    g->outer = g->inner;
+    g->inner = n;
+    g->in_outer = g->in_inner;
+    g->in_inner = in_step;
+    g->out_outer = g->out_inner;
+    g->out_inner = out_step;
 }
 
-enum { RUN = 16 }; /* sums that are kept before they are written */
+enum { RUN = 8 }; /* sums that are kept before they are written */
+
+/* Adds the sums of the other calls. Apart, because it is rare and its memory would be in every frame. */
+static NCD_NN_NOINLINE void add_calls(const tap_rows *t, size_t next, const int8_t *weights, const int8_t *from, uint32_t n,
+                                      int32_t *sums)
+{
+    int32_t more[RUN];
+    uint32_t k, i;
+    for (k = 1; k < t->count; ++k) {
+        ncd_nn_dot_4(weights + k * t->w_step, from + k * t->in_step, next, &t->runs, n >> 2, more);
+        for (i = 0; i < n; ++i)
+            sums[i] += more[i];
+    }
+}
 
 /* Inner outputs four at a time, as far as they go. */
 static void run_fours(const tap_rows *t, const grid *g, const int8_t *weights, const int8_t *in,
                       const ncd_nn_output *output, int8_t *out)
 {
     const uint32_t whole = g->inner & ~3u;
-    uint32_t y, x, n, k, i;
-    int32_t sums[RUN], more[RUN];
+    uint32_t y, x, n;
+    int32_t sums[RUN];
     for (y = 0; y < g->outer; ++y)
         for (x = 0; x < whole; x += n) {
             const int8_t *const from = in + y * g->in_outer + x * g->in_inner;
             n = whole - x < RUN ? whole - x : RUN;
             ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, n >> 2, sums);
-            for (k = 1; k < t->count; ++k) {
-                ncd_nn_dot_4(weights + k * t->w_step, from + k * t->in_step, g->in_inner, &t->runs, n >> 2, more);
-                for (i = 0; i < n; ++i)
-                    sums[i] += more[i];
-            }
+            if (t->count > 1)
+                add_calls(t, g->in_inner, weights, from, n, sums);
             ncd_nn_write_s8(sums, n, output, out + y * g->out_outer + x * g->out_inner, g->out_inner);
         }
 }
@@ -173,7 +183,7 @@ static void run_patch(const ncd_nn_conv *c, const ncd_nn_patch *p, size_t group_
             return;
         in += done * g.in_inner;
         out += done * g.out_inner;
-        g = turn(&g);
+        turn(&g);
     }
     run_ones(&t, &g, weights, in, output, out);
 }
@@ -182,7 +192,8 @@ void ncd_nn_conv_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
 {
     const ncd_nn_window *const w = &c->layer->window;
     const ncd_nn_requant *const q = &c->layer->requant;
-    const ncd_nn_output whole = ncd_nn_output_of(q, row);
+    ncd_nn_output output = ncd_nn_output_of(q, row);
+    const int32_t bias = output.base;
     const size_t group_offset = w->groups == 1 ? 0 : row / (w->out_c / w->groups) * (size_t)c->channels;
     ncd_nn_patch p;
     uint32_t i;
@@ -191,9 +202,8 @@ void ncd_nn_conv_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
         for (i = 0; i < (uint32_t)w->kernel_h * w->kernel_w; ++i)
             c->tap_sums[i] = ncd_nn_sum(weights + (size_t)i * c->channels, c->channels);
     for (; ncd_nn_patch_next(c, &p, first); first = 0) {
-        ncd_nn_output output = whole;
         if (q->in_zero)
-            output.base = ncd_nn_wrap_add(output.base, ncd_nn_wrap_mul(-q->in_zero, sum_inside(c, &p, weights)));
+            output.base = ncd_nn_wrap_add(bias, ncd_nn_wrap_mul(-q->in_zero, sum_inside(c, &p, weights)));
         run_patch(c, &p, group_offset, weights, &output, ncd_nn_patch_out(c, &p) + row);
     }
 }

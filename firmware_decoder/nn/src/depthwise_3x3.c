@@ -6,7 +6,7 @@
 
 #include "dsp.h"
 
-enum { RUN = 32 }; /* sums that are kept before they are made outputs */
+enum { RUN = 16 }; /* sums that are kept before they are made outputs */
 
 /* Kernel and input of a line of outputs, which runs right or down; columns are across it. */
 typedef struct line {
@@ -19,7 +19,7 @@ typedef struct line {
 } line;
 
 /* The sums of `count` outputs of a line from `begin` on, whose first column is begin - pad. */
-static void sum_run(const line *l, uint32_t begin, uint32_t pad, uint32_t count, int32_t *sums)
+static NCD_NN_NOINLINE void sum_run(const line *l, uint32_t begin, uint32_t pad, uint32_t count, int32_t *sums)
 {
     const uint32_t w0 = l->pairs[0], w1 = l->pairs[1], w2 = l->pairs[2], in_w = l->in_w;
     const int32_t v0 = l->lower[0], v1 = l->lower[1], v2 = l->lower[2];
@@ -75,7 +75,7 @@ typedef struct side {
 } side;
 
 /* The kernel for a line whose places across are inside or not, by bits; what it adds for the zero point is the result. */
-static int32_t set_kernel(line *l, const int8_t *weights, const side *along, const side *across, uint32_t inside)
+static NCD_NN_NOINLINE int32_t set_kernel(line *l, const int8_t *weights, const side *along, const side *across, uint32_t inside)
 {
     int32_t used[3], sum = 0;
     uint32_t i, k;
@@ -93,13 +93,13 @@ static int32_t set_kernel(line *l, const int8_t *weights, const side *along, con
 void ncd_nn_3x3_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
 {
     const ncd_nn_window *const w = &c->layer->window;
-    const ncd_nn_output whole = ncd_nn_output_of(&c->layer->requant, row);
     const int8_t *const in = c->in + (w->out_c == w->in_c ? row : row / (w->out_c / w->groups));
     const side y = {w->in_h, w->out_h, w->pad_top, c->in_row, (size_t)w->out_w * w->out_c, 3};
     const side x = {w->in_w, w->out_w, w->pad_left, w->in_c, w->out_c, 1};
     /* Along the longer side, as each line takes its time to begin. */
     const side *const along = y.out > x.out ? &y : &x, *const across = y.out > x.out ? &x : &y;
-    ncd_nn_output output = whole;
+    ncd_nn_output output = ncd_nn_output_of(&c->layer->requant, row);
+    const int32_t bias = output.base;
     uint32_t line_at, at, i, last = UINT32_MAX;
     int32_t sums[RUN];
     line l;
@@ -118,7 +118,7 @@ void ncd_nn_3x3_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
             }
         }
         if (inside != last)
-            output.base = ncd_nn_wrap_add(whole.base, set_kernel(&l, weights, along, across, inside));
+            output.base = ncd_nn_wrap_add(bias, set_kernel(&l, weights, along, across, inside));
         last = inside;
         for (at = 0; at < along->out; at += RUN) {
             const uint32_t count = along->out - at < RUN ? along->out - at : RUN;

@@ -5,7 +5,7 @@
 #include "rows.h"
 
 /* Four channels from `row` on; in these the input has as many channels as the output. */
-static void run_four(const ncd_nn_conv *c, uint32_t row, const int16_t *packed)
+static NCD_NN_NOINLINE void run_four(const ncd_nn_conv *c, uint32_t row, const int16_t *packed)
 {
     const ncd_nn_window *const w = &c->layer->window;
     const ncd_nn_requant *const q = &c->layer->requant;

@@ -2,7 +2,7 @@
  *
  * On a board: behind each case, status and output size, two words, and the output that it must give, filled up to a word.
  * Prints INDEX=STATUS where all is so, else INDEX.wrong=PLACE of the first byte that differs, or INDEX.status; where
- * the size is -1, INDEX.instructions, of a second run.
+ * the size is -1, INDEX.instructions and INDEX.stack, of a second run.
  * On a host: takes them from standard input and writes, for each, status, output size and output. */
 #include "case.h"
 
@@ -82,9 +82,11 @@ int main(void)
         if (wanted == UINT32_MAX) {
             uint32_t from;
             case_free();
+            port_stack_paint();
             from = port_counter();
             status = case_run(data, &out, &out_size);
             print(index, ".instructions", port_instructions(from, port_counter()));
+            print(index, ".stack", port_stack_peak() - port_stack_depth());
             wanted = 0;
             out_size = 0;
         }
