@@ -39,6 +39,9 @@ TILE = 512
 COARSE = 4
 """The -icount shift on Cortex-M: a whole network fits into the counter's 24 bits, and counts are multiples of 16."""
 
+FULLY = ("m4", "m7", "m55")
+"""Boards that run all codings of which any is emulated; others run plain weights and the last."""
+
 PLAIN: Mapping[str, object] = {"codec": "huffman", "bits": 8}
 """Levels of plain weights: int8, a scale a row."""
 
@@ -99,7 +102,7 @@ class Outcome:
     levels: np.ndarray
 
 
-def exported(  # noqa: PLR0917
+def exported(
     network: Deployed,
     folded: torch.nn.Module,
     wanted: torch.Tensor,
@@ -156,11 +159,12 @@ class Run:
     inputs: int
 
 
-def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray) -> Run | str:
+def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray, objects: Path) -> Run | str:
     """Runs an export on a board; why it cannot be, if it does not fit.
 
     Args:
         board: of boards.mk.
+        objects: folder for what is compiled, kept for other exports.
         export: the folder of an export named net.
         inputs: int8, shape [inputs, values], in the order of the firmware.
         outputs: int8, shape [inputs, values], of the host.
@@ -175,7 +179,7 @@ def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray) 
         blob = folder / "inputs.bin"
         blob.write_bytes(struct.pack("<I", len(inputs)) + inputs.tobytes() + outputs.tobytes())
         try:
-            elf = emulator.build(board, blob, folder, "network", examples=folder / "examples", nn=True)
+            elf = emulator.build(board, blob, objects, "network", examples=folder / "examples", nn=True)
         except emulator.BuildError as error:
             for region in ("flash", "ram"):
                 if f"region `{region}'" in str(error):
@@ -198,9 +202,9 @@ def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -
     """The first inputs as firmware takes them: int8, [height][width][channels], shape [count, values]."""
     facts = report.to_dict()["input"]
     assert isinstance(facts, dict)
-    pixels = network.inputs[:count].permute(0, 2, 3, 1).reshape(count, -1).double().numpy()
-    scaled = pixels / facts["scale"]
-    rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + facts["zero_point"]
+    values = network.inputs[:count].permute(0, 2, 3, 1).reshape(count, -1).numpy()
+    scaled = values / np.float32(facts["scale"])  # in float32, as the header does it: pixels lie on the ties
+    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + facts["zero_point"]
     return np.asarray(np.clip(rounded, -128, 127).astype(np.int8))
 
 
@@ -248,9 +252,16 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool
         )
         for board in boards:
             first = 0
-            for each in ["plain int8", *(choice.title for choice in chosen if choice.title in of)]:
+            codings = [choice.title for choice in chosen if choice.title in of]
+            for each in ["plain int8", *(codings if board in FULLY else codings[-1:])]:
                 outcome, export = of[each]
-                run = emulated(board, export, quantized(network, outcome.report, inputs), outcome.levels[:inputs])
+                run = emulated(
+                    board,
+                    export,
+                    quantized(network, outcome.report, inputs),
+                    outcome.levels[:inputs],
+                    Path(folder) / "objects",
+                )
                 core = emulator.BOARDS[board].core
                 if isinstance(run, str):
                     runs.add_row(core, each, run)

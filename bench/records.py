@@ -33,7 +33,8 @@ DESCRIPTION = {"TITLE", "KIND", "REQUIREMENTS", "QUICK", "FULL", "ADVICE", "hull
 
 NOT_ENCODER = (
     *("neuralcodec/cli/", "neuralcodec/exploration/", "neuralcodec/finetune/", "neuralcodec/profiling/"),
-    *("neuralcodec/reference/", "neuralcodec/export_c.py", "neuralcodec/verify.py"),
+    *("neuralcodec/firmware/", "neuralcodec/reference/"),
+    *("neuralcodec/export_c.py", "neuralcodec/tiled.py", "neuralcodec/verify.py"),
 )
 DECODER = ("firmware_decoder/src", "firmware_decoder/include", "firmware_decoder/ports", "firmware_decoder/examples")
 
