@@ -6,6 +6,7 @@ import copy
 import math
 import operator
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,9 @@ def trace(model: torch.nn.Module, example_input: torch.Tensor | Sequence[torch.T
                 f"not {_described(given)}"
             )
     try:
-        exported = torch.export.export(copy.deepcopy(model).eval(), inputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+            exported = torch.export.export(copy.deepcopy(model).eval(), inputs)
     except Exception as error:
         raise ExportError(f"torch.export cannot trace the module: {_first_line(error)}") from error
     return _Tracer(exported).run()
