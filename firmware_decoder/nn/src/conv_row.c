@@ -135,7 +135,7 @@ static void run_fours(const tap_rows *t, const grid *g, const int8_t *weights, c
     for (y = 0; y < g->outer; ++y)
         for (x = 0; x < whole; x += n) {
             const int8_t *const from = in + y * g->in_outer + x * g->in_inner;
-            n = whole - x < RUN ? whole - x : RUN;
+            n = whole - x < RUN ? whole - x : (uint32_t)RUN;
             ncd_nn_dot_4(weights, from, g->in_inner, &t->runs, n >> 2, sums);
             if (t->count > 1)
                 add_calls(t, g->in_inner, weights, from, n, sums);

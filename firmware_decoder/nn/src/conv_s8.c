@@ -30,7 +30,7 @@ ncd_status ncd_nn_run_conv_s8(const ncd_nn *nn, const ncd_nn_conv_s8 *layer, con
         if (!c.tap_sums)
             return NCD_ERR_WORKSPACE;
     }
-    rows_at_once = layer->weights.plain ? PLAIN_ROWS : rows.tensor.tile_rows;
+    rows_at_once = layer->weights.plain ? (uint32_t)PLAIN_ROWS : rows.tensor.tile_rows;
     patch_size = rows_at_once > 0 ? ncd_nn_patch_size(layer, rows_at_once) : 0;
     patches = patch_size > 0 ? ncd_nn_take(&memory, patch_size) : NULL; /* goes without where there is no room */
     for (;;) {

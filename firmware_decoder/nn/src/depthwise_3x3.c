@@ -121,7 +121,7 @@ void ncd_nn_3x3_row(const ncd_nn_conv *c, uint32_t row, const int8_t *weights)
             output.base = ncd_nn_wrap_add(bias, set_kernel(&l, weights, along, across, inside));
         last = inside;
         for (at = 0; at < along->out; at += RUN) {
-            const uint32_t count = along->out - at < RUN ? along->out - at : RUN;
+            const uint32_t count = along->out - at < RUN ? along->out - at : (uint32_t)RUN;
             sum_run(&l, at, along->pad, count, sums);
             ncd_nn_write_s8(sums, count, &output, out, along->out_step);
             out += count * along->out_step;
