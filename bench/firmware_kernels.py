@@ -48,7 +48,8 @@ class Layer:
     def macs(self) -> int:
         """Of one inference."""
         w = self.window
-        return w.out_h * w.out_w * w.out_c * w.taps * w.in_c // w.groups
+        macs: int = w.out_h * w.out_w * w.out_c * w.taps * w.in_c // w.groups
+        return macs
 
 
 def _same(size: int, channels: int, out: int, kernel: int = 3, stride: int = 1) -> nc.Window:

@@ -45,8 +45,8 @@ class Case:
 
     def data(self) -> bytes:
         """As case.c reads it."""
-        fields = [self.fields.get(i, 0) for i in range(28)]
-        out = [struct.pack("<3I28i", KINDS[self.kind], len(fields), len(BLOBS), *fields)]
+        fields = [self.fields.get(i, 0) for i in range(29)]
+        out = [struct.pack("<3I29i", KINDS[self.kind], len(fields), len(BLOBS), *fields)]
         assert set(self.blobs) <= set(BLOBS)
         for name in BLOBS:
             blob = self.blobs.get(name, b"")
@@ -379,8 +379,11 @@ def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator
     else:
         pairs = [make_multipliers(1, 60.0 * n, rng) for n in range(1, window.taps + 1)]
         multiplier, shift = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        case.blobs["multiplier"], case.blobs["shift"] = multiplier.astype(np.int32), shift.astype(np.int8)
         n = np.full_like(count, window.taps) if outside else np.maximum(count, 1)
+        least, most = int(n.min()), int(n.max())
+        case.fields[28] = least
+        case.blobs["multiplier"] = multiplier[least - 1 : most].astype(np.int32)
+        case.blobs["shift"] = shift[least - 1 : most].astype(np.int8)
         y = rescale(patches.sum((2, 3)), multiplier[n - 1], shift[n - 1]) + out_zero
     case.expected = ARG if (count == 0).any() else np.clip(y, low, high).astype(np.int8)
     return case

@@ -188,7 +188,7 @@ static ncd_status run_pool(const contents *c, int8_t *out, int average)
     layer.window = window_of(c);
     layer.multiplier = (const int32_t *)c->blobs[MULTIPLIER];
     layer.shift = (const int8_t *)c->blobs[SHIFT];
-    layer.least = 1;
+    layer.least = (uint16_t)c->fields[28];
     layer.count_outside = (uint8_t)c->fields[23];
     layer.in_zero = (int8_t)c->fields[24];
     layer.out_zero = (int8_t)c->fields[25];
