@@ -39,6 +39,9 @@ TILE = 512
 COARSE = 4
 """The -icount shift on Cortex-M: a whole network fits into the counter's 24 bits, and counts are multiples of 16."""
 
+NOT_CODE = ("layer_", "ncd_net_blob", "port_", "main", "network_probe", "reset", "_start")
+"""Beginnings of symbols in the text of an image that are not the code of its network."""
+
 FULLY = ("m4", "m7", "m55")
 """Boards that run all codings of which any is emulated; others run plain weights and the last."""
 
@@ -147,23 +150,35 @@ class Run:
     """What a run on an emulated core gave.
 
     Attributes:
-        instructions: of the first inference.
+        code_bytes: flash of decoder, kernels and the network's calls, and constants of these.
+        layers: instructions of each layer of the first inference.
+        instructions: of that inference.
         stack: bytes, at most.
         same: inputs whose outputs are those of the host.
         inputs: how many there were.
     """
 
+    code_bytes: int
+    layers: tuple[int, ...]
     instructions: int
     stack: int
     same: int
     inputs: int
 
 
-def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray, objects: Path) -> Run | str:
+def emulated(  # noqa: PLR0917
+    board: str,
+    export: Path,
+    report: neuralcodec.ExportReport,
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    objects: Path,
+) -> Run | str:
     """Runs an export on a board; why it cannot be, if it does not fit.
 
     Args:
         board: of boards.mk.
+        report: of the export.
         objects: folder for what is compiled, kept for other exports.
         export: the folder of an export named net.
         inputs: int8, shape [inputs, values], in the order of the firmware.
@@ -176,10 +191,13 @@ def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray, 
         shutil.copytree(ROOT / "bench" / "images" / "network", example)
         for file in export.glob("net*"):
             shutil.copy(file, example)
+        plan = example / "net.c"
+        plan.write_text('#include "probe.h"\n' + plan.read_text(encoding="utf-8"), encoding="utf-8")
         blob = folder / "inputs.bin"
         blob.write_bytes(struct.pack("<I", len(inputs)) + inputs.tobytes() + outputs.tobytes())
         try:
-            elf = emulator.build(board, blob, objects, "network", examples=folder / "examples", nn=True)
+            lacks = [f"-D{macro}=0" for macro, value in report.decoder.items() if not value]
+            elf = emulator.build(board, blob, objects, "network", examples=folder / "examples", nn=True, defines=lacks)
         except emulator.BuildError as error:
             for region in ("flash", "ram"):
                 if f"region `{region}'" in str(error):
@@ -191,11 +209,25 @@ def emulated(board: str, export: Path, inputs: np.ndarray, outputs: np.ndarray, 
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
         )
-    values = dict(line.split("=", 1) for line in (done.stdout + done.stderr).splitlines() if "=" in line)
+        code = code_bytes(facts.cross, elf)
+    lines = [line.split("=", 1) for line in (done.stdout + done.stderr).splitlines() if "=" in line]
+    values = dict(lines)
     if "same" not in values:
         raise emulator.EmulatorError(f"{board}: exit code {done.returncode}, output:\n{done.stdout}{done.stderr}")
+    layers = tuple(int(value) << (shift - coarse) for key, value in lines if key == "layer")
     instructions = int(values["instructions"]) << (shift - coarse)
-    return Run(instructions, int(values["stack"]), int(values["same"]), int(values["inputs"]))
+    return Run(code, layers, instructions, int(values["stack"]), int(values["same"]), int(values["inputs"]))
+
+
+def code_bytes(cross: str, elf: Path) -> int:
+    """Code of an image, but for what is there to measure with. Constants of the layers are not code."""
+    done = subprocess.run([f"{cross}nm", "-S", "-t", "d", elf], capture_output=True, text=True, check=True)
+    symbols = [line.split() for line in done.stdout.splitlines()]
+    return sum(
+        int(symbol[1])
+        for symbol in symbols
+        if len(symbol) == 4 and symbol[2] in "tT" and not symbol[3].startswith(NOT_CODE)
+    )
 
 
 def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -> np.ndarray:
@@ -250,6 +282,7 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool
         runs = Table(
             "core", "weights", "instructions", "of plain", "a MAC", "stack B", "outputs as on the host", title=name
         )
+        on_m4: dict[str, Run] = {}
         for board in boards:
             first = 0
             codings = [choice.title for choice in chosen if choice.title in of]
@@ -258,11 +291,14 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool
                 run = emulated(
                     board,
                     export,
+                    outcome.report,
                     quantized(network, outcome.report, inputs),
                     outcome.levels[:inputs],
                     Path(folder) / "objects",
                 )
                 core = emulator.BOARDS[board].core
+                if not isinstance(run, str) and board == "m4":
+                    on_m4[each] = run
                 if isinstance(run, str):
                     runs.add_row(core, each, run)
                     continue
@@ -279,6 +315,14 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool
                     f"{run.same} of {run.inputs}",
                 )
         console.print(runs)
+        for each, run in on_m4.items():
+            report = of[each][0].report
+            names = [layer.name for layer in report.layers]
+            beyond = [a - b for a, b in zip(run.layers, on_m4["plain int8"].layers, strict=True)]
+            decode = None if each == "plain int8" else dict(zip(names, (max(b, 0) for b in beyond), strict=True))
+            measured = report.with_instructions(dict(zip(names, run.layers, strict=True)), decode, run.code_bytes)
+            console.print(f"{name}, {each}, Cortex-M4; decoding is what a layer takes beyond plain weights:")
+            console.print(measured)
     return good
 
 

@@ -2,8 +2,20 @@
  * a 32-bit number of inputs, then the inputs, then the outputs. */
 #include "net.h"
 #include "port.h"
+#include "probe.h"
 
 extern const uint8_t model_stream[];
+
+enum { MOST_LAYERS = 64 };
+static uint32_t marks[MOST_LAYERS + 1], last;
+
+void network_probe(uint32_t index)
+{
+    if (index <= MOST_LAYERS) {
+        marks[index] = port_counter();
+        last = index;
+    }
+}
 
 int main(void)
 {
@@ -30,6 +42,8 @@ int main(void)
         if (i == 0) {
             port_print("instructions", port_instructions(from, to));
             port_print("stack", port_stack_peak() - port_stack_depth());
+            for (k = 0; k < last; ++k)
+                port_print("layer", port_instructions(marks[k], marks[k + 1]));
         }
         for (k = 0; k < NCD_NET_OUTPUT_SIZE; ++k)
             right &= ncd_net_output()[k] == expected[i * NCD_NET_OUTPUT_SIZE + k];
