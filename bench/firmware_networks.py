@@ -66,17 +66,22 @@ class Choice:
     emulate: bool = False
 
 
-def _trellis(coding: str, bits: float, *, emulate: bool = False) -> Choice:
-    options = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE}
-    title = f"trellis, {coding}, {bits:g} bits"
-    return Choice(title, {**options, "target": Target(bits_per_weight=bits)}, emulate=emulate)
+def _trellis(coding: str, *, emulate: bool = False, **options: object) -> Choice:
+    """Levels along the rows, of the module with its batch norms."""
+    ((what, value),) = options.items()
+    title = f"trellis, {coding}, {value:g} {'bits' if what == 'target' else 'of the deviation'}"
+    if what == "target":
+        value = Target(bits_per_weight=float(value))  # type: ignore[arg-type]
+    chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, what: value}
+    return Choice(title, chosen, emulate=emulate)
 
 
 CHOICES = (
-    *(_trellis("contexts", bits, emulate=bits == 4) for bits in (3, 3.5, 4, 5)),
-    _trellis("prefix", 4, emulate=True),
+    *(_trellis("contexts", target=bits) for bits in (3, 4)),
+    *(_trellis("contexts", relative_step=step, emulate=step == 0.18) for step in (0.25, 0.18, 0.125)),
+    _trellis("prefix", relative_step=0.18, emulate=True),
     *(
-        Choice(f"huffman, {bits} bits", {"codec": "huffman", "bits": bits, "tile": TILE}, True, emulate=bits == 5)
+        Choice(f"huffman, {bits} bits", {"codec": "huffman", "bits": bits, "tile": TILE}, True, emulate=bits == 4)
         for bits in (4, 5)
     ),
     Choice(
@@ -86,6 +91,7 @@ CHOICES = (
         emulate=True,
     ),
 )
+"""Codings. Of those by a target the whole file counts, batch norms and all, of which firmware needs less."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,7 @@ def emulated(  # noqa: PLR0917
             lacks = [f"-D{macro}=0" for macro, value in report.decoder.items() if not value]
             elf = emulator.build(board, blob, objects, "network", examples=folder / "examples", nn=True, defines=lacks)
         except emulator.BuildError as error:
-            for region in ("flash", "ram"):
+            for region in ("FLASH", "RAM"):
                 if f"region `{region}'" in str(error):
                     return f"{region} too small"
             raise
