@@ -206,7 +206,8 @@ def cepstra(count: int) -> torch.Tensor:
 
 def mel_bands(bins: int) -> NDArray[np.float64]:
     """Triangles over the bins of a spectrum, 20 to 4,000 Hz, equally wide on the mel scale; shape [40, bins]."""
-    mel = np.linspace(*(1127 * np.log1p(np.array([20.0, 4000.0]) / 700)), MEL_BANDS + 2)
+    low_mel, high_mel = (1127 * np.log1p(hertz / 700) for hertz in (20.0, 4000.0))
+    mel = np.linspace(low_mel, high_mel, MEL_BANDS + 2)
     edges = 700 * np.expm1(mel / 1127)
     hertz = np.arange(bins) * RATE / (2 * (bins - 1))
     low, middle, high = (edges[i : MEL_BANDS + i, None] for i in range(3))

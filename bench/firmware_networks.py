@@ -238,11 +238,10 @@ def code_bytes(cross: str, elf: Path) -> int:
 
 def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -> np.ndarray:
     """The first inputs as firmware takes them: int8, [height][width][channels], shape [count, values]."""
-    facts = report.to_dict()["input"]
-    assert isinstance(facts, dict)
     values = network.inputs[:count].permute(0, 2, 3, 1).reshape(count, -1).numpy()
-    scaled = values / np.float32(facts["scale"])  # in float32, as the header does it: pixels lie on the ties
-    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + facts["zero_point"]
+    scale = np.float32(str(report.input["scale"]))
+    scaled = values / scale  # in float32, as the header does it: pixels lie on the ties
+    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + int(str(report.input["zero_point"]))
     return np.asarray(np.clip(rounded, -128, 127).astype(np.int8))
 
 
@@ -272,13 +271,12 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool
                 console.print(f"{name}, {choice.title}: {error}", highlight=False)
         whole = plain.report.flash_bytes
         for each, (outcome, _) in of.items():
-            facts = outcome.report.to_dict()
             table.add_row(
                 each,
                 f"{outcome.report.flash_bytes:,}",
                 f"{100 * outcome.report.flash_bytes / whole:.1f} %",
                 f"{outcome.report.ram_bytes:,}",
-                f"{outcome.report.ram_bytes - facts['activation_bytes']:,}",
+                f"{outcome.report.ram_bytes - outcome.report.activation_bytes:,}",
                 f"{outcome.right:.2f} %",
                 f"{outcome.snr_db:.1f}",
             )
@@ -309,7 +307,7 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool
                     runs.add_row(core, each, run)
                     continue
                 first = first or run.instructions
-                macs = sum(layer["macs"] or 0 for layer in outcome.report.to_dict()["layers"])  # type: ignore[attr-defined]
+                macs = sum(layer.macs for layer in outcome.report.layers)
                 good &= run.same == run.inputs
                 runs.add_row(
                     core,
