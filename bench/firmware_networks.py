@@ -15,14 +15,14 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import rich.table
 import torch
 from rich.console import Console
-from rich.table import Table
 
 import neuralcodec
 from neuralcodec import Target
@@ -34,6 +34,10 @@ import emulator  # noqa: E402 (needs the line above)
 
 from bench.deployed import Deployed, deployed  # noqa: E402
 from bench.network import networks  # noqa: E402
+from bench.report.markdown import markdown, put  # noqa: E402
+from bench.report.tables import Table  # noqa: E402
+
+MARKS = ("<!-- firmware: bench/firmware_networks.py writes between these lines -->", "<!-- /firmware -->")
 
 TILE = 512
 COARSE = 4
@@ -42,7 +46,7 @@ COARSE = 4
 NOT_CODE = ("layer_", "ncd_net_blob", "port_", "main", "network_probe", "reset", "_start")
 """Beginnings of symbols in the text of an image that are not the code of its network."""
 
-FULLY = ("m4", "m7", "m55")
+FULLY = ("m4", "m55")
 """Boards that run all codings of which any is emulated; others run plain weights and the last."""
 
 PLAIN: Mapping[str, object] = {"codec": "huffman", "bits": 8}
@@ -158,7 +162,7 @@ class Run:
     Attributes:
         code_bytes: flash of decoder, kernels and the network's calls, and constants of these.
         layers: instructions of each layer of the first inference.
-        instructions: of that inference.
+        instructions: of all of them; a counter of 24 bits may be too short for the inference in one piece.
         stack: bytes, at most.
         same: inputs whose outputs are those of the host.
         inputs: how many there were.
@@ -221,8 +225,7 @@ def emulated(  # noqa: PLR0917
     if "same" not in values:
         raise emulator.EmulatorError(f"{board}: exit code {done.returncode}, output:\n{done.stdout}{done.stderr}")
     layers = tuple(int(value) << (shift - coarse) for key, value in lines if key == "layer")
-    instructions = int(values["instructions"]) << (shift - coarse)
-    return Run(code, layers, instructions, int(values["stack"]), int(values["same"]), int(values["inputs"]))
+    return Run(code, layers, sum(layers), int(values["stack"]), int(values["same"]), int(values["inputs"]))
 
 
 def code_bytes(cross: str, elf: Path) -> int:
@@ -245,111 +248,156 @@ def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -
     return np.asarray(np.clip(rounded, -128, 127).astype(np.int8))
 
 
-def measure(name: str, boards: list[str], inputs: int, console: Console) -> bool:
-    """Prints the tables of a network; whether all outputs were those of the host."""
+def measure(name: str, boards: list[str], inputs: int, console: Console) -> tuple[list[Table], bool]:
+    """Prints and returns the tables of a network; and whether all outputs were those of the host."""
     network = deployed()[name]()
     folded = neuralcodec.fold_batch_norm(network.module, network.calibration[:1])
-    good = True
     with torch.no_grad():
         scores = network.module(network.inputs)
-    what = "agreement" if network.labels is None else "top-1"
-    title = f"{network.title}; {len(network.inputs):,} inputs: {network.origin}"
-    if network.labels is not None:
-        title += f"; float: {100 * float((scores.argmax(1) == network.labels).float().mean()):.2f} %"
-    table = Table("weights", "flash B", "of plain", "RAM B", "of it beside activations", what, "SNR dB", title=title)
     with tempfile.TemporaryDirectory() as folder:
         plain = exported(network, folded, scores, Choice("plain int8", PLAIN, True), Path(folder) / "plain", plain=True)
         of = {"plain int8": (plain, Path(folder) / "plain")}
-        chosen = [choice for choice in CHOICES if choice.emulate]
         for i, choice in enumerate(CHOICES):
+            out = Path(folder) / f"{i}"
             try:
-                of[choice.title] = (
-                    exported(network, folded, scores, choice, Path(folder) / f"{i}"),
-                    Path(folder) / f"{i}",
-                )
+                of[choice.title] = exported(network, folded, scores, choice, out), out
             except neuralcodec.PlanError as error:
                 console.print(f"{name}, {choice.title}: {error}", highlight=False)
-        whole = plain.report.flash_bytes
-        for each, (outcome, _) in of.items():
-            table.add_row(
-                each,
-                f"{outcome.report.flash_bytes:,}",
-                f"{100 * outcome.report.flash_bytes / whole:.1f} %",
-                f"{outcome.report.ram_bytes:,}",
-                f"{outcome.report.ram_bytes - outcome.report.activation_bytes:,}",
-                f"{outcome.right:.2f} %",
-                f"{outcome.snr_db:.1f}",
-            )
-        console.print(table)
+        tables = [on_host(network, scores, {each: outcome for each, (outcome, _) in of.items()})]
+        show(tables[0], console)
         if not boards:
-            return good
-        runs = Table(
-            "core", "weights", "instructions", "of plain", "a MAC", "stack B", "outputs as on the host", title=name
-        )
-        on_m4: dict[str, Run] = {}
+            return tables, True
+        chosen = [choice.title for choice in CHOICES if choice.emulate and choice.title in of]
+        runs: dict[tuple[str, str], Run | str] = {}
         for board in boards:
-            first = 0
-            codings = [choice.title for choice in chosen if choice.title in of]
-            for each in ["plain int8", *(codings if board in FULLY else codings[-1:])]:
+            for each in ["plain int8", *(chosen if board in FULLY else chosen[-1:])]:
                 outcome, export = of[each]
-                run = emulated(
-                    board,
-                    export,
-                    outcome.report,
-                    quantized(network, outcome.report, inputs),
-                    outcome.levels[:inputs],
-                    Path(folder) / "objects",
-                )
-                core = emulator.BOARDS[board].core
-                if not isinstance(run, str) and board == "m4":
-                    on_m4[each] = run
-                if isinstance(run, str):
-                    runs.add_row(core, each, run)
-                    continue
-                first = first or run.instructions
-                macs = sum(layer.macs for layer in outcome.report.layers)
-                good &= run.same == run.inputs
-                runs.add_row(
-                    core,
-                    each,
-                    f"{run.instructions:,}",
-                    f"{run.instructions / first:.3f}",
-                    f"{run.instructions / macs:.2f}",
-                    f"{run.stack:,}",
-                    f"{run.same} of {run.inputs}",
-                )
-        console.print(runs)
-        for each, run in on_m4.items():
-            report = of[each][0].report
-            names = [layer.name for layer in report.layers]
-            beyond = [a - b for a, b in zip(run.layers, on_m4["plain int8"].layers, strict=True)]
-            decode = None if each == "plain int8" else dict(zip(names, (max(b, 0) for b in beyond), strict=True))
-            measured = report.with_instructions(dict(zip(names, run.layers, strict=True)), decode, run.code_bytes)
+                taken = quantized(network, outcome.report, inputs)
+                wanted = outcome.levels[:inputs]
+                runs[board, each] = emulated(board, export, outcome.report, taken, wanted, Path(folder) / "objects")
+    reports = {each: outcome.report for each, (outcome, _) in of.items()}
+    tables.append(on_cores(network, reports, runs))
+    show(tables[1], console)
+    measured = {each: run for (board, each), run in runs.items() if board == "m4" and not isinstance(run, str)}
+    if measured:
+        whole = {each: with_instructions(reports[each], run, measured["plain int8"]) for each, run in measured.items()}
+        for each, report in whole.items():
             console.print(f"{name}, {each}, Cortex-M4; decoding is what a layer takes beyond plain weights:")
-            console.print(measured)
-    return good
+            console.print(report)
+        tables.append(in_all(network, whole))
+        show(tables[2], console)
+    return tables, all(isinstance(run, str) or run.same == run.inputs for run in runs.values())
+
+
+def on_host(network: Deployed, scores: torch.Tensor, of: Mapping[str, Outcome]) -> Table:
+    """Flash and RAM of each coding, and what the firmware's arithmetic comes to over all inputs."""
+    note = f"{len(network.inputs):,} inputs: {network.origin}. Flash without code; all RAM but the stack."
+    if network.labels is not None:
+        right = float((scores.argmax(1) == network.labels).float().mean())
+        note += f" The float network: {100 * right:.2f} %."
+    whole = of["plain int8"].report.flash_bytes
+    rows = [
+        [
+            each,
+            f"{outcome.report.flash_bytes:,}",
+            f"{100 * outcome.report.flash_bytes / whole:.1f} %",
+            f"{outcome.report.ram_bytes:,}",
+            f"{outcome.report.ram_bytes - outcome.report.activation_bytes:,}",
+            f"{outcome.right:.2f} %",
+            f"{outcome.snr_db:.1f}",
+        ]
+        for each, outcome in of.items()
+    ]
+    what = "top-1" if network.labels is not None else "float network's class"
+    headings = ("weights", "flash B", "of plain", "RAM B", "beside activations", what, "SNR dB of outputs")
+    return Table(network.title, headings, rows, note)
+
+
+def on_cores(
+    network: Deployed, reports: Mapping[str, neuralcodec.ExportReport], runs: Mapping[tuple[str, str], Run | str]
+) -> Table:
+    """Instructions of an inference on each core."""
+    rows = []
+    for (board, each), run in runs.items():
+        core = emulator.BOARDS[board].core
+        if isinstance(run, str):
+            rows.append([core, each, run, "–", "–", "–", "–"])
+            continue
+        first = runs[board, "plain int8"]
+        share = f"{run.instructions / first.instructions:.3f}" if isinstance(first, Run) else "–"
+        macs = sum(layer.macs for layer in reports[each].layers)
+        count = f"{run.instructions / macs:.2f}"
+        row = [f"{run.instructions:,}", share, count, f"{run.stack:,}", f"{run.same} of {run.inputs}"]
+        rows.append([core, each, *row])
+    headings = ("core", "weights", "instructions", "of plain", "a MAC", "stack B", "outputs as on the host")
+    note = "Instructions retired in QEMU, gcc -O2, of a whole inference; they are not cycles."
+    return Table(f"{network.title}: an inference", headings, rows, note)
+
+
+def in_all(network: Deployed, reports: Mapping[str, neuralcodec.ExportReport]) -> Table:
+    """Flash with the code, what part of the work decodes, and an estimate of the energy."""
+    rows = [
+        [
+            each,
+            f"{report.code_bytes or 0:,}",
+            f"{report.flash_bytes:,}",
+            f"{100 * (report.decode_share or 0):.1f} %",
+            f"{1e6 * (report.joules or 0):,.0f}",
+        ]
+        for each, report in reports.items()
+    ]
+    note = (
+        "Code at -O2, of kernels and decoder. Decoding is what layers take beyond plain weights. The energy is no "
+        f"measurement: {next(iter(reports.values())).energy_model.name}."
+    )
+    headings = ("weights", "code B", "flash with code B", "decoding", "energy µJ, estimated")
+    return Table(f"{network.title}: in all, Cortex-M4", headings, rows, note)
+
+
+def with_instructions(report: neuralcodec.ExportReport, run: Run, plain: Run) -> neuralcodec.ExportReport:
+    """The report with what a run took."""
+    names = [layer.name for layer in report.layers]
+    decode = {name: max(a - b, 0) for name, a, b in zip(names, run.layers, plain.layers, strict=True)}
+    return report.with_instructions(dict(zip(names, run.layers, strict=True)), decode, run.code_bytes)
+
+
+def show(table: Table, console: Console) -> None:
+    """Prints a table."""
+    shown = rich.table.Table(*table.headings, title=table.title, caption=table.note)
+    for row in table.rows:
+        shown.add_row(*row)
+    console.print(shown)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", action="append", choices=list(deployed()), help="only this one; may be repeated")
-    parser.add_argument(
-        "--board", action="append", choices=list(emulator.BOARDS), help="only this one; may be repeated"
-    )
+    parser.add_argument("--board", action="append", choices=list(emulator.BOARDS), help="as --network")
     parser.add_argument("--inputs", type=int, default=100, help="inputs on emulated cores (default 100); 0: none")
+    parser.add_argument("--page", action="store_true", help="write the tables into docs/firmware.md")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 150)
     boards = [b for b in options.board or emulator.BOARDS if emulator.available(b) is None] if options.inputs else []
     torch.set_num_threads(1)
-    good = True
+    tables, good = [], True
     for name in options.network or deployed():
         reason = networks()[name].missing()
         if reason is not None:
             console.print(f"skipped: {name}: {reason}", highlight=False)
             continue
-        good &= measure(name, boards, options.inputs, console)
+        found, same = measure(name, boards, options.inputs, console)
+        tables += found
+        good &= same
+        if options.page and not write(tables):
+            console.print("docs/firmware.md lacks the lines between which the tables go")
+            good = False
     sys.exit(0 if good else 1)
+
+
+def write(tables: Sequence[Table]) -> bool:
+    """Puts tables into docs/firmware.md; False if there is no place for them."""
+    return put("\n".join(markdown(table, heading="###") for table in tables), ROOT / "docs" / "firmware.md", MARKS)
 
 
 if __name__ == "__main__":

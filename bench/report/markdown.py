@@ -27,15 +27,15 @@ def document(tables: Sequence[Table], made: Mapping[str, str]) -> str:
     return "\n".join(["# Benchmark: all tables", "", *lines, "", *map(markdown, tables)])
 
 
-def put(text: str, readme: Path) -> bool:
+def put(text: str, page: Path, marks: tuple[str, str] = (BEGIN, END)) -> bool:
     """Writes between the marks of a file; False if it has none."""
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
         return False
-    part = readme.with_suffix(".part")
-    part.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
-    part.replace(readme)
+    part = page.with_suffix(".part")
+    part.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
+    part.replace(page)
     return True
 
 

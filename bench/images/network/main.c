@@ -22,7 +22,7 @@ int main(void)
     const int8_t *const inputs = (const int8_t *)model_stream + 4;
     const uint32_t count = *(const uint32_t *)(const void *)model_stream;
     const int8_t *const expected = inputs + count * NCD_NET_INPUT_SIZE;
-    uint32_t i, k, same = 0, crc = 0, from, to;
+    uint32_t i, k, same = 0, crc = 0;
     ncd_status status = ncd_net_init(0, 0);
 
     if (status != NCD_OK) {
@@ -32,15 +32,12 @@ int main(void)
     for (i = 0; i < count; ++i) {
         uint32_t right = 1;
         port_stack_paint();
-        from = port_counter();
         status = ncd_net_run(inputs + i * NCD_NET_INPUT_SIZE, NCD_NET_INPUT_SIZE);
-        to = port_counter();
         if (status != NCD_OK) {
             port_print("run", status);
             return PORT_FAILED;
         }
         if (i == 0) {
-            port_print("instructions", port_instructions(from, to));
             port_print("stack", port_stack_peak() - port_stack_depth());
             for (k = 0; k < last; ++k)
                 port_print("layer", port_instructions(marks[k], marks[k + 1]));
