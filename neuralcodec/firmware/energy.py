@@ -43,8 +43,8 @@ class EnergyModel:
 
 
 STM32L412 = EnergyModel(
-    name="STM32L412xx (Cortex-M4, 80 MHz): 79 µA/MHz in run mode, as documentation of its boards quotes the data sheet; "
-    "assumed: 3.0 V, lines of 8 bytes of flash, 4 wait states, one cycle an instruction",
+    name="STM32L412xx (Cortex-M4, 80 MHz): 79 µA/MHz in run mode, as documentation of its boards quotes the data "
+    "sheet; assumed: 3.0 V, lines of 8 bytes of flash, 4 wait states, one cycle an instruction",
     amperes_per_hertz=79e-12,
     volts=3.0,
     cycles_per_instruction=1.0,
