@@ -25,25 +25,26 @@ class Point:
     quality: float
 
 
-NEAR = 1.01
+NEAR, SPAN = 1.01, 2.0
 
 
 def hull(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in rate and quality at once and that lie on the upper convex hull, by rate.
+    """The points that no other beats in rate and quality at once and that lie on the upper hull, by rate.
 
-    Points that need at most 1 % more than the hull stay: without them a curve between few corners of a hull would be
-    drawn and integrated along chords that nothing reaches.
+    A point is off the hull if it needs more than 1 % more than a chord between two others, of which the second has at
+    most twice the rate of the first: longer chords cut off what curves do between, and nothing reaches them.
     """
     candidates = rising(points)
-    corners: list[Point] = []
-    for point in candidates:
-        while len(corners) > 1 and _slope(corners[-2], corners[-1]) <= _slope(corners[-2], point):
-            corners.pop()
-        corners.append(point)
-    if not corners:
-        return []
-    rates = np.interp([p.quality for p in candidates], [p.quality for p in corners], [p.rate for p in corners])
-    return [point for point, rate in zip(candidates, rates, strict=True) if point.rate <= NEAR * rate]
+    return [
+        point
+        for i, point in enumerate(candidates)
+        if not any(
+            point.rate > NEAR * _chord(a, b, point.quality)
+            for a in candidates[:i]
+            for b in candidates[i + 1 :]
+            if b.rate <= SPAN * a.rate
+        )
+    ]
 
 
 def rising(points: Sequence[Point]) -> list[Point]:
@@ -92,5 +93,6 @@ def rate_ratios(anchor: Sequence[Point], other: Sequence[Point], low: float, hig
     return [p.rate / float(np.interp(p.quality, quality, rate)) for p in inside]
 
 
-def _slope(a: Point, b: Point) -> float:
-    return (b.quality - a.quality) / (b.rate - a.rate) if b.rate > a.rate else math.inf
+def _chord(a: Point, b: Point, quality: float) -> float:
+    """Rate at a quality on the straight line between two points."""
+    return a.rate + (b.rate - a.rate) * (quality - a.quality) / (b.quality - a.quality)

@@ -90,6 +90,10 @@ def test_hulls():
     straight = [Point(1, 1), Point(2, 2), Point(3, 3)]
     assert curves.hull(straight) == straight
     assert curves.hull([]) == curves.rising([]) == []
+    # A chord over more than twice the rate counts for nothing: the curve is not there.
+    bent = [Point(1, 1), Point(2, 3), Point(4.5, 13)]
+    assert curves.hull(bent) == bent
+    assert curves.hull([*bent, Point(1.5, 1.2)]) == bent
 
 
 # Records
