@@ -24,6 +24,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 """Okabe and Ito's, which most colour-blind readers can tell apart."""
 
 MARKERS = "osD^vP*X"
+LINES = ("-", "--", "-.")
+"""Of the first methods as many as there are colours, of the next, and so on."""
 MOST_BITS = 9.0
 SHOWN_ERRORS = 16.0
 """Of a metric so many standard errors below the original's are shown: where it breaks down lines leave the picture."""
@@ -78,6 +80,7 @@ def _snr(axes: Axes, results: Results, network: NetworkFacts) -> None:
             [p.quality for p in shown],
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[i % len(MARKERS)],
+            linestyle=LINES[i // len(COLOURS) % len(LINES)],
             markersize=4,
             linewidth=1.3,
             label=method.title,
@@ -115,6 +118,7 @@ def _metric(axes: Axes, results: Results, network: NetworkFacts) -> None:
             [sign * p.quality for p in shown],
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[i % len(MARKERS)],
+            linestyle=LINES[i // len(COLOURS) % len(LINES)],
             markersize=4,
             linewidth=1.3,
         )
