@@ -26,6 +26,7 @@ from rich.console import Console
 
 import neuralcodec
 from neuralcodec import Target
+from neuralcodec.firmware.quantize import Quantization
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "firmware_decoder" / "ports")]
@@ -213,19 +214,12 @@ def emulated(  # noqa: PLR0917
                 if f"region `{region}'" in str(error):
                     return f"{region} too small"
             raise
-        shift = int(facts.options[-1].partition("=")[2])
-        coarse = COARSE if facts.emulator == "qemu-system-arm" else shift
-        command = [facts.emulator, "-M", facts.machine, *facts.options[:-1], f"shift={coarse}", "-kernel", str(elf)]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False
-        )
+        coarse = COARSE if facts.emulator == "qemu-system-arm" else facts.shift
+        done = emulator.run(board, elf, timeout=900, shift=coarse)
         code = code_bytes(facts.cross, elf)
-    lines = [line.split("=", 1) for line in (done.stdout + done.stderr).splitlines() if "=" in line]
-    values = dict(lines)
-    if "same" not in values:
-        raise emulator.EmulatorError(f"{board}: exit code {done.returncode}, output:\n{done.stdout}{done.stderr}")
-    layers = tuple(int(value) << (shift - coarse) for key, value in lines if key == "layer")
-    return Run(code, layers, sum(layers), int(values["stack"]), int(values["same"]), int(values["inputs"]))
+    counts = (line.removeprefix("layer=") for line in done.output.splitlines() if line.startswith("layer="))
+    layers = tuple(int(count) << (facts.shift - coarse) for count in counts)
+    return Run(code, layers, sum(layers), done.number("stack"), done.number("same"), done.number("inputs"))
 
 
 def code_bytes(cross: str, elf: Path) -> int:
@@ -242,10 +236,8 @@ def code_bytes(cross: str, elf: Path) -> int:
 def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -> np.ndarray:
     """The first inputs as firmware takes them: int8, [height][width][channels], shape [count, values]."""
     values = network.inputs[:count].permute(0, 2, 3, 1).reshape(count, -1).numpy()
-    scale = np.float32(str(report.input["scale"]))
-    scaled = values / scale  # in float32, as the header does it: pixels lie on the ties
-    rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + int(str(report.input["zero_point"]))
-    return np.asarray(np.clip(rounded, -128, 127).astype(np.int8))
+    taken = Quantization(float(str(report.input["scale"])), int(str(report.input["zero_point"])))
+    return taken.quantize(values)
 
 
 def measure(name: str, boards: list[str], inputs: int, console: Console) -> tuple[list[Table], bool]:

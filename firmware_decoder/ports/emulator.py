@@ -59,7 +59,8 @@ class Board:
         cross: prefix of the cross compiler's programs.
         libc: a file that tells whether its C library is there.
         emulator: QEMU's program.
-        options: its options, without machine and image.
+        options: its options, without machine and image; the last is the shift of -icount.
+        shift: that shift, with which counts are right.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Board:
     libc: str
     emulator: str
     options: tuple[str, ...]
+    shift: int
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _read_boards(path: Path) -> dict[str, Board]:
             libc=facts[f"{port}.libc"],
             emulator=facts[f"{port}.emulator"],
             options=(*facts[f"{port}.options"].split(), "-icount", f"shift={facts[f'{name}.shift']}"),
+            shift=int(facts[f"{name}.shift"]),
         )
     return boards
 
@@ -192,20 +195,23 @@ def build(
     return out / f"{example}.{board}.elf"
 
 
-def run(board: str, elf: Path, timeout: float = 60.0) -> Result:
+def run(board: str, elf: Path, timeout: float = 60.0, shift: int | None = None) -> Result:
     """Runs an image to its end.
 
     Args:
         board: the board it was built for.
         elf: the image.
         timeout: seconds after which it is stopped.
+        shift: of -icount; default the board's. One that is less by n makes counts 2^n times too small, and as much
+            longer spans fit into the counter.
 
     Raises:
         EmulatorTimeoutError: it did not end in time.
         EmulatorError: QEMU did not start.
     """
     entry = _board(board)
-    command = [entry.emulator, "-M", entry.machine, *entry.options, "-kernel", str(elf)]
+    options = entry.options if shift is None else (*entry.options[:-1], f"shift={shift}")
+    command = [entry.emulator, "-M", entry.machine, *options, "-kernel", str(elf)]
     try:
         # Semihosting writes to QEMU's stderr; keep it in order with what QEMU itself says.
         done = subprocess.run(
