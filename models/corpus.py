@@ -1,0 +1,103 @@
+"""Weights to train learned codecs on: matrices out of files of networks, with what is known of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+
+from neuralcodec.errors import SourceError
+from neuralcodec.tensor import MIN_WEIGHTS
+
+Kind = Literal["linear", "conv", "pointwise", "depthwise", "recurrent", "embedding"]
+
+TEST_NETWORKS = (
+    "resnet-fashion",
+    "mobilenet-fashion",
+    "g2p-en",
+    "lenet300",
+    "lenet5",
+    "minilm",
+    "mlperf-dscnn",
+    "mlperf-resnet8",
+    "rapidocr",
+    "silero-vad",
+    "crepe-tiny",
+    "crepe-full",
+)
+"""Networks of the benchmark: shipped weights are never trained on them, nor on others with the same weights."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """A weight tensor as a matrix (docs/format.md, section 4).
+
+    Attributes:
+        network: the network's name.
+        tensor: the tensor's name.
+        kind: what layer it belongs to, as far as shape and name tell.
+        weights: float32, finite, shape [rows, columns].
+        kernel: columns of one input channel: the product of the dimensions after the second; 1 for a linear layer.
+    """
+
+    network: str
+    tensor: str
+    kind: Kind
+    weights: npt.NDArray[np.float32]
+    kernel: int
+
+
+def matrices(files: Iterable[Path]) -> Iterator[Matrix]:
+    """All weight matrices of networks in safetensors files, in order of files and names.
+
+    Tensors that are no floats, or too small for a codec, or not finite, are left out, and so are files that bear the
+    name of a test network.
+
+    Raises:
+        SourceError: a file cannot be read.
+    """
+    for path in sorted(files):
+        if path.stem in TEST_NETWORKS:
+            continue
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in sorted(file.keys()):
+                    tensor = file.get_tensor(name)
+                    if tensor.is_floating_point() and tensor.dim() >= 2 and tensor.numel() >= MIN_WEIGHTS:
+                        found = matrix_of(path.stem, name, tensor)
+                        if np.isfinite(found.weights).all() and found.weights.any():
+                            yield found
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error}") from error
+        except Exception as error:  # safetensors has one error for all that can be wrong with a file
+            if type(error).__name__ != "SafetensorError":
+                raise
+            raise SourceError(f"{path} is not a safetensors file: {error}") from error
+
+
+def matrix_of(network: str, name: str, tensor: torch.Tensor) -> Matrix:
+    """A tensor of at least two dimensions as a matrix."""
+    shape = tuple(tensor.shape)
+    weights: npt.NDArray[np.float32] = tensor.to(torch.float32).reshape(shape[0], -1).contiguous().numpy()
+    return Matrix(network, name, kind_of(name, shape), weights, math.prod(shape[2:]))
+
+
+def kind_of(name: str, shape: tuple[int, ...]) -> Kind:
+    """What layer a tensor belongs to, as far as its shape and its name tell."""
+    lower = name.lower()
+    if len(shape) > 2:
+        if shape[1] == 1 and shape[0] > 1 and math.prod(shape[2:]) > 1:
+            return "depthwise"
+        return "pointwise" if math.prod(shape[2:]) == 1 else "conv"
+    if any(word in lower for word in ("lstm", "gru", "rnn", "w_ih", "w_hh", "weight_ih", "weight_hh")):
+        return "recurrent"
+    if any(word in lower for word in ("embed", "wte", "wpe", "_emb")):
+        return "embedding"
+    return "linear"
