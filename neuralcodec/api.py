@@ -10,19 +10,17 @@ from pathlib import Path
 
 import torch
 
-from neuralcodec.codec import Codec, Stepped
+from neuralcodec.codec import Codec
 from neuralcodec.container import file_size, open_file, save_stream, save_tensors
 from neuralcodec.errors import CorruptError, PlanError
-from neuralcodec.measure import Errors
 from neuralcodec.model import CompressedModel
-from neuralcodec.plan.rules import Assignment, Overrides, Pattern, assign
+from neuralcodec.plan.meet import meet
+from neuralcodec.plan.rules import Overrides, Pattern, assign
 from neuralcodec.plan.run import OnNonfinite, Progress, encode_source
-from neuralcodec.plan.search import Trial, find_step, with_step
 from neuralcodec.plan.target import Target
 from neuralcodec.registry import make_codec
 from neuralcodec.source import Source, open_source, with_importance
 from neuralcodec.stream.reader import StreamReader
-from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import VERSION, Stream
 from neuralcodec.tensor import Tensor
 
@@ -94,10 +92,13 @@ def encode(  # noqa: PLR0917 (the order is public)
             raise PlanError(f"codec {chosen.name!r} does not weight distortion, so importance= would do nothing")
         source = with_importance(source, importance)
     plan = assign(source, chosen, include, exclude, overrides, target=target is not None)
-    if target is not None:
-        plan = _meet(target, source, plan, chosen, executor, on_nonfinite, progress)
-    stream = encode_source(source, plan, executor, on_nonfinite, progress)
-    return _compressed(stream, source)
+    if target is None:
+        return _compressed(encode_source(source, plan, executor, on_nonfinite, progress), source)
+
+    def size(stream: Stream) -> int:
+        return file_size(stream.size(), VERSION, source.metadata)
+
+    return _compressed(meet(target, source, plan, chosen, size, executor, on_nonfinite, progress), source)
 
 
 def save(cm: CompressedModel, path: str | os.PathLike[str]) -> None:
@@ -178,40 +179,3 @@ def _compressed(stream: Stream, source: Source) -> CompressedModel:
         for e in reader.entries
     }
     return CompressedModel(reader, entries, source.metadata)
-
-
-def _meet(  # noqa: PLR0917
-    target: Target,
-    source: Source,
-    plan: dict[str, Assignment],
-    codec: Codec,
-    executor: Executor | None,
-    on_nonfinite: OnNonfinite,
-    progress: Progress | None,
-) -> dict[str, Assignment]:
-    if not codec.lossy:
-        raise PlanError(f"codec {codec.name!r} as set up here is lossless; a target needs a lossy one")
-    if not isinstance(codec, Stepped):
-        raise PlanError(f"codec {codec.name!r} has no step to search, so it cannot meet a target")
-    lossy = {name for name, assignment in plan.items() if assignment.codec.lossy and not assignment.fixed}
-    if not lossy:
-        raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so no target can be met")
-    weights = sum(spec.size for spec in source.specs.values())
-
-    # Whatever is kept exactly costs the same at any step: encode it once.
-    exact = {n: a for n, a in plan.items() if n not in lossy}
-    kept = Source({n: source.specs[n] for n in exact}, {}, source.read)
-    fixed = encode_source(kept, exact, executor, on_nonfinite)
-    quantized = Source({n: source.specs[n] for n in source.specs if n in lossy}, {}, source.read)
-    twice = Stream({}, (), PayloadStore()).size()  # what both streams have at the front
-
-    def try_step(step: float) -> Trial:
-        stream = encode_source(
-            quantized, with_step({n: plan[n] for n in lossy}, step), executor, on_nonfinite, progress
-        )
-        errors = sum((e.errors for e in stream.entries.values() if e.errors and not e.errors.lossless), Errors())
-        size = file_size(stream.size() + fixed.size() - twice, VERSION, source.metadata)
-        return Trial(step, size, errors.snr_db)
-
-    first = max((float(abs(source.read(n).float32()).max()) for n in lossy), default=0.0) / 64
-    return with_step(plan, find_step(target, weights, first if 0 < first < float("inf") else 1.0, try_step))

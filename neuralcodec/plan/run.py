@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.window import in_order
 from neuralcodec.registry import make_codec
 from neuralcodec.source import Source
-from neuralcodec.stream.store import PayloadStore
+from neuralcodec.stream.store import PayloadStore, Place
 from neuralcodec.stream.writer import Entry, Stream
 from neuralcodec.tensor import Tensor
 
@@ -33,6 +33,46 @@ class Encoded:
     payload: bytes
     reason: str
     errors: Errors
+
+
+@dataclass(slots=True)
+class Exact:
+    """What needs to be done but once where a source is encoded at several steps.
+
+    Attributes:
+        surveys: of tensors whose codec no step changes, by name and codec.
+        encoded: such tensors that share nothing, without their payloads, and where in the store these are.
+        store: keeps payloads.
+    """
+
+    surveys: dict[tuple[str, Codec], object | None] = field(default_factory=dict)
+    encoded: dict[tuple[str, Codec], tuple[Encoded, Place]] = field(default_factory=dict)
+    store: PayloadStore = field(default_factory=PayloadStore)
+
+    def survey(self, source: Source, name: str, assignment: Assignment) -> object | None:
+        """What the codec, which is one that shares, wants to know of a tensor."""
+        assert isinstance(assignment.codec, Sharing)
+        if not _stays(assignment):
+            return assignment.codec.survey(source.read(name))
+        key = name, assignment.codec
+        if key not in self.surveys:
+            self.surveys[key] = assignment.codec.survey(source.read(name))
+        return self.surveys[key]
+
+    def get(self, name: str, assignment: Assignment) -> Encoded | None:
+        """The tensor as it was encoded before, if it was."""
+        found = self.encoded.get((name, assignment.codec))
+        return None if found is None else replace(found[0], payload=self.store.read(found[1]))
+
+    def keep(self, name: str, assignment: Assignment, encoded: Encoded) -> None:
+        """Keeps a tensor that shares nothing, if its codec stays what it is."""
+        key = name, assignment.codec
+        if _stays(assignment) and key not in self.encoded:
+            self.encoded[key] = replace(encoded, payload=b""), self.store.add(encoded.payload)
+
+
+def _stays(assignment: Assignment) -> bool:
+    return assignment.fixed or not assignment.codec.lossy
 
 
 def encode_tensor(
@@ -84,18 +124,21 @@ def encode_source(
     executor: Executor | None = None,
     on_nonfinite: OnNonfinite = "error",
     progress: Progress | None = None,
+    *,
+    exact: Exact | None = None,
 ) -> Stream:
     """Encodes all tensors of a source.
 
     At most a few tensors are in memory at a time: one without an executor, and with one as many as it keeps busy.
-    The result does not depend on the executor.
+    The result does not depend on the executor, nor on ``exact``, which remembers for a next call with the same source
+    and another plan.
     """
-    shares = _share(source, plan)
+    shares = _share(source, plan, exact)
     store = PayloadStore()
     entries: dict[str, Entry] = {}
     total = sum(spec.size for spec in source.specs.values())
     done = 0
-    for name, encoded in _encode_all(source, plan, shares, executor, on_nonfinite):
+    for name, encoded in _encode_all(source, plan, shares, executor, on_nonfinite, exact):
         spec = source.specs[name]
         entries[name] = Entry(
             spec,
@@ -113,24 +156,41 @@ def encode_source(
     return Stream(entries, shares.objects, store)
 
 
-def _encode_all(
+def _encode_all(  # noqa: PLR0917
     source: Source,
     plan: Mapping[str, Assignment],
     shares: Shares,
     executor: Executor | None,
     on_nonfinite: OnNonfinite,
+    exact: Exact | None,
 ) -> Iterator[tuple[str, Encoded]]:
     def arguments(name: str) -> tuple[Tensor, Assignment, object, tuple[SharedObject, ...], OnNonfinite]:
         return source.read(name), plan[name], shares.hints.get(name), shares.objects, on_nonfinite
 
+    def before(name: str) -> Encoded | None:
+        return None if exact is None or name in shares.hints else exact.get(name, plan[name])
+
+    def submitted(name: str, executor: Executor) -> Future[Encoded]:
+        known = before(name)
+        if known is None:
+            return executor.submit(encode_tensor, *arguments(name))
+        done: Future[Encoded] = Future()
+        done.set_result(known)
+        return done
+
+    all_of_them: Iterator[tuple[str, Encoded]]
     if executor is None:
-        for name in source.specs:
-            yield name, encode_tensor(*arguments(name))
-        return
-    yield from in_order(source.specs, executor, lambda name: executor.submit(encode_tensor, *arguments(name)))
+        all_of_them = ((name, before(name) or encode_tensor(*arguments(name))) for name in source.specs)
+    else:
+        on: Executor = executor
+        all_of_them = in_order(source.specs, on, lambda name: submitted(name, on))
+    for name, encoded in all_of_them:
+        if exact is not None and name not in shares.hints:
+            exact.keep(name, plan[name], encoded)
+        yield name, encoded
 
 
-def _share(source: Source, plan: Mapping[str, Assignment]) -> Shares:
+def _share(source: Source, plan: Mapping[str, Assignment], exact: Exact | None) -> Shares:
     """Lets each codec that can decide what its tensors share."""
     groups: dict[Codec, list[str]] = {}
     for name, assignment in plan.items():
@@ -142,7 +202,7 @@ def _share(source: Source, plan: Mapping[str, Assignment]) -> Shares:
         assert isinstance(codec, Sharing)
         surveys: dict[str, object] = {}
         for name in names:
-            survey = codec.survey(source.read(name))
+            survey = codec.survey(source.read(name)) if exact is None else exact.survey(source, name, plan[name])
             if survey is not None:
                 surveys[name] = survey
         shares = codec.share(surveys, len(objects))

@@ -2,6 +2,10 @@
 
 Every tensor gets the same step: for a given rate that minimizes the squared error summed over the model, as reverse
 water-filling over independent components does (Cover and Thomas, Elements of Information Theory, section 10.3.3).
+
+Encoding takes seconds to minutes, so the search does as little of it as it can. A sketch of the weights says at which
+step rounding would meet the target; the codec is tried there. What it gave, rounding gives at some other step: how far
+off that is tells how far to go, and as this distance hardly changes with the step, the second or third trial is it.
 """
 
 from __future__ import annotations
@@ -9,16 +13,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from neuralcodec.codec import Stepped
 from neuralcodec.errors import PlanError
 from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.target import TOLERANCE, Target
 
-GOOD_ENOUGH = 0.004
+GOOD_ENOUGH = 0.008
+"""Off by no more than this fraction, on the rightful side, no trial follows."""
+
+NEAR = 0.002
+"""Nor where it is off by no more than this on the other side, unless bytes are limited."""
+
+AIM = 0.003
+"""How far on the rightful side the search aims."""
+
+FEW_TRIALS = 3
 MAX_TRIALS = 24
-MAX_PLATEAU = 8
-MAX_STRIDE = 8.0
+MAX_PLATEAU = 2
+LEAST_STRIDE, LEAP, MAX_STRIDE = 1 / 8, 1.0, 8.0
+
+LEAST_BRACKET = 1 / 256
+"""Octaves of the step in which no codec goes from too much to too little but by a jump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,14 @@ class Trial:
     step: float
     nbytes: float
     snr_db: float
+
+
+class Yardstick(Protocol):
+    """Tells about at which step a value is reached; see :class:`neuralcodec.plan.sketch.Sketch`."""
+
+    def step_of(self, value: float, *, snr: bool) -> float:
+        """log2 of the step at which this many bytes, or dB, would be reached; falls with the value."""
+        ...
 
 
 def with_step(plan: Mapping[str, Assignment], step: float) -> dict[str, Assignment]:
@@ -41,42 +66,55 @@ def with_step(plan: Mapping[str, Assignment], step: float) -> dict[str, Assignme
     return {name: stepped(a) for name, a in plan.items()}
 
 
-def find_step(target: Target, weights: int, first: float, try_step: Callable[[float], Trial]) -> float:
+def find_step(
+    target: Target, weights: int, kept: float, yardstick: Yardstick, try_step: Callable[[float], Trial]
+) -> float:
     """Searches log2(step) for the goal: brackets it, then interpolates (regula falsi, Illinois variant).
 
     Args:
         target: the wish.
         weights: number of weights of the model, all tensors counted.
-        first: a step to begin with.
+        kept: bytes of the file that no step changes.
+        yardstick: of the bytes that steps do change, and of the SNR.
         try_step: encodes the model at a step.
 
     Returns:
-        A step that meets the goal within 2 %: on the side of fewer bytes or higher SNR where one within the
-        tolerance was found.
+        The step of one of the trials, which meets the goal within 2 %: rather on the side of fewer bytes or higher SNR.
 
     Raises:
         PlanError: no step meets it; ``nearest`` is what can be reached, in the unit of the target.
     """
     goal = target.goal(weights)
     trials: dict[float, Trial] = {}
+    side = 1 if target.wants_snr else -1
+
+    def place(value: float) -> float:
+        return yardstick.step_of(value if target.wants_snr else value - kept, snr=target.wants_snr)
+
+    aim = place(goal * (1 + side * AIM))
 
     def miss(log_step: float) -> float:
-        """How far above the goal: falls with the step for both kinds of goal."""
+        """How many octaves the goal is away: falls with the step for both kinds of goal, one for one or so."""
         if log_step not in trials:
             trials[log_step] = try_step(2.0**log_step)
-        return _value(target, trials[log_step]) - goal
+        value = _value(target, trials[log_step])
+        off = aim - place(value)
+        # Where the yardstick ends, the sign is still known.
+        return off if off else math.copysign(1e-3, value - goal) if abs(value - goal) > TOLERANCE * goal else 0.0
 
-    def good(trial: Trial) -> bool:
-        excess = (_value(target, trial) - goal) / goal
-        return 0 <= excess <= GOOD_ENOUGH if target.wants_snr else -GOOD_ENOUGH <= excess <= 0
+    def done() -> bool:
+        # The more has been tried, the less is asked for.
+        most = GOOD_ENOUGH if len(trials) <= FEW_TRIALS else TOLERANCE
+        wrong = 0.0 if target.max_bytes is not None else TOLERANCE if len(trials) > 2 * FEW_TRIALS else NEAR
+        return any(-wrong <= side * (_value(target, t) - goal) / goal <= most for t in trials.values())
 
-    slope = 6.02 if target.wants_snr else weights / 8  # per octave of the step, at high rate
-    here = math.log2(first)
+    here = aim
     value = miss(here)
     direction = 1 if value > 0 else -1  # towards coarser or finer
-    stride = min(max(1.0, abs(value) / slope), MAX_STRIDE)
+    stride = min(max(abs(value), LEAST_STRIDE / 4), MAX_STRIDE)
     ends = {direction > 0: (here, value)}
-    while len(trials) < MAX_TRIALS and stride > 1 / 16:
+    leapt = False
+    while not done() and len(trials) < MAX_TRIALS:
         there = here + direction * stride
         next_value = miss(there)
         if (next_value > 0) != (value > 0):
@@ -86,12 +124,20 @@ def find_step(target: Target, weights: int, first: float, try_step: Callable[[fl
             break
         started_on_a_plateau = next_value == value == ends[direction > 0][1] and len(trials) <= MAX_PLATEAU
         if (next_value - value) * direction < 0 or started_on_a_plateau:
-            here, value = there, next_value
-            stride *= 1.5
+            # By the slope so far, and a little more, so that the goal lies between.
+            slope = abs(next_value - value) / stride
+            reach = 1.1 * abs(next_value) / slope + AIM if slope > 0.1 else 2 * max(stride, 0.5)
+            here, value, stride = there, next_value, min(reach, MAX_STRIDE)
+        elif (
+            not leapt and next_value != value
+        ):  # no nearer: where a codec changes its ways, it may be for a short distance
+            leapt, stride = True, max(4 * stride, LEAP)
+        elif next_value != value and stride > LEAST_STRIDE:
+            stride /= 2  # it is beyond the codec's limit
         else:
-            stride /= 2  # no nearer: the codec is at its limit, or beyond it
+            break
     if len(ends) == 2:
-        _close_in(*ends[True], *ends[False], miss, lambda: any(good(t) for t in trials.values()))
+        _close_in(*ends[True], *ends[False], miss, done)
     return _choose(target, goal, weights, list(trials.values()))
 
 
@@ -101,7 +147,7 @@ def _close_in(  # noqa: PLR0917
     """Regula falsi between a step that gives too much and one that gives too little."""
     side = 0
     for _ in range(MAX_TRIALS):
-        if done() or coarse - fine < 1e-6:
+        if done() or coarse - fine < LEAST_BRACKET:
             return
         # Illinois: an end that stays twice counts half, so that both ends move.
         a, b = (above, below / 2) if side < -1 else (above / 2, below) if side > 1 else (above, below)
@@ -129,7 +175,7 @@ def _choose(target: Target, goal: float, weights: int, trials: list[Trial]) -> f
 
     within = [t for t in trials if abs(excess(t)) <= TOLERANCE and (rightful(t) or target.max_bytes is None)]
     if within:
-        return min(within, key=lambda t: (not rightful(t), abs(excess(t)))).step
+        return min(within, key=lambda t: abs(excess(t)) + (0 if rightful(t) else GOOD_ENOUGH - NEAR)).step
     if target.max_bytes is not None and any(rightful(t) for t in trials):
         # Under the limit by more than the tolerance because nothing finer exists: still what was asked for.
         return max((t for t in trials if rightful(t)), key=lambda t: (t.nbytes, t.snr_db)).step
