@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import fetch, records, run, sweep
+from bench import fetch, run, sources, sweep
 from bench.folders import ROOT, cache
 from bench.method import Method, methods
 from bench.network import Network, networks
@@ -74,6 +74,9 @@ def run_(
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, but for timings.")] = os.cpu_count() or 1,
 ) -> None:
     """Measures; what has been measured before is not measured again. Then `python -m bench report`."""
+    if old := sources.outdated():
+        err.print(f"the extension is older than {old[0].relative_to(ROOT)}: scripts/setup.sh builds it anew")
+        raise typer.Exit(1)
     chosen = _chosen(networks(), network, "network") if network else {n.name: n for n in networks().values()}
     if not network and not full:
         chosen = {name: n for name, n in chosen.items() if n.quick}
@@ -167,7 +170,7 @@ def _save(results: Results, path: Path) -> None:
         "write this page": "python -m bench report",
         "machine": f"{run.machine()}, {platform.system()}",
         "Python": f"{platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}",
-        "neuralcodec, hash of what runs": records.source_hash()[:16],
+        "neuralcodec, hash of what encodes": sources.encoder_hash(None)[:16],
         **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
         "emulated cores": next((r.made["version"] for r in results.records if r.kind == "firmware"), "not run"),
     }

@@ -18,7 +18,11 @@ Setting = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Method:
-    """A method as its file describes it; see there."""
+    """A method as its file describes it; see there.
+
+    Attributes:
+        codecs: of neuralcodec, that it encodes with; None for any.
+    """
 
     name: str
     path: Path
@@ -30,6 +34,7 @@ class Method:
     advice: str
     hull: bool
     for_decoder: bool
+    codecs: tuple[str, ...] | None = None
 
 
 def methods() -> dict[str, Method]:
@@ -54,4 +59,5 @@ def _describe(path: Path) -> Method:
         advice=module.ADVICE,
         hull=getattr(module, "hull", False),
         for_decoder=hasattr(module, "options"),
+        codecs=getattr(module, "CODECS", None),
     )

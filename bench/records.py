@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench import sources
 from bench.folders import ROOT
 from bench.folders import cache as cache_folder
 from bench.method import Method, Setting
@@ -27,16 +26,8 @@ from bench.network import Network, State
 FORMAT = 1
 """Changes with the meaning of a record's fields."""
 
-ENCODER = ("neuralcodec", "codecs", "models")
-DESCRIPTION = {"TITLE", "KIND", "REQUIREMENTS", "QUICK", "FULL", "ADVICE", "hull"}
+DESCRIPTION = {"TITLE", "KIND", "REQUIREMENTS", "QUICK", "FULL", "ADVICE", "hull", "CODECS"}
 """What a method's file says of it, and what it is measured with: see bench/methods/__init__.py."""
-
-NOT_ENCODER = (
-    *("neuralcodec/cli/", "neuralcodec/exploration/", "neuralcodec/finetune/", "neuralcodec/profiling/"),
-    *("neuralcodec/firmware/", "neuralcodec/reference/"),
-    *("neuralcodec/export_c.py", "neuralcodec/tiled.py", "neuralcodec/verify.py"),
-)
-DECODER = ("firmware_decoder/src", "firmware_decoder/include", "firmware_decoder/ports", "firmware_decoder/examples")
 
 
 @dataclass(frozen=True)
@@ -81,14 +72,17 @@ def key(kind: str, network: Network, state_hash: str, method: Method | None, set
     """Identifies a measurement.
 
     It depends on the network, on the method's code and requirements, and on what it imports: other files of bench/, and
-    neuralcodec. It does not depend on which settings a sweep has, nor on what is said of the method.
+    of neuralcodec the sources that encode with its codecs; a timing also on those that decode. It does not depend on
+    which settings a sweep has, nor on what is said of the method.
     """
     parts: list[object] = [FORMAT, kind, network.name, network.version, state_hash, dict(setting), *more]
     if method is not None:
         used = _used(method.path)
         parts += [method.name, list(method.requirements), sorted(_code_hash(path) for path in used)]
-        if any(name.split(".")[0] == "neuralcodec" for path in used for name in _imported(path)):
-            parts.append(source_hash())
+        if any(name.split(".")[0] == "neuralcodec" for path in used for name in imported(path)):
+            parts.append(sources.encoder_hash(method.codecs))
+            if kind == "timing":
+                parts.append(sources.decoder_hash())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -102,39 +96,11 @@ def content_hash(state: State) -> str:
     return total.hexdigest()
 
 
-@cache
-def source_hash() -> str:
-    """Hash of what encodes and decodes in neuralcodec: its Python sources and the compiled extension."""
-    paths = [p for folder in ENCODER for p in sorted((ROOT / folder).rglob("*.py"))]
-    total = _hash(p for p in paths if not p.relative_to(ROOT).as_posix().startswith(NOT_ENCODER))
-    native = importlib.util.find_spec("neuralcodec._native")
-    if native is not None and native.origin is not None:
-        total += hashlib.sha256(Path(native.origin).read_bytes()).hexdigest()
-    return hashlib.sha256(total.encode()).hexdigest()
-
-
-@cache
-def decoder_hash() -> str:
-    """Hash of the C decoder's sources, of the ports to emulated cores, and of what measures there."""
-    paths = (p for folder in DECODER for p in sorted((ROOT / folder).rglob("*")) if p.is_file())
-    return _hash([ROOT / "bench" / "firmware.py", *(p for p in paths if "__pycache__" not in p.parts)])
-
-
-def _hash(paths: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()
-
-
 def _code_hash(path: Path) -> str:
     """Of what a file does: of its syntax tree, without comments, docstrings, and what describes a method."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [node for node in tree.body if not (isinstance(node, ast.Assign) and _names(node) & DESCRIPTION)]
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(sources.code(tree).encode()).hexdigest()
 
 
 def _names(node: ast.Assign) -> set[str]:
@@ -147,23 +113,14 @@ def _used(path: Path) -> set[Path]:
     new = {path}
     while new:
         found |= new
-        names = {name for each in new for name in _imported(each) if name.startswith("bench.")}
+        names = {name for each in new for name in imported(each) if name.startswith("bench.")}
         new = {file for name in names if (file := (ROOT / name.replace(".", "/")).with_suffix(".py")).is_file()} - found
     return found
 
 
-def _imported(path: Path) -> set[str]:
-    """Names that a file imports, wherever in it: of packages as they are, of ``from a import b`` also ``a.b``."""
-    return set(_imports(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def _imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def imported(path: Path) -> set[str]:
+    """Names that a file imports, wherever in it."""
+    return set(sources.imported(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def read(name: str) -> Record | None:

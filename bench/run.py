@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from bench import bound, environment, fidelity, firmware, records, runner
+from bench import bound, environment, fidelity, firmware, records, runner, sources
 from bench.method import Method, Setting
 from bench.network import Network, State
 from bench.records import Record
@@ -186,7 +186,7 @@ def on_firmware(loaded: Loaded, method: Method, setting: Setting) -> Record | No
     """What the C decoder takes on emulated cores; None where it cannot be: see :func:`firmware.missing`."""
     if not firmware.can_decode(method):
         return None
-    name = records.key("firmware", loaded.network, loaded.hash, method, setting, records.decoder_hash())
+    name = records.key("firmware", loaded.network, loaded.hash, method, setting, sources.firmware_hash())
     record = records.read(name)
     if record is None:
         try:

@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 from typer.testing import CliRunner
 
 from bench import __main__ as command
-from bench import bound, curves, environment, fetch, fidelity, prepare, records, run, runner, sweep
+from bench import bound, curves, environment, fetch, fidelity, prepare, records, run, runner, sources, sweep
 from bench.curves import Point
 from bench.method import Method
 from bench.network import Network, Score
@@ -131,7 +131,7 @@ def test_a_key_depends_on_what_a_method_does_and_imports(tmp_path, monkeypatch):
         made = [Method(name, folder / f"{name}.py", "", "lossy", (), (), (), "", False, False) for name in texts]
         return [records.key("coded", NETWORK, "", method, {}) for method in made]
 
-    monkeypatch.setattr(records, "source_hash", lambda: "1")
+    monkeypatch.setattr(sources, "encoder_hash", lambda codecs: "1")
     before = keys()
     assert len(set(before)) == 3
     (folder / "one.py").write_text(texts["one"].replace("(1, 2)", "(1, 2, 3)  # more").replace("something", "more"))
@@ -139,7 +139,7 @@ def test_a_key_depends_on_what_a_method_does_and_imports(tmp_path, monkeypatch):
     (folder / "one.py").write_text(texts["one"].replace("return 1", "return 2"))
     assert [a == b for a, b in zip(before, keys(), strict=True)] == [False, False, True]
     (folder / "one.py").write_text(texts["one"])
-    monkeypatch.setattr(records, "source_hash", lambda: "2")
+    monkeypatch.setattr(sources, "encoder_hash", lambda codecs: "2")
     assert [a == b for a, b in zip(before, keys(), strict=True)] == [True, True, False]
 
 

@@ -17,6 +17,7 @@ Arrays = dict[str, np.ndarray]
 TITLE = "neuralcodec huffman"
 KIND = "lossy"
 REQUIREMENTS = ()
+CODECS = ("huffman",)
 DEFAULT: dict[str, float] = {}
 QUICK = (*({"bits_per_weight": b} for b in (2, 3, 4, 5)), DEFAULT)
 FULL = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7)), DEFAULT)

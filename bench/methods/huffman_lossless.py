@@ -13,6 +13,7 @@ Arrays = dict[str, np.ndarray]
 TITLE = "neuralcodec huffman, lossless"
 KIND = "lossless"
 REQUIREMENTS = ()
+CODECS = ("huffman",)
 QUICK: tuple[dict[str, object], ...] = ({},)
 FULL = QUICK
 ADVICE = "README: `encode(model, lossless=True)`."

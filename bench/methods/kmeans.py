@@ -10,6 +10,7 @@ from bench.methods import huffman
 TITLE = "neuralcodec kmeans"
 KIND = "lossy"
 REQUIREMENTS = ()
+CODECS = ("kmeans",)
 QUICK = tuple({"bits_per_weight": b} for b in (2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6))
 ADVICE = (

@@ -10,6 +10,7 @@ from bench.methods import huffman
 TITLE = "neuralcodec kmeans, fixed width"
 KIND = "lossy"
 REQUIREMENTS = ()
+CODECS = ("kmeans",)
 QUICK = tuple({"clusters": 2**bits, "scale": scale} for bits in range(2, 8) for scale in ("tensor", "row"))
 FULL = QUICK
 ADVICE = 'README: `encode(model, codec="kmeans", clusters=16, centroids="int8", coding="fixed")`.'
