@@ -10,10 +10,12 @@ What an environment has itself goes before what it finds there.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.folders import ROOT, cache
-from bench.method import Method
+from bench.method import Method, Setting
 
 WORKER = ROOT / "bench" / "worker.py"
 ONE_THREAD = dict.fromkeys(
@@ -34,6 +36,13 @@ CHECK_SECONDS = 300.0
 VERSION = "1"
 """Changes with how environments are made."""
 
+MOST_WAITING = 2
+"""Workers that wait for more to measure; each takes some hundred megabytes."""
+
+_lock = threading.Lock()
+_waiting: list[tuple[tuple[str, str], Process, contextlib.ExitStack]] = []
+"""Of which method and environment, the worker, and what ends it."""
+
 _versions: dict[Path, str] = {}
 _failed: dict[str, str] = {}
 """Why an environment could not be made in this run; the next run tries again."""
@@ -41,6 +50,10 @@ _failed: dict[str, str] = {}
 
 class MethodError(Exception):
     """A method's environment cannot be made, or its process failed; the message says why."""
+
+
+class FailedError(MethodError):
+    """A method failed, and its process goes on."""
 
 
 class TooLongError(MethodError):
@@ -67,6 +80,54 @@ def version(method: Method) -> str:
     return _versions[method.path]
 
 
+def measured(method: Method, setting: Setting, source: Path, to: Path, timeout: float) -> dict[str, Any]:
+    """Has a waiting bench/worker.py of the method measure, or a new one, which then waits for the next.
+
+    Importing packages takes longer than encoding most networks; a worker that waits has done it. Each measurement has a
+    process of its own all the same, which the worker makes as a copy of itself.
+
+    Raises:
+        MethodError: it cannot run, failed, or took longer than ``timeout`` seconds.
+    """
+    name = str(method.path), str(python_of(method))
+    with _lock:
+        place = next((i for i, (of, _, _) in enumerate(_waiting) if of == name), None)
+        found = None if place is None else _waiting.pop(place)
+    if found is None:
+        closing = contextlib.ExitStack()
+        found = name, closing.enter_context(started(method, ["--serve"])), closing
+    _, process, closing = found
+    try:
+        process.ask(json.dumps([dict(setting), str(source), str(to)]))
+        answer = process.answer(timeout)
+    except BaseException as error:
+        # What a measurement says of itself leaves the worker as it was.
+        if isinstance(error, FailedError):
+            _keep(found)
+        else:
+            closing.close()
+        raise
+    _keep(found)
+    return answer
+
+
+def _keep(worker: tuple[tuple[str, str], Process, contextlib.ExitStack]) -> None:
+    with _lock:
+        _waiting.append(worker)
+        done = [_waiting.pop(0) for _ in range(len(_waiting) - MOST_WAITING)]
+    for _, _, closing in done:
+        closing.close()
+
+
+@atexit.register
+def dismiss() -> None:
+    """Ends the workers that wait."""
+    with _lock:
+        done = [_waiting.pop() for _ in range(len(_waiting))]
+    for _, _, closing in done:
+        closing.close()
+
+
 def work(method: Method, arguments: list[str], timeout: float) -> dict[str, Any]:
     """Runs bench/worker.py in the method's environment, with one thread.
 
@@ -86,11 +147,11 @@ class Process:
     def __init__(self, name: str, running: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
         self._name, self._running, self._errors = name, running, errors
 
-    def ask(self) -> None:
-        """Sends it a line, of which it waits for some if it was told to wait."""
+    def ask(self, line: str = "") -> None:
+        """Sends it a line, of which it waits for some if it was told to."""
         assert self._running.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended: answer() says why
-            self._running.stdin.write(b"\n")
+            self._running.stdin.write(line.encode() + b"\n")
             self._running.stdin.flush()
 
     def answer(self, timeout: float) -> dict[str, Any]:
@@ -104,7 +165,7 @@ class Process:
 
         def end() -> None:
             late.set()
-            self._running.kill()
+            self.end()
 
         clock = threading.Timer(timeout, end)
         clock.daemon = True
@@ -115,15 +176,22 @@ class Process:
             raise TooLongError(f"{self._name} took longer than {timeout:.0f} s")
         try:
             found: dict[str, Any] = json.loads(line)
-        except ValueError as error:
-            code = self._running.wait()
+        except ValueError:
+            found = {"died": self._running.wait()}
+        if "died" in found:
+            code = found["died"]
             self._errors.seek(0)
             said = _last(self._errors.read().decode(errors="replace"), 3)
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise MethodError(f"{self._name} ended with {how}: {said}") from error
+            raise MethodError(f"{self._name} ended with {how}: {said}")
         if "error" in found:
-            raise MethodError(str(found["error"]))
+            raise FailedError(str(found["error"]))
         return found
+
+    def end(self) -> None:
+        """Ends it, and the processes that it has made."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._running.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -141,12 +209,15 @@ def started(method: Method, arguments: list[str]) -> Iterator[Process]:
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile() as errors,
-        subprocess.Popen(command, env=variables, stdin=pipe, stdout=pipe, stderr=errors) as running,
+        subprocess.Popen(
+            command, env=variables, stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True
+        ) as running,
     ):
+        process = Process(method.name, running, errors)
         try:
-            yield Process(method.name, running, errors)
+            yield process
         finally:
-            running.kill()
+            process.end()
 
 
 def python_of(method: Method) -> Path:

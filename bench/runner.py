@@ -68,7 +68,7 @@ def measure(method: Method, setting: Setting, state: State, timeout: float = TIM
         source, to = Path(folder) / "in.safetensors", Path(folder) / "out.safetensors"
         save_file({name: _plain(tensor) for name, tensor in state.items()}, source)
         try:
-            found = environment.work(method, [json.dumps(dict(setting)), str(source), str(to)], timeout)
+            found = environment.measured(method, setting, source, to, timeout)
         except environment.TooLongError as error:
             raise TooLongError(str(error)) from error
         except environment.MethodError as error:

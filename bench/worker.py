@@ -1,12 +1,14 @@
 """Runs one method in the interpreter it is given, which may be an environment of the method's own.
 
     python bench/worker.py METHOD_FILE --check
-    python bench/worker.py METHOD_FILE SETTING_JSON IN.safetensors OUT.safetensors
+    python bench/worker.py METHOD_FILE --serve
     python bench/worker.py METHOD_FILE SETTING_JSON IN.safetensors --wait
 
-Prints one line of JSON: ``version``, and after a measurement ``bytes`` and ``peak_bytes``; or ``error``. Told to wait,
-it prints ``version`` as soon as it could begin, and then for each line that it reads encodes and decodes once, and
-prints ``encode_s`` and ``decode_s``, in seconds. Imports nothing of the benchmark and no package but numpy and
+Prints one line of JSON: ``version``, or ``error``. Told to serve, it reads lines of JSON, [setting, path of the input,
+path of the output], measures each in a process of its own, a copy of this one that has imported what is needed, and
+prints ``version``, ``bytes`` and ``peak_bytes``, or ``error``, or ``died`` with the status of the process. Told to
+wait, it prints ``version`` as soon as it could begin, and then for each line that it reads encodes and decodes once,
+and prints ``encode_s`` and ``decode_s``, in seconds. Imports nothing of the benchmark and no package but numpy and
 safetensors, so that a method's environment needs nothing else.
 
 The caller limits libraries to one thread through environment variables, which must be set before numpy is imported.
@@ -37,8 +39,8 @@ def main() -> int:
     parser.add_argument("method", type=Path)
     parser.add_argument("setting", nargs="?", type=json.loads, default={})
     parser.add_argument("input", nargs="?", type=Path)
-    parser.add_argument("output", nargs="?", type=Path)
     parser.add_argument("--check", action="store_true", help="only say the version, or what is missing")
+    parser.add_argument("--serve", action="store_true", help="measure what each line of input says")
     parser.add_argument("--wait", action="store_true", help="encode and decode once for each line of input")
     options = parser.parse_args()
     # This folder is not to be searched for packages, as modules of it may have the name of one; and methods may use
@@ -50,17 +52,17 @@ def main() -> int:
         method = load(options.method)
         if options.check:
             lines = iter([check(method)])
-        elif options.wait:
-            lines = repeat(method, options.setting, options.input)
+        elif options.serve:
+            lines = serve(method)
         else:
-            lines = iter([measure(method, options.setting, options.input, options.output)])
+            lines = repeat(method, options.setting, options.input)
         for found in lines:
             os.write(result, json.dumps(found).encode() + b"\n")
     except BaseException as error:  # packages raise SystemExit for bad input
         traceback.print_exc()
         found = {"error": f"{type(error).__name__}: {error}"}
         os.write(result, json.dumps(found).encode() + b"\n")
-    return 1 if "error" in found else 0
+    return 1 if "error" in found and not options.serve else 0
 
 
 def load(path: Path) -> ModuleType:
@@ -79,6 +81,49 @@ def check(method: ModuleType) -> dict[str, object]:
     if missing is not None:
         return {"error": missing}
     return {"version": method.version()}
+
+
+def serve(method: ModuleType) -> Iterator[dict[str, object]]:
+    """Measures what each line of standard input says, in a process of its own."""
+    ready = False
+    for line in sys.stdin:
+        setting, source, to = json.loads(line)
+        if not ready:
+            _import_all(method, setting)
+            ready = True
+        yield _apart(method, setting, Path(source), Path(to))
+
+
+def _import_all(method: ModuleType, setting: dict[str, object]) -> None:
+    """Imports what the method needs: the processes that measure are copies of this one."""
+    with contextlib.suppress(BaseException):  # what is wrong is told by the process that measures
+        method.version()
+        from safetensors.numpy import load_file, save_file  # noqa: F401, PLC0415 (as below)
+
+        _warm_up(method, setting)
+
+
+def _apart(method: ModuleType, setting: dict[str, object], source: Path, to: Path) -> dict[str, object]:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        try:
+            found = measure(method, setting, source, to)
+        except BaseException as error:  # packages raise SystemExit for bad input
+            traceback.print_exc()
+            found = {"error": f"{type(error).__name__}: {error}"}
+        sys.stderr.flush()
+        os.write(write, json.dumps(found).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if not told:
+        return {"died": os.waitstatus_to_exitcode(status)}
+    result: dict[str, object] = json.loads(told)
+    return result
 
 
 def measure(method: ModuleType, setting: dict[str, object], source: Path, to: Path) -> dict[str, object]:
