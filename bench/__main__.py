@@ -71,6 +71,7 @@ def run_(
     retime: Annotated[
         bool, typer.Option("--retime", help="Takes timings anew; let nothing else run meanwhile.")
     ] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Measures nothing: takes the records that are there.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, but for timings.")] = os.cpu_count() or 1,
 ) -> None:
     """Measures; what has been measured before is not measured again. Then `python -m bench report`."""
@@ -81,7 +82,7 @@ def run_(
     if not network and not full:
         chosen = {name: n for name, n in chosen.items() if n.quick}
     using = _chosen(methods(), method, "method") if method else methods()
-    options = sweep.Options(full, rounds, retime, jobs)
+    options = sweep.Options(full, kept, rounds, retime, jobs)
     with _progress() as tell:
         results = sweep.measure(list(chosen.values()), list(using.values()), options, tell)
     path = cache() / "results.json"

@@ -126,13 +126,28 @@ def coded(loaded: Loaded, method: Method, setting: Setting) -> Record:
     return record
 
 
+def kept(loaded: Loaded, method: Method, setting: Setting) -> Record | None:
+    """The record that :func:`coded` would find, if it is there."""
+    try:
+        name = records.key("coded", loaded.network, loaded.hash, method, setting, environment.version(method))
+    except environment.MethodError:
+        return None
+    return records.read(name)
+
+
 def failed(network: Network, method: Method, setting: Setting, reason: str) -> Record:
     """A record of a setting that could not be measured. It is not kept: the next run tries again."""
     return Record("coded", network.name, method.name, setting, {}, reason, _made(""))
 
 
 def timings(
-    loaded: Loaded, choices: Sequence[tuple[Method, Record]], rounds: int, progress: Progress, *, again: bool = False
+    loaded: Loaded,
+    choices: Sequence[tuple[Method, Record]],
+    rounds: int,
+    progress: Progress,
+    *,
+    again: bool = False,
+    kept: bool = False,
 ) -> list[Record]:
     """Times methods, each at the setting of a record, in turns.
 
@@ -144,6 +159,7 @@ def timings(
         rounds: repetitions of each.
         progress: told what is being done.
         again: takes them anew even if they are all there.
+        kept: takes none.
     """
     each = [
         records.key("timing", loaded.network, loaded.hash, m, r.setting, environment.version(m)) for m, r in choices
@@ -151,9 +167,9 @@ def timings(
     names = [
         records.key("timing", loaded.network, loaded.hash, None, {}, rounds, machine(), name, each) for name in each
     ]
-    kept = [records.read(name) for name in names]
-    if not again and None not in kept:
-        return [record for record in kept if record is not None]
+    known = [records.read(name) for name in names]
+    if kept or (not again and None not in known):
+        return [record for record in known if record is not None]
     busy = os.getloadavg()[0]
     found = runner.times(
         [(m, r.setting) for m, r in choices],
@@ -182,13 +198,20 @@ def timings(
     return made
 
 
-def on_firmware(loaded: Loaded, method: Method, setting: Setting) -> Record | None:
-    """What the C decoder takes on emulated cores; None where it cannot be: see :func:`firmware.missing`."""
+def on_firmware(loaded: Loaded, method: Method, setting: Setting, *, kept: bool = False) -> Record | None:
+    """What the C decoder takes on emulated cores; None where it cannot be: see :func:`firmware.missing`.
+
+    Args:
+        loaded: the network.
+        method: what encodes it.
+        setting: of the method.
+        kept: only if there is a record of it.
+    """
     if not firmware.can_decode(method):
         return None
     name = records.key("firmware", loaded.network, loaded.hash, method, setting, sources.firmware_hash())
     record = records.read(name)
-    if record is None:
+    if record is None and not kept:
         try:
             values, error = firmware.measure(loaded.state, method, setting), ""
         except firmware.FirmwareError as reason:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from bench import firmware, prepare, run, runner
+from bench import fidelity, firmware, prepare, run, runner
 from bench.method import Method, Setting
 from bench.network import Network
 from bench.records import Record, Skip
 from bench.report.results import MethodFacts, NetworkFacts, Results
+
+CLOSELY = 2
+"""Networks that a quick run times and takes to emulated cores: the largest ones, where that says most."""
 
 Tell = Callable[[str, str, int, int], None]
 """Told the stage, what is being done in it, and how much of how much is done."""
@@ -21,13 +24,15 @@ class Options:
     """What is measured, and how.
 
     Attributes:
-        full: the long sweeps.
+        full: the long sweeps, and all networks timed and on emulated cores; else the two largest.
+        kept: measure nothing; take the records that are there.
         rounds: repetitions of the timings; 0 for none.
         retime: take timings anew.
         jobs: processes at a time while nothing is timed.
     """
 
     full: bool
+    kept: bool
     rounds: int
     retime: bool
     jobs: int
@@ -55,17 +60,23 @@ def measure(wanted: Sequence[Network], using: Sequence[Method], options: Options
     found = [run.baseline(loaded) for loaded in networks]
 
     coded = _coded(networks, usable, options, tell)
-    timed = [(n, [(m, r) for m in usable if (r := run.to_time(m, each)) is not None]) for n, each in coded]
+    closely = coded if options.full else sorted(coded, key=lambda each: -fidelity.weights(each[0].state))[:CLOSELY]
+    timed = [(n, [(m, r) for m in usable if (r := run.to_time(m, each)) is not None]) for n, each in closely]
     for done, (loaded, choices) in enumerate(timed if options.rounds else []):
 
         def told(text: str, done: int = done) -> None:
             tell("timing", text, done, len(timed))
 
-        found += run.timings(loaded, choices, options.rounds, told, again=options.retime)
+        found += run.timings(loaded, choices, options.rounds, told, again=options.retime, kept=options.kept)
         tell("timing", "", done + 1, len(timed))
     found += [record for _, each in coded for record in each]
+    for loaded, each in coded:
+        wanted_of = {m.name: len(settings(loaded.network, m, options.full)) for m in usable}
+        for name, count in wanted_of.items():
+            if lacks := count - sum(record.method == name for record in each):
+                skips.append(Skip(loaded.network.name, name, f"{lacks} of {count} settings are not measured yet"))
     if firmware.missing() is None:
-        found += _on_firmware(timed, tell)
+        found += _on_firmware(timed, options, tell)
     return Results(
         [NetworkFacts(n.name, n.title, n.metric, n.unit, n.higher_is_better, n.origin) for n in wanted],
         [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull) for m in using],
@@ -81,7 +92,9 @@ def _coded(
     todo = [(n, m, s) for n in networks for m in methods for s in settings(n.network, m, options.full)]
     given_up: dict[tuple[str, str], str] = {}
 
-    def measured(loaded: run.Loaded, method: Method, setting: Setting) -> Record:
+    def measured(loaded: run.Loaded, method: Method, setting: Setting) -> Record | None:
+        if options.kept:
+            return run.kept(loaded, method, setting)
         pair = (loaded.network.name, method.name)
         if pair in given_up:
             return run.failed(loaded.network, method, setting, f"not tried: {given_up[pair]} with another setting")
@@ -102,15 +115,17 @@ def _coded(
             pool.shutdown(cancel_futures=True)
             raise
     records = list(zip(todo, (future.result() for future in waiting), strict=True))
-    return [(n, [record for (of, _, _), record in records if of is n]) for n in networks]
+    return [(n, [record for (of, _, _), record in records if of is n and record is not None]) for n in networks]
 
 
-def _on_firmware(timed: Sequence[tuple[run.Loaded, list[tuple[Method, Record]]]], tell: Tell) -> list[Record]:
+def _on_firmware(
+    timed: Sequence[tuple[run.Loaded, list[tuple[Method, Record]]]], options: Options, tell: Tell
+) -> list[Record]:
     todo = [(n, m, r) for n, choices in timed for m, r in choices if firmware.can_decode(m)]
     found = []
     for done, (loaded, method, record) in enumerate(todo):
         tell("emulated cores", f"{loaded.network.name}, {method.name}", done, len(todo))
-        cost = run.on_firmware(loaded, method, record.setting)
+        cost = run.on_firmware(loaded, method, record.setting, kept=options.kept)
         tell("emulated cores", f"{loaded.network.name}, {method.name}", done + 1, len(todo))
         if cost is not None:
             found.append(cost)

@@ -463,7 +463,7 @@ def test_a_whole_run(made_up, monkeypatch):
     methods = [dataclasses.replace(m, quick=({"bits": 2}, {"bits": 4})) for m in (good, broken)]
     methods.append(dataclasses.replace(good, name="absent"))
     told = []
-    options = sweep.Options(full=False, rounds=2, retime=False, jobs=2)
+    options = sweep.Options(full=False, kept=False, rounds=2, retime=False, jobs=2)
     made = sweep.measure([network, other], methods, options, lambda *each: told.append(each))
     assert [s.network or s.method for s in made.skips] == ["absent", "other", "emulated microcontrollers"]
     assert [r.values["bytes"] for r in made.coded("net", "good")] == [200, 400]
@@ -473,6 +473,42 @@ def test_a_whole_run(made_up, monkeypatch):
     assert [each[0] for each in told] == ["measuring"] * 4 + ["timing"]
     assert told[3][2:] == (4, 4)
     assert calls.count(("broken", 2)) == 1
+
+
+def test_a_run_that_measures_nothing_takes_what_is_there(made_up, monkeypatch):
+    network, (good, _), calls = made_up
+    monkeypatch.setattr(sweep.firmware, "missing", lambda: "no emulator")
+    monkeypatch.setattr(sweep.prepare, "prepare", lambda *_: prepare.Lacking({}, {}))
+    some = dataclasses.replace(good, quick=({"bits": 2}, {"bits": 4}))
+    more = dataclasses.replace(good, quick=({"bits": 2}, {"bits": 3}, {"bits": 4}, {"bits": 5}))
+    options = sweep.Options(full=False, kept=False, rounds=2, retime=False, jobs=1)
+    whole = sweep.measure([network], [some], options, lambda *_: None)
+    before = len(calls)
+    kept = sweep.measure([network], [more], dataclasses.replace(options, kept=True), lambda *_: None)
+    assert len(calls) == before
+    assert kept.records == whole.records
+    assert [(s.network, s.method, s.reason) for s in kept.skips if s.network] == [
+        ("net", "good", "2 of 4 settings are not measured yet")
+    ]
+
+
+def test_only_the_largest_networks_are_looked_at_closely(made_up, monkeypatch):
+    network, (good, _), _ = made_up
+    monkeypatch.setattr(sweep.firmware, "missing", lambda: "no emulator")
+    monkeypatch.setattr(sweep.prepare, "prepare", lambda *_: prepare.Lacking({}, {}))
+    sizes = {"a": 30, "b": 90, "c": 60}
+    many = [
+        dataclasses.replace(
+            network, name=name, load=lambda n=n: {"w": torch.arange(10.0 * n).reshape(n, 10)}, evaluate=None
+        )
+        for name, n in sizes.items()
+    ]
+    method = dataclasses.replace(good, quick=({"bits": 2},), full=({"bits": 2},))
+    for full, timed in ((False, {"b", "c"}), (True, set(sizes))):
+        options = sweep.Options(full=full, kept=False, rounds=1, retime=False, jobs=1)
+        made = sweep.measure(many, [method], options, lambda *_: None)
+        assert {r.network for r in made.records if r.kind == "timing"} == timed
+        assert {r.network for r in made.records if r.kind == "coded"} == set(sizes)
 
 
 def test_slow_networks_take_the_quick_sweeps():
@@ -528,7 +564,7 @@ def test_a_method_that_takes_too_long_is_given_up(made_up, monkeypatch):
     monkeypatch.setattr(sweep.firmware, "missing", lambda: "no emulator")
     monkeypatch.setattr(sweep.prepare, "prepare", lambda *_: prepare.Lacking({}, {}))
     slow = dataclasses.replace(good, name="slow", quick=({"bits": 2}, {"bits": 4}, {"bits": 6}))
-    options = sweep.Options(full=False, rounds=0, retime=False, jobs=1)
+    options = sweep.Options(full=False, kept=False, rounds=0, retime=False, jobs=1)
     made = sweep.measure([network], [slow], options, lambda *_: None)
     assert [each for each in calls if each[0] == "slow"] == [("slow", 2)]
     assert [r.error for r in made.failures()] == [

@@ -20,7 +20,7 @@ REQUIREMENTS = ()
 CODECS = ("huffman",)
 DEFAULT: dict[str, float] = {}
 QUICK = (*({"bits_per_weight": b} for b in (2, 3, 4, 5)), DEFAULT)
-FULL = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7)), DEFAULT)
+FULL = (*({"bits_per_weight": b} for b in (1.5, 2, 2.5, 3, 4, 5, 6)), DEFAULT)
 ADVICE = (
     'README: `encode(model, codec="huffman", target=Target(bits_per_weight=...))`; "default" is without a target: '
     "8-bit levels, a scale a row."

@@ -11,8 +11,8 @@ TITLE = "neuralcodec kmeans, fixed width"
 KIND = "lossy"
 REQUIREMENTS = ()
 CODECS = ("kmeans",)
-QUICK = tuple({"clusters": 2**bits, "scale": scale} for bits in range(2, 8) for scale in ("tensor", "row"))
-FULL = QUICK
+QUICK = tuple({"clusters": 2**bits, "scale": scale} for bits in (2, 4, 6) for scale in ("tensor", "row"))
+FULL = tuple({"clusters": 2**bits, "scale": scale} for bits in range(2, 8) for scale in ("tensor", "row"))
 ADVICE = 'README: `encode(model, codec="kmeans", clusters=16, centroids="int8", coding="fixed")`.'
 hull = True
 

