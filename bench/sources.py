@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -39,6 +38,10 @@ DEFINED_IN = {"common.hpp": ("segments.cpp",), "cluster.hpp": ("segments.cpp",)}
 
 INCLUDED = re.compile(r'#include "(\w+\.hpp)"')
 DECODER = ("firmware_decoder/src", "firmware_decoder/include")
+BUILT_WITH = ("CMakeLists.txt", "pyproject.toml", "firmware_decoder/CMakeLists.txt")
+BUILT_FROM = ("firmware_decoder/src", "firmware_decoder/include", "neuralcodec/_native")
+"""Of the extension; as scripts/setup.sh has them."""
+
 PORTS = ("firmware_decoder/ports", "firmware_decoder/examples")
 
 
@@ -79,22 +82,21 @@ def decoder() -> list[Path]:
     return [*sorted(DECODING), *_files(DECODER)]
 
 
-def native_sources() -> list[Path]:
-    """All that the extension is built from."""
-    return [*sorted(p for p in NATIVE.iterdir() if p.is_file()), *_files(DECODER)]
+def is_outdated(stamp: Path | None = None) -> bool:
+    """Whether the extension was built from other sources than are here, so that it would do other things.
 
-
-def outdated() -> list[Path]:
-    """Sources of the extension that have changed since it was built, as far as times tell: it would do other things.
-
-    scripts/setup.sh, which builds it, leaves a stamp when it has found that nothing has changed.
+    Args:
+        stamp: what scripts/setup.sh left when it built the extension: the hash of a list of hashes, as sha256sum prints
+            it. Without one nothing is known. By default that of the environment that runs this.
     """
-    found = importlib.util.find_spec(NATIVE_MODULE)
-    if found is None or found.origin is None:
-        return []
-    stamp = Path(sys.prefix) / "sources.stamp"
-    built = max(path.stat().st_mtime for path in (Path(found.origin), stamp) if path.exists())
-    return [path for path in native_sources() if path.stat().st_mtime > built]
+    stamp = Path(sys.prefix) / "sources.stamp" if stamp is None else stamp
+    if not stamp.exists():
+        return False
+    paths = [ROOT / name for name in BUILT_WITH]
+    paths += [p for folder in BUILT_FROM for p in (ROOT / folder).rglob("*") if p.is_file()]
+    names = sorted(path.relative_to(ROOT).as_posix() for path in paths)
+    listed = "".join(f"{hashlib.sha256((ROOT / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    return stamp.read_text().split()[0] != hashlib.sha256(listed.encode()).hexdigest()
 
 
 def built_in() -> dict[str, str]:
