@@ -285,6 +285,32 @@ def test_suggestions_are_what_encode_gives(silero_path, snr_db):
     assert lossy >= 3
 
 
+def test_codecs_are_compared_by_what_they_take(silero_path):
+    from safetensors.torch import load_file
+
+    name, w = max(load_file(silero_path).items(), key=lambda item: item[1].numel())
+    (found,) = neuralcodec.profile({name: w}, snr_db=30).tensors
+    stepped = {t.codec: t for t in found.suggestion.tried if "step" in t.options}
+    assert stepped.keys() == {"huffman", "kmeans", "trellis"}
+    good = [t for t in found.suggestion.tried if t.reaches(30)]
+    assert found.suggestion.trial == min(good, key=lambda t: t.bits_per_weight)
+    assert all(30 <= t.snr_db < 30.5 for t in stepped.values())
+    for codec in stepped:
+        assert codec in found.suggestion.why
+
+
+def test_strips_are_rows_that_lie_together():
+    whole = tensor(torch.arange(200.0 * 300).reshape(200, 300))
+    assert sample.strip(whole, 200 * 300) is whole
+    rows = sample.strip(whole, 9_600).float32()
+    assert rows.shape == (64, 150)
+    assert (np.diff(rows, axis=1) == 1).all()
+    first = rows[:, 0] // 300
+    assert (first[0], first[-1]) == (0, 199)
+    assert np.count_nonzero(np.diff(first) == 1) == 60  # runs of 16
+    assert sample.strip(whole, 40).spec.size <= 64
+
+
 def test_a_large_gaussian_is_sampled_and_still_estimated_well():
     model = {"w": weights(2000, 1500, seed=3)}
     (found,) = neuralcodec.profile(model).tensors
@@ -293,7 +319,8 @@ def test_a_large_gaussian_is_sampled_and_still_estimated_well():
     bits, snr = really(model, "w", found.suggestion.trial)
     assert found.suggestion.trial.bits_per_weight == pytest.approx(bits, rel=0.05)
     assert snr == pytest.approx(30, abs=0.5)
-    assert bits == pytest.approx(found.targets[1].bits, rel=0.02)  # the entropy
+    assert 0.9 * found.targets[1].bits < bits < found.targets[1].bits  # below the entropy of rounded weights
+    assert found.suggestion.trial.codec == "trellis"
     assert found.rows.octaves == pytest.approx(2 / 12**0.5, rel=0.1)  # uniform over two octaves
     assert found.targets[1].gap < 0.25
 

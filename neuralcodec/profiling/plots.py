@@ -125,6 +125,9 @@ def _rate(ax: Axes, tensor: TensorProfile) -> None:
         if points:
             label = f"huffman, 2 to 8 bits, scale={scale}"
             ax.plot(*_points(points), color=colour, marker=marker, markersize=3.5, linewidth=0.8, label=label)
+    stepped = {t.codec: t for t in tried if "step" in t.options and t.snr_db is not None}
+    for (name, trial), marker in zip(stepped.items(), "vDP", strict=False):
+        ax.plot(*_points([trial]), marker, color="0.35", markersize=4.5, label=f"{name}, one step")
     if tensor.suggestion and tensor.suggestion.trial.snr_db is not None:
         ax.plot(*_points([tensor.suggestion.trial]), "*", color="black", markersize=10, label="suggested")
     highest = max([r.snr_db or 0.0 for r in known] + [t.snr_db or 0.0 for t in tried] + [10.0])

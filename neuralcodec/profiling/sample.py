@@ -10,6 +10,9 @@ import numpy.typing as npt
 from neuralcodec.tensor import Tensor, TensorSpec
 
 SEED = 0
+RUN = 16
+"""Rows that lie together in a strip."""
+
 FEWEST_ROWS = 64
 """A sample keeps as many rows, and as many columns, where there are so many: their scales are looked at too."""
 
@@ -27,6 +30,30 @@ def sample(tensor: Tensor, most: int) -> Tensor:
     kept_cols = min(cols, max(FEWEST_ROWS, most // kept_rows))
     kept_rows = min(rows, max(1, most // kept_cols))
     return submatrix(tensor, draw(rows, kept_rows), draw(cols, kept_cols))
+
+
+def strip(tensor: Tensor, most: int) -> Tensor:
+    """The tensor itself, or about ``most`` of its weights that lie together, for codecs that look at neighbours.
+
+    Runs of whole rows from all over the matrix, as tiles are; of rows that are too long for that, one run of columns.
+    """
+    rows, cols = tensor.spec.rows, tensor.spec.cols
+    if tensor.spec.size <= most:
+        return tensor
+    kept_cols = min(cols, max(most // min(rows, FEWEST_ROWS), 1))
+    kept_rows = min(rows, max(most // kept_cols, 1))
+    first = (cols - kept_cols) // 2
+    return submatrix(tensor, _runs(rows, kept_rows), np.arange(first, first + kept_cols))
+
+
+def _runs(count: int, kept: int) -> npt.NDArray[np.int64]:
+    """About ``kept`` of the numbers 0 … count − 1, in runs of ``RUN``; shape [kept]."""
+    runs = kept // RUN
+    if kept >= count or runs < 2:
+        return np.arange(min(kept, count)) + (count - min(kept, count)) // 2
+    starts = np.linspace(0, count - RUN, runs).astype(np.int64)
+    found: npt.NDArray[np.int64] = np.unique(starts[:, None] + np.arange(RUN))
+    return found
 
 
 def submatrix(tensor: Tensor, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64]) -> Tensor:

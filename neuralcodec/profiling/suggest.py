@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from neuralcodec.codec import Codec
+from neuralcodec.codec import Codec, Stepped
 from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.run import Encoded, encode_tensor
 from neuralcodec.profiling.levels import Rate
@@ -15,8 +16,16 @@ from neuralcodec.registry import make_codec
 from neuralcodec.tensor import Tensor
 
 BITS = range(2, 9)
+STEPPED = ("huffman", "kmeans", "trellis")
+"""Codecs that are tried at a step of their own."""
+
 STEPS = 8
 NEAR_DB = 0.1
+NEAR_ENOUGH_DB = 0.25
+"""For codecs that take longer: a second trial nearer than that is the last."""
+
+CODED_SAMPLE = 1 << 16
+"""Weights that such codecs are tried with: what a model of its own takes is then hundredths of a bit a weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +97,21 @@ def suggest_exact(tensor: Tensor, reason: str) -> Suggestion:
     return Suggestion(chosen, f"kept exactly: {reason}{shrinks}", tried)
 
 
-def suggest_levels(tensor: Tensor, snr_db: float, facts: Facts) -> Suggestion:
+def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts) -> Suggestion:
     """The setting with the fewest bits that reaches an SNR; lossless if none does, or if that is no larger.
 
     Args:
-        tensor: a sample of it, or all; finite floats.
+        looked_at: a sample of the tensor, or all; finite floats.
+        strip: the same of weights that lie together, for codecs that look at neighbours; no more than CODED_SAMPLE.
         snr_db: what should be reached, in dB.
         facts: what is known of it.
     """
-    scales = ("row", "tensor") if tensor.spec.rows >= 2 else ("tensor",)
-    lossy = [_try(tensor, "huffman", {"bits": bits, "scale": scale}) for scale in scales for bits in BITS]
+    scales = ("row", "tensor") if looked_at.spec.rows >= 2 else ("tensor",)
+    lossy = [_try(looked_at, "huffman", {"bits": bits, "scale": scale}) for scale in scales for bits in BITS]
     if facts.at_target is not None:
-        lossy += _with_step(tensor, snr_db, facts.at_target.step)
-    exact = _exact(tensor)
+        for name in STEPPED:
+            lossy += _with_step(name, looked_at if name == "huffman" else strip, snr_db, facts.at_target.step)
+    exact = _exact(looked_at)
     tried = (*lossy, *exact)
     smallest = min(exact, key=lambda t: t.bits_per_weight)
     good = [t for t in lossy if t.reaches(snr_db)]
@@ -113,15 +124,28 @@ def suggest_levels(tensor: Tensor, snr_db: float, facts: Facts) -> Suggestion:
     return Suggestion(chosen, _why(lossy, facts, snr_db), tried)
 
 
-def _with_step(tensor: Tensor, snr_db: float, step: float) -> list[Trial]:
-    """A trial with one step for the whole tensor that just reaches an SNR, or, if none does, the last that was made."""
-    trials = []
+def _with_step(name: str, tensor: Tensor, snr_db: float, step: float) -> list[Trial]:
+    """A trial with one step for the whole tensor that just reaches an SNR, or, if none does, the last that was made.
+
+    Args:
+        name: of a codec with an option ``step``.
+        tensor: what it is tried with.
+        snr_db: what should be reached.
+        step: of a uniform quantizer that reaches it about.
+    """
+    trials: list[Trial] = []
     for _ in range(STEPS):
-        step = min(max(float(f"{step:.2e}"), 2.0**-126), 2.0**120)  # as one would type it
-        trial = _try(tensor, "huffman", {"step": step})
+        codec = make_codec(name, {})
+        assert isinstance(codec, Stepped)
+        own: float = dataclasses.asdict(codec.with_step(step))["step"]  # type: ignore[call-overload]
+        own = min(max(float(f"{own:.2e}"), 2.0**-126), 2.0**120)  # as one would type it
+        trial = _try(tensor, name, {"step": own})
         trials.append(trial)
-        if trial.snr_db is None or 0 <= trial.snr_db - snr_db < NEAR_DB:
+        near = NEAR_DB if name == "huffman" or len(trials) == 1 else NEAR_ENOUGH_DB
+        if trial.snr_db is None or 0 <= trial.snr_db - snr_db < near:
             break
+        if len(trials) > 1 and trial.snr_db == trials[-2].snr_db:
+            break  # it is at its limit
         step *= 10 ** ((trial.snr_db - snr_db - NEAR_DB / 2) / 20)
     good = [t for t in trials if t.reaches(snr_db)]
     return [min(good, key=lambda t: t.bits_per_weight)] if good else trials[-1:]
@@ -130,7 +154,8 @@ def _with_step(tensor: Tensor, snr_db: float, step: float) -> list[Trial]:
 def _why(lossy: list[Trial], facts: Facts, snr_db: float) -> str:
     parts = [f"of all that reach {snr_db:g} dB the fewest bits"]
     kinds = (
-        ("one step for all", [t for t in lossy if "step" in t.options]),
+        *((f"codec {name}", [t for t in lossy if t.codec == name]) for name in STEPPED if name != "huffman"),
+        ("huffman with one step for all", [t for t in lossy if t.codec == "huffman" and "step" in t.options]),
         ("a scale a row", [t for t in lossy if t.options.get("scale") == "row"]),
         ("one scale for all", [t for t in lossy if t.options.get("scale") == "tensor"]),
     )
@@ -142,7 +167,8 @@ def _why(lossy: list[Trial], facts: Facts, snr_db: float) -> str:
             reached = "exact" if least.snr_db is None else f"{least.snr_db:.1f} dB"
             parts.append(f"{kind}{bits} takes {least.bits_per_weight:.2f} ({reached})")
         elif trials:
-            parts.append(f"{kind} reaches only {max(t.snr_db or 0 for t in trials):.1f} dB, as levels end at ±127")
+            limit = ", as levels end at ±127" if trials[0].codec == "huffman" else ""
+            parts.append(f"{kind} reaches only {max(t.snr_db or 0 for t in trials):.1f} dB{limit}")
     gap = facts.at_target.gap if facts.at_target else None
     if gap is not None:
         side = f"{gap:.2f} above" if gap >= 0 else f"{-gap:.2f} below"

@@ -13,10 +13,10 @@ from neuralcodec.profiling.levels import TARGETS_DB, at_snr, ladder
 from neuralcodec.profiling.moments import Moments, moments
 from neuralcodec.profiling.profile import TensorProfile
 from neuralcodec.profiling.redundancy import redundancy
-from neuralcodec.profiling.sample import sample
+from neuralcodec.profiling.sample import sample, strip
 from neuralcodec.profiling.scales import scales
 from neuralcodec.profiling.spectrum import spectrum
-from neuralcodec.profiling.suggest import Facts, Suggestion, suggest_exact, suggest_levels
+from neuralcodec.profiling.suggest import CODED_SAMPLE, Facts, Suggestion, suggest_exact, suggest_levels
 from neuralcodec.tensor import MIN_WEIGHTS, Tensor
 
 SAMPLE = 1 << 18
@@ -59,7 +59,7 @@ def profile_tensor(tensor: Tensor, tied: tuple[str, ...], wish: Wish) -> TensorP
     weights = looked_at.float32().astype(np.float64)
     if not float(weights.max()) > float(weights.min()):
         note = "one weight" if spec.size == 1 else "all equal" if all_of_it.std == 0 else "all equal in the sample"
-        return replace(plain, note=note, suggestion=_suggest(looked_at, wish, Facts(all_of_it, None)))
+        return replace(plain, note=note, suggestion=_suggest(tensor, looked_at, wish, Facts(all_of_it, None)))
     return _closely(tensor, looked_at, weights, plain, wish)
 
 
@@ -82,7 +82,7 @@ def _closely(tensor: Tensor, looked_at: Tensor, weights: Floats, plain: TensorPr
         targets = tuple(at_snr(weights, snr) for snr in TARGETS_DB)
         found = redundancy(tensor, weights, targets[1].step) if tensor.spec.rows >= 2 else None
         full = replace(full, ladder=ladder(weights), targets=targets, redundancy=found)
-    return replace(full, note=_note(full), suggestion=_suggest(looked_at, wish, facts))
+    return replace(full, note=_note(full), suggestion=_suggest(tensor, looked_at, wish, facts))
 
 
 def _note(known: TensorProfile) -> str:
@@ -92,8 +92,10 @@ def _note(known: TensorProfile) -> str:
     return "" if known.fits else "too few values to fit"
 
 
-def _suggest(looked_at: Tensor, wish: Wish, facts: Facts) -> Suggestion:
-    return suggest_exact(looked_at, wish.exact) if wish.exact else suggest_levels(looked_at, wish.snr_db, facts)
+def _suggest(tensor: Tensor, looked_at: Tensor, wish: Wish, facts: Facts) -> Suggestion:
+    if wish.exact:
+        return suggest_exact(looked_at, wish.exact)
+    return suggest_levels(looked_at, strip(tensor, CODED_SAMPLE), wish.snr_db, facts)
 
 
 def _nonfinite(m: Moments, dtype: str) -> str:
