@@ -2,7 +2,7 @@
 # that is off is not set at all there, and is 0 here.
 function(ncd_kconfig_definitions result)
   set(definitions)
-  foreach(name ENABLE_HUFFMAN ENABLE_LOSSLESS ENABLE_KMEANS ENABLE_TRELLIS TRELLIS_CONTEXTS TRELLIS_RANS TRELLIS_PREFIX
+  foreach(name ENABLE_HUFFMAN ENABLE_LOSSLESS ENABLE_KMEANS ENABLE_TRELLIS ENABLE_REGRESSION TRELLIS_CONTEXTS TRELLIS_RANS TRELLIS_PREFIX
       ENABLE_FLOAT FULL_CHECK CRC_TABLE)
     if(CONFIG_NCD_${name})
       list(APPEND definitions NCD_${name}=1)

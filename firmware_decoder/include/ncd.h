@@ -39,7 +39,7 @@ typedef enum ncd_status {
 
 /* Codec numbers and dtype numbers of docs/format.md section 9. */
 enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_TRELLIS = 4,
-       NCD_CODEC_NAMED = 255 };
+       NCD_CODEC_REGRESSION = 7, NCD_CODEC_NAMED = 255 };
 /* Types of centroids, section 10.1. */
 enum { NCD_CENTROID_F32 = 0, NCD_CENTROID_F16 = 1, NCD_CENTROID_BF16 = 2, NCD_CENTROID_I8 = 3 };
 enum {
@@ -129,6 +129,15 @@ typedef struct ncd_tensor {
     uint32_t least_workspace;             /* private: what they take with 4 bits of index */
 #endif
 #endif
+#if NCD_ENABLE_REGRESSION
+    /* private: what codec regression infers weights from */
+    uint8_t regressor, replaces, fraction, stored_wide, stored_codec, residual_codec;
+    const uint8_t *params;                            /* of the regressor, up to data */
+    const uint8_t *stored, *stored_end;               /* payload of the stored rows, or null */
+    const uint8_t *residual, *residual_end;           /* payload of the residual, or null */
+    uint32_t stored_rows;
+    uint32_t regression_workspace, regression_tables; /* bytes of all, and of the tables at the end */
+#endif
 } ncd_tensor;
 
 /* Checks the fixed part, the checksum of the header and the whole directory.
@@ -160,7 +169,8 @@ ncd_status ncd_tensor_check(const ncd_tensor *t);
 /* Bytes of workspace that ncd_tensor_prepare needs; 0 for codecs without tables. 4-byte aligned memory. */
 size_t ncd_tensor_workspace(const ncd_tensor *t);
 
-/* Fills the workspace with the tensor's tables. Tensors that share all tables may share a prepared workspace. */
+/* Fills the workspace with the tensor's tables. Tensors that share all tables may share a prepared workspace. Of codec
+ * regression it decodes the stored rows, too, and may find that their data are CORRUPT. */
 ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size);
 
 /* Where a tile lies in the matrix. */

@@ -23,6 +23,12 @@
 #define NCD_ENABLE_TRELLIS 1
 #endif
 
+/* Codec regression: weights that are inferred from stored ones. What it nests (levels of the codecs above) must be compiled
+ * in as well; levels of 16 bits want codec trellis. */
+#ifndef NCD_ENABLE_REGRESSION
+#define NCD_ENABLE_REGRESSION 1
+#endif
+
 /* What of codec trellis: tables picked by contexts, and levels of 16 bits; one table of 2^8 slots a quantizer (coding
  * "rans"), which contexts decode as well, but not as fast; prefix codes. What is left out is NCD_ERR_UNSUPPORTED. */
 #ifndef NCD_TRELLIS_CONTEXTS

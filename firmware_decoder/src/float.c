@@ -59,7 +59,7 @@ float ncd_column_scale(const ncd_tensor *t, uint32_t col)
 }
 
 /* Levels of any width, in any order, with scales of rows and columns. */
-static ncd_status decode_trellis(const ncd_tensor *t, uint32_t tile, float *dst, uint32_t n, const void *workspace)
+static ncd_status decode_levels(const ncd_tensor *t, uint32_t tile, float *dst, uint32_t n, const void *workspace)
 {
     const int16_t *level = (const int16_t *)(const void *)((const uint8_t *)dst + (size_t)2 * n);
     uint32_t row, col, rows, cols, i;
@@ -148,8 +148,8 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
 #endif
 
 #if NCD_ENABLE_TRELLIS
-    if (t->codec == NCD_CODEC_TRELLIS && (t->mode == NCD_MODE_WIDE || t->columns || t->column_scale_width))
-        return decode_trellis(t, tile, dst, n, workspace);
+    if (t->mode == NCD_MODE_WIDE || t->columns || t->column_scale_width)
+        return decode_levels(t, tile, dst, n, workspace);
 #endif
 
     /* The levels go to the last quarter; float i ends at or before level i, so expanding upwards is safe. */

@@ -48,6 +48,17 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
 /* Reads the header of the payload of a tensor that has been set. */
 ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t);
 
+/* What codecs 1 to 4 do, whose payloads hold no other tensors; regression.c has them do it for what it nests. */
+#if NCD_ENABLE_REGRESSION
+#define NCD_CODED
+ncd_status ncd_coded_bind(const ncd_model *m, ncd_tensor *t);
+size_t ncd_coded_workspace(const ncd_tensor *t);
+ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, size_t size);
+ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace);
+#else
+#define NCD_CODED static
+#endif
+
 /* ---- tiles.c ---- */
 
 /* Cuts the matrix of t in tiles of T weights. CORRUPT: T is 0 or too big, or there are too many tiles. */
@@ -224,6 +235,18 @@ int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *workspace);
 ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t n[4], int8_t *dst,
                              const uint32_t *workspace);
 #endif
+#endif
+
+/* ---- regression.c ---- */
+
+#if NCD_ENABLE_REGRESSION
+ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t);
+
+/* Fills a workspace of t->regression_workspace bytes. */
+ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace);
+
+/* Levels of a tile, of 8 or 16 bits as t->mode says. */
+ncd_status ncd_regression_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
 #endif
 
 /* ---- raw.c ---- */

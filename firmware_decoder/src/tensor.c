@@ -5,7 +5,8 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
 {
     if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN) &&
         !(NCD_ENABLE_KMEANS && r->codec == NCD_CODEC_KMEANS) &&
-        !(NCD_ENABLE_TRELLIS && r->codec == NCD_CODEC_TRELLIS))
+        !(NCD_ENABLE_TRELLIS && r->codec == NCD_CODEC_TRELLIS) &&
+        !(NCD_ENABLE_REGRESSION && r->codec == NCD_CODEC_REGRESSION))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
     t->payload = payload;
@@ -20,10 +21,8 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
     return NCD_OK;
 }
 
-ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
+NCD_CODED ncd_status ncd_coded_bind(const ncd_model *m, ncd_tensor *t)
 {
-    if (t->rows == 0 || t->cols == 0)
-        return t->payload == t->end ? NCD_OK : NCD_ERR_CORRUPT;
     (void)m;
 #if NCD_ENABLE_HUFFMAN
     if (t->codec == NCD_CODEC_HUFFMAN)
@@ -38,6 +37,17 @@ ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
         return ncd_trellis_bind(m, t);
 #endif
     return ncd_raw_bind(t);
+}
+
+ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
+{
+    if (t->rows == 0 || t->cols == 0)
+        return t->payload == t->end ? NCD_OK : NCD_ERR_CORRUPT;
+#if NCD_ENABLE_REGRESSION
+    if (t->codec == NCD_CODEC_REGRESSION)
+        return ncd_regression_bind(m, t);
+#endif
+    return ncd_coded_bind(m, t);
 }
 
 ncd_status ncd_tensor_bind(const ncd_model *m, const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
@@ -65,7 +75,7 @@ static int has_lookup(const uint8_t *table)
 }
 #endif
 
-size_t ncd_tensor_workspace(const ncd_tensor *t)
+NCD_CODED size_t ncd_coded_workspace(const ncd_tensor *t)
 {
     size_t size = 0;
 #if NCD_ENABLE_HUFFMAN
@@ -88,12 +98,19 @@ size_t ncd_tensor_workspace(const ncd_tensor *t)
     return size;
 }
 
-ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
+size_t ncd_tensor_workspace(const ncd_tensor *t)
+{
+#if NCD_ENABLE_REGRESSION
+    if (NCD_GIVEN(t) && t->codec == NCD_CODEC_REGRESSION)
+        return t->regression_workspace;
+#endif
+    return ncd_coded_workspace(t);
+}
+
+NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, size_t size)
 {
     uint32_t *lookup = (uint32_t *)workspace;
     uint32_t i;
-    if (!NCD_GIVEN(t))
-        return NCD_ERR_ARG;
 #if NCD_ENABLE_KMEANS
     if (t->codec == NCD_CODEC_KMEANS) {
         const size_t wanted = ncd_kmeans_workspace(t);
@@ -133,7 +150,51 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
     return NCD_OK;
 }
 
+ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
+{
+    if (!NCD_GIVEN(t))
+        return NCD_ERR_ARG;
+#if NCD_ENABLE_REGRESSION
+    if (t->codec == NCD_CODEC_REGRESSION) {
+        if (t->regression_workspace == 0)
+            return NCD_OK;
+        if (size < t->regression_workspace || !workspace || ((uintptr_t)workspace & 3u))
+            return NCD_ERR_WORKSPACE;
+        return ncd_regression_prepare(t, (uint32_t *)workspace);
+    }
+#endif
+    return ncd_coded_prepare(t, workspace, size);
+}
+
 /* ---- Tiles ---- */
+
+/* Levels, indices or bytes of a tile of n weights, for which there is room. */
+NCD_CODED ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n,
+                                    const uint32_t *workspace)
+{
+    uint32_t row, col, rows, cols;
+#if NCD_ENABLE_KMEANS
+    if (t->codec == NCD_CODEC_KMEANS)
+        return ncd_kmeans_tile(t, tile, dst, workspace);
+#endif
+#if NCD_ENABLE_TRELLIS
+    if (t->codec == NCD_CODEC_TRELLIS)
+        return ncd_trellis_tile(t, tile, dst, n, workspace);
+#endif
+#if NCD_ENABLE_HUFFMAN
+    if (t->codec == NCD_CODEC_HUFFMAN) {
+#if NCD_ENABLE_LOSSLESS
+        if (t->mode != NCD_MODE_LEVELS)
+            return ncd_huffman_lossless(t, tile, dst, n, workspace);
+#endif
+        return ncd_huffman_levels(t, tile, dst, n, workspace);
+    }
+#endif
+    (void)workspace;
+    (void)ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    ncd_raw_bytes(t, row, col, n, dst);
+    return NCD_OK;
+}
 
 static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
                                            const void *workspace)
@@ -145,26 +206,11 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
     n = rows * cols;
     if (capacity < (t->mode == NCD_MODE_LEVELS ? n : n * t->elem_size))
         return NCD_ERR_CAPACITY;
-#if NCD_ENABLE_KMEANS
-    if (t->codec == NCD_CODEC_KMEANS)
-        return ncd_kmeans_tile(t, tile, dst, (const uint32_t *)workspace);
+#if NCD_ENABLE_REGRESSION
+    if (t->codec == NCD_CODEC_REGRESSION)
+        return ncd_regression_tile(t, tile, dst, n, (const uint32_t *)workspace);
 #endif
-#if NCD_ENABLE_TRELLIS
-    if (t->codec == NCD_CODEC_TRELLIS)
-        return ncd_trellis_tile(t, tile, dst, n, (const uint32_t *)workspace);
-#endif
-#if NCD_ENABLE_HUFFMAN
-    if (t->codec == NCD_CODEC_HUFFMAN) {
-#if NCD_ENABLE_LOSSLESS
-        if (t->mode != NCD_MODE_LEVELS)
-            return ncd_huffman_lossless(t, tile, dst, n, (const uint32_t *)workspace);
-#endif
-        return ncd_huffman_levels(t, tile, dst, n, (const uint32_t *)workspace);
-    }
-#endif
-    (void)workspace;
-    ncd_raw_bytes(t, row, col, n, dst);
-    return NCD_OK;
+    return ncd_coded_tile(t, tile, dst, n, (const uint32_t *)workspace);
 }
 
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace)
@@ -240,6 +286,10 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
     n = rows * cols;
     if (capacity < n)
         return NCD_ERR_CAPACITY;
+#if NCD_ENABLE_REGRESSION
+    if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_REGRESSION)
+        return ncd_regression_tile(t, tile, dst, n, (const uint32_t *)workspace);
+#endif
     if (t->mode == NCD_MODE_WIDE)
         return ncd_trellis_tile(t, tile, dst, n, (const uint32_t *)workspace);
     /* The levels go to the second half, and are widened from the first one on. */

@@ -15,6 +15,7 @@ covers a section:
 :mod:`.kmeans`        10 Codec 3, kmeans
 :mod:`.frequencies`   11 Frequency tables and rANS
 :mod:`.trellis`       12 Codec 4, trellis
+:mod:`.regression`    13 Codec 7, regression
 :mod:`.registries`    9 Registries
 ====================  =======================================
 
@@ -29,7 +30,8 @@ from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
 from neuralcodec.reference.kmeans import Indices, open_kmeans
 from neuralcodec.reference.primitives import Reader
 from neuralcodec.reference.raw import Empty, Raw
-from neuralcodec.reference.registries import HUFFMAN, KMEANS, RAW, TRELLIS, ElementType
+from neuralcodec.reference.registries import HUFFMAN, KMEANS, RAW, REGRESSION, TRELLIS, ElementType
+from neuralcodec.reference.regression import Inferred, open_regression
 from neuralcodec.reference.stream import SharedObject, Stream, Tensor, read_stream
 from neuralcodec.reference.trellis import TrellisLevels, open_trellis
 
@@ -56,13 +58,13 @@ __all__ = [
 ]
 
 
-def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices | TrellisLevels:
+def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices | TrellisLevels | Inferred:
     """Opens a tensor, following a tie: checks its checksum and reads its payload's header (section 8, step 4)."""
     if tensor.target is not None:
         return open_tensor(tensor.target)
     payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
     payload.check_crc(tensor.payload_crc, "payload")
-    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS):
+    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS, REGRESSION):
         codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
         raise payload.unsupported(f"codec {codec} is not known here")
     if tensor.elements == 0:
@@ -73,19 +75,21 @@ def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices | T
         return Raw.open(tensor, payload)
     if tensor.codec == KMEANS:
         return open_kmeans(tensor, payload)
+    if tensor.codec == REGRESSION:
+        return open_regression(tensor, payload)
     return open_trellis(tensor, payload) if tensor.codec == TRELLIS else open_huffman(tensor, payload)
 
 
 def has_levels(tensor: Tensor) -> bool:
     """Whether a tensor was quantized, so that it has levels. An empty tensor has none."""
     opened = open_tensor(tensor)
-    return isinstance(opened, (Levels, TrellisLevels)) or (isinstance(opened, Indices) and opened.has_levels)
+    return isinstance(opened, (Levels, TrellisLevels, Inferred)) or (isinstance(opened, Indices) and opened.has_levels)
 
 
 def size_of_level(tensor: Tensor) -> int:
     """Bytes of a level: 1, or 2 where levels have 16 bits. ValueError if the tensor has none."""
     opened = _open_levels(tensor)
-    return 2 if isinstance(opened, TrellisLevels) and opened.wide else 1
+    return 2 if isinstance(opened, (TrellisLevels, Inferred)) and opened.wide else 1
 
 
 def has_indices(tensor: Tensor) -> bool:
@@ -141,7 +145,7 @@ def decode_bytes(tensor: Tensor) -> bytes:
 def row_scale(tensor: Tensor, row: int) -> float:
     """The scale that multiplies the levels or centroids of a row. ValueError if the tensor has neither."""
     opened = open_tensor(tensor)
-    if not isinstance(opened, (Levels, Indices, TrellisLevels)):
+    if not isinstance(opened, (Levels, Indices, TrellisLevels, Inferred)):
         raise ValueError(f"tensor {tensor.name!r} has no levels")
     return opened.row_scale(row)
 
@@ -152,9 +156,9 @@ def column_scale(tensor: Tensor, column: int) -> float:
     return opened.column_scale(column) if isinstance(opened, TrellisLevels) else 1.0
 
 
-def _open_levels(tensor: Tensor) -> Levels | Indices | TrellisLevels:
+def _open_levels(tensor: Tensor) -> Levels | Indices | TrellisLevels | Inferred:
     opened = open_tensor(tensor)
-    if isinstance(opened, (Levels, TrellisLevels)) or (isinstance(opened, Indices) and opened.has_levels):
+    if isinstance(opened, (Levels, TrellisLevels, Inferred)) or (isinstance(opened, Indices) and opened.has_levels):
         return opened
     raise ValueError(f"tensor {tensor.name!r} has no levels")
 
