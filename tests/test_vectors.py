@@ -224,7 +224,7 @@ def test_script_describes_the_files():
 
 def test_script_keeps_a_vector_that_differs(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "vectors")
-    for builder in ("stream_builder.py", "trellis_builder.py"):
+    for builder in ("stream_builder.py", "trellis_builder.py", "regression_builder.py"):
         shutil.copy(FOLDER.parent / builder, tmp_path)
     victim = tmp_path / "vectors" / "valid" / "empty.ncd"
     right = victim.read_bytes()

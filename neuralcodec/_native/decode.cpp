@@ -341,7 +341,8 @@ public:
         const size_t bytes = ncd_tensor_workspace(&t_);
         workspace_.resize((bytes + 3) / 4);
         status = ncd_tensor_prepare(&t_, workspace_.data(), workspace_.size() * 4);
-        if (status) refuse(status, "the code table breaks a rule of the format");
+        if (status) refuse(status, t_.codec == NCD_CODEC_REGRESSION ? "the stored rows break a rule of the format"
+                                                                     : "the code table breaks a rule of the format");
     }
 
     const ncd_tensor &tensor() const { return t_; }
@@ -359,9 +360,12 @@ public:
     bool indices_inside() const { return t_.codec == NCD_CODEC_KMEANS && t_.tiles > 0; }
 
     // Bytes of look-ups for prefix codes, or of the tables for rANS as firmware has them: one of the two is 0.
-    size_t lookups() const { return uses_rans() ? 0 : ncd_tensor_workspace(&t_); }
+    size_t lookups() const {
+        return uses_rans() || t_.codec == NCD_CODEC_REGRESSION ? 0 : ncd_tensor_workspace(&t_);
+    }
     size_t slots() const {
-        return t_.codec == NCD_CODEC_TRELLIS ? t_.least_workspace : uses_rans() ? ncd_tensor_workspace(&t_) : 0;
+        if (t_.codec == NCD_CODEC_TRELLIS) return t_.least_workspace;
+        return uses_rans() || t_.codec == NCD_CODEC_REGRESSION ? ncd_tensor_workspace(&t_) : 0;
     }
 
     nb::tuple place(uint32_t tile) const {
@@ -377,7 +381,7 @@ public:
         Buffer<uint8_t> out = allocate<uint8_t>(end - begin, t_.elem_size);
         {
             nb::gil_scoped_release release;
-            if (t_.codec == NCD_CODEC_TRELLIS)
+            if (t_.codec == NCD_CODEC_TRELLIS || wide())
                 scaled_levels(first, stop, out.get());
             else if (levels_inside())
                 weights(first, stop, out.get());

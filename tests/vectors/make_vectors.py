@@ -38,6 +38,7 @@ FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 from kmeans_vectors import invalid_kmeans, valid_kmeans  # noqa: E402
+from regression_vectors import invalid_regression, valid_regression  # noqa: E402
 from stream_builder import (  # noqa: E402
     SIZES,
     STORED,
@@ -193,6 +194,7 @@ def valid_vectors() -> Iterator[Vector]:
     yield from valid_lossless()
     yield from valid_kmeans(valid)  # type: ignore[misc]
     yield from valid_trellis(valid)  # type: ignore[misc]
+    yield from valid_regression(valid)  # type: ignore[misc]
     yield from valid_files()
 
 
@@ -648,6 +650,7 @@ def invalid_vectors() -> Iterator[Vector]:
     yield from invalid_tiles()
     yield from invalid_kmeans(invalid)  # type: ignore[misc]
     yield from invalid_trellis(invalid)  # type: ignore[misc]
+    yield from invalid_regression(invalid)  # type: ignore[misc]
     yield from invalid_files()
 
 
@@ -915,8 +918,11 @@ def invalid_payloads() -> Iterator[Vector]:
         content = Payload(data) if isinstance(data, bytes) else data
         return invalid(name, description, error, Model([one(content, shape, dtype, **more)]), may_accept)
 
-    for codec in (5, 7, 8, 200):
+    for codec in (5, 8, 200):
         yield payload(f"codec_{codec}", f"codec {codec}, which is not known", UNSUPPORTED, b"\1\2\3", codec=codec)
+    yield payload(
+        "codec_7", "codec 7, which was not known once: the payload ends in the step", CORRUPT, b"\1\2\3", codec=7
+    )
     yield payload(
         "codec_255", "a codec with a name that is not known", UNSUPPORTED, b"\1\2\3", codec=255, codec_name=b"acme.zip"
     )

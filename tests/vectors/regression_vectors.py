@@ -1,0 +1,400 @@
+"""Golden vectors of codec regression (docs/format.md, section 13), for make_vectors.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from kmeans_vectors import EVEN, drawn
+from regression_builder import Basis, Expression, Nested, Rows, regression
+from stream_builder import Model, Payload, Shared, Table, Tensor, kmeans, levels
+from trellis_builder import trellis
+from trellis_vectors import EIGHT, FAR, dice, model_of
+
+CODEC = 7
+CORRUPT, UNSUPPORTED = "CORRUPT", "UNSUPPORTED"
+
+SMALL = Table([1, 1, 2], shortest=1)
+"""0, −1, 1, −2."""
+WIDER = Table([1, 0, 4], [7, 250, 0, 128, 127], 1)
+"""7, −6, 0, −128, 127."""
+
+Make = Callable[..., object]
+
+
+def tensor(payload: Payload | bytes, shape: Sequence[int], dtype: str = "f32", name: str = "w") -> Tensor:
+    content = Payload(payload) if isinstance(payload, bytes) else payload
+    return Tensor(name, shape, content, dtype, CODEC)
+
+
+def coded(rows: int, columns: int, seed: int, *, tile: int = 1024, table: Table = SMALL, **more: object) -> Nested:
+    """Levels of codec huffman."""
+    roll = dice(seed)
+    choices = [s - 2 * (s & 128) for s in table.ranked()]
+    values = [choices[min(roll(len(choices)), roll(len(choices)))] for _ in range(rows * columns)]
+    return Nested(levels((rows, columns), values, table, tile=tile, **more))  # type: ignore[arg-type]
+
+
+def sums(rows: int, stored: int, terms: int, seed: int, width: int = 8) -> list[list[tuple[int, int]]]:
+    roll = dice(seed)
+    return [
+        [(k if terms == stored else roll(stored), roll(2**width) - 2 ** (width - 1)) for k in range(terms)]
+        for _ in range(rows)
+    ]
+
+
+def records(count: int, basis: tuple[int, int, int, int], seed: int) -> list[tuple[int, int, list[int]]]:
+    """Of so many blocks; basis: vectors, bits of a seed, of a factor and of an exponent."""
+    roll = dice(seed)
+    vectors, seed_width, width, exponent_width = basis
+    return [
+        (
+            roll(2**seed_width) if b % 5 else 0,
+            roll(2**exponent_width),
+            [roll(2**width) - 2 ** (width - 1) for _ in range(vectors)],
+        )
+        for b in range(count)
+    ]
+
+
+EVERY = Expression(
+    plane=6,
+    line=3,
+    constants=[300, -300, 0, 7, -32768, 32767, 12_345],
+    nodes=[
+        (0, 0, 11), (2, 18, 16), (1, 12, 1), (3, 19, 17), (4, 20, 4), (4, 21, 13), (4, 15, 12), (5, 22, 20), (6, 25, 3),
+        (7, 15, 0), (7, 26, 0), (8, 1, 3), (9, 29, 17), (10, 30, 16), (11, 31, 2), (12, 21, 0), (13, 32, 33),
+        (14, 34, 12), (2, 17, 0), (12, 36, 0), (2, 4, 2), (0, 35, 37), (0, 39, 38), (0, 40, 24), (11, 41, 14),
+        (0, 42, 28),
+    ],
+)  # fmt: skip
+"""Every operation, with sums that overflow and a division by 0."""
+
+NEAR = Expression(
+    plane=6, line=3, constants=[2], nodes=[(13, 5, 6), (1, 7, 8), (13, 9, 10), (0, 12, 13), (0, 14, 15), (13, 15, 10)]
+)
+"""All inputs of what is near."""
+
+
+def valid_regression(valid: Make) -> Iterator[object]:
+    """Everything that the section allows, once."""
+
+    def one(name: str, description: str, shape: Sequence[int], *more: object, **options: object) -> object:
+        payload = regression(shape, *more, **options)  # type: ignore[arg-type]
+        return valid(
+            f"regression_{name}", description, Model([tensor(payload, shape, str(options.get("dtype", "f32")))])
+        )
+
+    yield one("rows", "two of seven rows stored, sums of one", (7, 19), Rows([1, 4], coded(2, 19, 1), sums(5, 2, 1, 1)))
+    yield one(
+        "rows_dense",
+        "sums of all stored rows, without indices",
+        (7, 19),
+        Rows([0, 3], coded(2, 19, 2), sums(5, 2, 2, 2)),
+    )
+    yield one(
+        "rows_columns",
+        "tiles of 8 columns; stored rows in tiles of 5",
+        (5, 21),
+        Rows([2], coded(1, 21, 3, tile=5), sums(4, 1, 1, 3)),
+        tile=8,
+    )
+    yield one(
+        "rows_many",
+        "20 of 45 rows stored, sums of nine, factors of 13 bits, tiles of two rows",
+        (45, 11),
+        Rows(range(3, 43, 2), coded(20, 11, 4, table=WIDER), sums(25, 20, 9, 4, 13), shift=14, width=13),
+        tile=25,
+    )
+    yield one("rows_all", "all rows stored", (3, 9), Rows([0, 1, 2], coded(3, 9, 5)))
+    yield one("rows_1d", "a vector", (30,), Rows([0], coded(1, 30, 5)), tile=7)
+    yield one(
+        "rows_ends",
+        "sums beyond the ends of levels, h = 0, factors of 16 bits",
+        (4, 9),
+        Rows([1], coded(1, 9, 6, table=WIDER), sums(3, 1, 1, 6, 16), shift=0, width=16),
+    )
+    for dtype in ("f32", "f16", "bf16", "f64"):
+        yield one(
+            f"rows_as_{dtype}",
+            f"for dtype {dtype}",
+            (4, 9),
+            Rows([1], coded(1, 9, 6, table=WIDER), sums(3, 1, 1, 6), shift=7),
+            step=0.3,
+            dtype=dtype,
+        )
+    yield one(
+        "rows_residual",
+        "with a residual, in tiles of two rows",
+        (7, 19),
+        Rows([1, 4], coded(2, 19, 1), sums(5, 2, 2, 1)),
+        coded(7, 19, 7, tile=40),
+        tile=40,
+    )
+    yield one(
+        "rows_wide",
+        "16 bits: wide stored rows, F = 3",
+        (6, 20),
+        Rows(
+            [0, 2],
+            Nested(trellis((2, 20), replace(FAR, raw_bits=5), dice(3), wide=True), 4),
+            sums(4, 2, 2, 8),
+        ),
+        wide=True,
+        fraction=3,
+    )
+    yield one(
+        "rows_wide_mixed",
+        "16 bits: stored rows of 8, a wide residual, F = 8",
+        (6, 20),
+        Rows([0, 2], coded(2, 20, 8, table=WIDER), sums(4, 2, 1, 8), shift=2),
+        Nested(trellis((6, 20), replace(FAR, raw_bits=1), dice(4), wide=True), 4),
+        wide=True,
+        fraction=8,
+    )
+    yield one(
+        "rows_wide_narrow",
+        "16 bits: wide stored rows, a residual of 8",
+        (6, 20),
+        Rows([0, 2], Nested(trellis((2, 20), replace(FAR, raw_bits=5), dice(3), wide=True), 4), sums(4, 2, 2, 8)),
+        coded(6, 20, 9, tile=30),
+        wide=True,
+        fraction=5,
+        tile=30,
+    )
+    yield one(
+        "rows_overflow",
+        "sums beyond 32 bits, h = 24",
+        (8, 5),
+        Rows(
+            [0, 7],
+            Nested(trellis((2, 5), replace(FAR, raw_bits=5), dice(6), wide=True), 4),
+            [[(0, 32767), (1, -32768)], [(0, 32767), (1, 32767)]] * 3,
+            width=16,
+            shift=24,
+        ),
+        wide=True,
+    )
+    yield one(
+        "rows_trellis",
+        "stored rows and residual by trellises, with rANS and prefix codes",
+        (6, 20),
+        Rows([0, 2], Nested(trellis((2, 20), EIGHT, dice(3)), 4), sums(4, 2, 2, 8)),
+        Nested(trellis((6, 20), model_of(64, tables=2), dice(4), tile=20), 4),
+        tile=20,
+    )
+    book = kmeans((2, 20), drawn(40, 4, 9), [[0, -3, 4, 100]], EVEN, kind="i8", step=1.0)
+    yield one("rows_kmeans", "stored rows by codec kmeans", (6, 20), Rows([3, 5], Nested(book, 3), sums(4, 2, 1, 9)))
+    yield one(
+        "rows_zeros",
+        "stored rows that are 0",
+        (3, 4),
+        Rows([1], Nested(trellis((1, 4), None, dice(1)), 4), sums(2, 1, 1, 1)),
+    )
+    yield one("expression", "every operation", (9, 24), EVERY)
+    yield one("expression_wide", "every operation, 16 bits", (9, 24), EVERY, wide=True)
+    yield one("expression_columns", "every operation, tiles of 7 columns", (4, 24), EVERY, wide=True, tile=7)
+    yield one("expression_constant", "a constant", (3, 5), Expression(constants=[-3], output=11))
+    yield one("expression_input", "an input, no nodes", (3, 50), Expression(9, 2, output=3))
+    yield one(
+        "expression_large",
+        "A, B and columns beyond 16 bits",
+        (1, 70_000),
+        Expression(66_000, 65_537, output=4),
+        tile=4000,
+    )
+    yield one("expression_residual", "with a residual, F = 2", (6, 24), EVERY, coded(6, 24, 3), wide=True, fraction=2)
+    yield one("expression_replace", "stored weights among others", (6, 24), NEAR, coded(6, 24, 4), replace=True)
+    yield one(
+        "expression_replace_wide",
+        "the same in tiles of columns, 16 bits, F = 8",
+        (3, 24),
+        NEAR,
+        coded(3, 24, 5, tile=9, table=WIDER),
+        replace=True,
+        wide=True,
+        tile=9,
+        fraction=8,
+    )
+    yield one(
+        "expression_replace_row",
+        "rows without stored weights",
+        (4, 6),
+        NEAR,
+        Nested(levels((4, 6), [0] * 9 + [1] + [0] * 14, SMALL)),
+        replace=True,
+    )
+    for k in range(4, 17):
+        yield one(
+            f"basis_{k}",
+            f"seeds of {k} bits",
+            (5, 13),
+            Basis(8, 3, k, 4, 2, max(k - 4, 0), records(9, (3, k, 4, 2), k)),
+        )
+    for vectors, width in ((1, 8), (2, 5), (4, 2), (8, 7)):
+        yield one(
+            f"basis_vectors_{vectors}",
+            f"{vectors} vectors, factors of {width} bits, 16 bits",
+            (5, 13),
+            Basis(64, vectors, 11, width, 0, 3, records(2, (vectors, 11, width, 0), width)),
+            wide=True,
+        )
+    yield one(
+        "basis_tiles",
+        "blocks of 5 in tiles of three rows",
+        (8, 7),
+        Basis(5, 4, 9, 4, 4, 2, records(13, (4, 9, 4, 4), 5)),
+        tile=22,
+    )
+    yield one(
+        "basis_columns",
+        "blocks of 4 in tiles of 6 columns",
+        (2, 15),
+        Basis(4, 2, 9, 4, 1, 5, records(11, (2, 9, 4, 1), 6)),
+        tile=6,
+    )
+    yield one("basis_one", "blocks of 1, D = 0", (2, 6), Basis(1, 1, 4, 3, 0, 0, records(12, (1, 4, 3, 0), 6)))
+    yield one(
+        "basis_far", "D + e = 24", (2, 6), Basis(6, 8, 16, 8, 4, 9, [(40_000, 15, [127] * 8), (1, 15, [-128] * 8)])
+    )
+    yield one(
+        "basis_residual",
+        "with a residual",
+        (5, 13),
+        Basis(8, 3, 10, 4, 2, 6, records(9, (3, 10, 4, 2), 3)),
+        coded(5, 13, 12),
+        fraction=1,
+    )
+    yield valid("regression_empty", "no elements", Model([tensor(b"", (0, 4))]))
+
+
+def invalid_regression(invalid: Make) -> Iterator[object]:
+    """Each rule, broken."""
+
+    def bad(name: str, description: str, error: str, data: Payload | bytes, *more: object, **options: object) -> object:
+        shape = options.get("shape", (4, 6))
+        model = Model([tensor(data, shape, str(options.get("dtype", "f32")))], options.get("shared", ()))  # type: ignore[arg-type]
+        return invalid(f"regression_{name}", description, error, model, *more)
+
+    def made(regressor: object, *more: object, **options: object) -> Payload:
+        return regression((4, 6), regressor, *more, **options)  # type: ignore[arg-type]
+
+    rows = Rows([0, 2], coded(2, 6, 1), sums(2, 2, 1, 1))
+    plain = Expression(constants=[1], output=11)
+    basis = Basis(8, 3, 9, 4, 2, 5, records(3, (3, 9, 4, 2), 3))
+    rest = coded(4, 6, 2)
+    good = made(rows)
+    yield bad("no_mode", "no payload", CORRUPT, b"")
+    for mode, what in (
+        (3, "regressor 3"),
+        (32, "bit 5 of the mode"),
+        (64, "bit 6 of the mode"),
+        (128, "bit 7 of the mode"),
+        (16, "rows that replace"),
+        (24, "rows with a residual that replaces"),
+        (26, "a basis with a residual that replaces"),
+        (17, "an expression that replaces without a residual"),
+    ):
+        yield bad(f"mode_{mode}", what, UNSUPPORTED, made(rows, mode=mode))
+    yield bad("dtype", "levels for i16", CORRUPT, made(rows, dtype="i16"), dtype="i16")
+    yield bad("mode_before_dtype", "bit 7 of the mode, and u8", UNSUPPORTED, b"\x80", dtype="u8")
+    yield bad("tile_0", "T = 0", CORRUPT, made(rows, tile=0))
+    yield bad("tile_65536", "T = 65,536", CORRUPT, made(rows, tile=65536))
+    for bits, what in ((0, "0"), (0x80000000, "-0"), (0xBF800000, "-1"), (0x7F800000, "infinity"), (0x7FC00000, "NaN")):
+        yield bad(f"step_{bits:08x}", f"a step of {what}", CORRUPT, made(rows, step_bits=bits))
+    yield bad("fraction_9", "F = 9", CORRUPT, made(rows, fraction=9))
+    for size in (1, 5, 7, 8, 9, 10, 11, 12, 14, 15, 16, len(good.data) - 1):
+        yield bad(f"cut_{size}", f"the payload ends after {size} bytes", CORRUPT, good.data[:size])
+    yield bad("tail", "a byte after the last part", CORRUPT, made(rows, tail=b"\0"))
+    yield bad("basis_tail", "a byte after the records", CORRUPT, made(basis, tail=b"\0"))
+    yield bad("rows_0", "no stored rows", CORRUPT, made(replace(rows, count=0)))
+    yield bad("rows_5", "five stored rows of four", CORRUPT, made(replace(rows, count=5)))
+    yield bad("rows_flags", "flags of three rows, where two are stored", CORRUPT, made(replace(rows, flags=b"\7")))
+    yield bad("rows_flags_few", "a flag of one row, where two are stored", CORRUPT, made(replace(rows, flags=b"\1")))
+    yield bad("rows_padding", "unused bits of the flags", CORRUPT, made(replace(rows, flags=b"\x15")), "any")
+    for terms in (0, 3, 33):
+        yield bad(f"rows_terms_{terms}", f"sums of {terms} rows of two", CORRUPT, made(replace(rows, terms=terms)))
+    yield bad("rows_width", "reserved bits of the width of a factor", UNSUPPORTED, made(replace(rows, width_byte=23)))
+    yield bad("rows_shift", "h = 25", CORRUPT, made(replace(rows, shift_byte=25)))
+    three = Rows([0, 1, 2], coded(3, 6, 1), [[(3, 5)]])
+    yield bad("rows_index", "stored row 3 of three", CORRUPT, made(three))
+    many = Nested(Payload(b"\x20\xff\xff\3\0\0\x80\x3f"), 4)
+    large = regression((257, 65_536), Rows([], many, count=257, flags=b"\xff" * 32 + b"\1"), tile=b"\xff\xff\3")
+    yield bad("rows_large", "more than 2^24 stored weights", CORRUPT, large, shape=(257, 65_536))
+    for codec in (0, 1, 5, 7, 255):
+        nested = Nested(coded(2, 6, 1).payload, codec)
+        yield bad(
+            f"nested_codec_{codec}", f"stored rows of codec {codec}", UNSUPPORTED, made(replace(rows, levels=nested))
+        )
+    long = Nested(coded(2, 6, 1).payload, 200, size=1000)
+    yield bad(
+        "nested_size", "a nested payload that is not all there, of codec 200", CORRUPT, made(replace(rows, levels=long))
+    )
+    scaled = coded(2, 6, 1, scales=[0, 3])
+    yield bad("nested_scales", "stored rows with scales", CORRUPT, made(replace(rows, levels=scaled)))
+    for name, what, options in (
+        ("columns", "down the columns", {"down": True}),
+        ("row_scales", "with scales of rows", {"rows": [0, 1]}),
+        ("column_scales", "with scales of columns", {"columns": [0, 1, 1, 2, 2, 3]}),
+        ("wide", "of 16 bits", {"wide": True}),
+    ):
+        nested = Nested(trellis((2, 6), EIGHT, dice(3), **options), 4)  # type: ignore[arg-type]
+        yield bad(f"nested_{name}", f"stored rows {what}", CORRUPT, made(replace(rows, levels=nested)))
+    floats = Nested(kmeans((2, 6), drawn(12, 4, 9), [[0, 15360, 16384, 16896]], EVEN), 3)
+    yield bad("nested_floats", "stored rows as floats", CORRUPT, made(replace(rows, levels=floats)))
+    lossless = Nested(Payload(b"\1\x40\0\0\0\0" + bytes(48)), 2)
+    yield bad("nested_lossless", "stored rows that are kept exactly", CORRUPT, made(replace(rows, levels=lossless)))
+    shared = Nested(levels((2, 6), [0] * 12, SMALL, shared=0), 2)
+    yield bad(
+        "nested_shared",
+        "stored rows with a shared table",
+        CORRUPT,
+        made(replace(rows, levels=shared)),
+        shared=[Shared(SMALL.data())],
+    )
+    broken = Payload(coded(2, 6, 1).payload.data + b"\0")
+    yield bad(
+        "nested_tile", "a byte after the codes of the stored rows", CORRUPT, made(replace(rows, levels=Nested(broken)))
+    )
+    tiles = coded(4, 6, 2, tile=6)
+    yield bad("residual_tiles", "a residual in other tiles", CORRUPT, made(rows, tiles))
+    columns = Nested(levels((4, 4), [0] * 16, SMALL))
+    yield bad("residual_columns", "codes of a residual with too few columns", CORRUPT, made(rows, columns))
+    yield bad(
+        "residual_wide",
+        "a residual of 16 bits",
+        CORRUPT,
+        made(rows, Nested(trellis((4, 6), EIGHT, dice(3), wide=True), 4)),
+    )
+    yield bad("residual_codec", "a residual of codec 1", UNSUPPORTED, made(rows, Nested(rest.payload, 1)))
+    for name, options in (("plane", {"plane": 0}), ("line", {"line": 0})):
+        yield bad(
+            f"expression_{name}_0", f"{'A' if name == 'plane' else 'B'} = 0", CORRUPT, made(replace(plain, **options))
+        )  # type: ignore[arg-type]
+    yield bad("expression_constants", "33 constants", CORRUPT, made(Expression(constants=[1] * 33, output=11)))
+    yield bad("expression_nodes", "65 nodes", CORRUPT, made(Expression(nodes=[(0, 0, 0)] * 65, output=11)))
+    yield bad("expression_cut", "more nodes than there are", CORRUPT, made(replace(plain, node_count=1)))
+    yield bad("expression_operation", "operation 15", UNSUPPORTED, made(Expression(nodes=[(15, 0, 0)])))
+    for a, b in ((11, 0), (0, 11)):
+        yield bad(
+            f"expression_operand_{a}_{b}", "a node that takes itself", CORRUPT, made(Expression(nodes=[(0, a, b)]))
+        )
+    yield bad("expression_output", "an output that is not there", CORRUPT, made(Expression(output=11)))
+    for at, byte, what in (
+        (0, 0, "blocks of 0"),
+        (0, 65, "blocks of 65"),
+        (1, 0, "no vectors"),
+        (1, 9, "nine vectors"),
+        (2, 3, "seeds of 3 bits"),
+        (2, 17, "seeds of 17 bits"),
+        (3, 1, "factors of 1 bit"),
+        (3, 9, "factors of 9 bits"),
+        (4, 5, "exponents of 5 bits"),
+        (5, 22, "D + 2^E - 1 = 25"),
+        (5, 255, "D = 255"),
+    ):
+        head = bytearray([8, 3, 9, 4, 2, 5])
+        head[at] = byte
+        yield bad(f"basis_{at}_{byte}", what, CORRUPT, made(replace(basis, head=bytes(head))))
+    yield bad("basis_cut", "records that are not all there", CORRUPT, made(replace(basis, cut=1)))
+    yield bad("basis_parameters", "parameters that are not all there", CORRUPT, made(basis).data[:11])
