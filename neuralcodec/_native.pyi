@@ -310,6 +310,105 @@ def trellis_cluster(counts: npt.NDArray[np.int64], most: int, fixed: float, each
         each: bits of each value that a table has.
     """
 
+# rows.cpp
+
+def pivot_rows(
+    weights: npt.NDArray[np.float32], most: int, order: npt.NDArray[np.uint32] | None, noise: float
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
+    """Rows in the order in which they should be kept, and what the others take then.
+
+    Args:
+        weights: shape [rows, cols].
+        most: rows wanted.
+        order: the order, if it is given; else the row comes next that those before leave most of.
+        noise: mean squared error of what codes the rests.
+
+    Returns:
+        The rows, shape [most], and for 0 to ``most`` of them kept Σ ½·cols·log2(1 + rest / (noise·cols)) over the
+        others, the rest being the squared length of what is orthogonal to those that are kept.
+    """
+
+def match_rows(
+    weights: npt.NDArray[np.float32], stored: npt.NDArray[np.float32], terms: int
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
+    """Rows as sums of stored rows, by orthogonal matching pursuit: indices and factors, shape [rows, terms].
+
+    Args:
+        weights: shape [rows, cols].
+        stored: shape [count, cols].
+        terms: most terms of a sum, up to 32 and ``count``; those that are not used have index and factor 0.
+    """
+
+# basis.cpp
+
+def search_basis(
+    weights: npt.NDArray[np.float32],
+    tiles: npt.NDArray[np.uint32],
+    block: int,
+    vectors: int,
+    seed_width: int,
+    width: int,
+    exponent_width: int,
+    shift: int,
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
+    """Seed and exponent of each block, shape [blocks], and its factors, shape [blocks, vectors].
+
+    Args:
+        weights: in units of the step, tile after tile, shape [n].
+        tiles: weights of each tile.
+        block: C of docs/format.md, section 13.4.
+        vectors: N.
+        seed_width: k.
+        width: w.
+        exponent_width: E.
+        shift: D.
+    """
+
+# expression.cpp
+
+class ExpressionSearch:
+    """Genetic programming of an expression for weights: docs/format.md, 13.3."""
+
+    def __init__(
+        self,
+        weights: npt.NDArray[np.float32],
+        importance: npt.NDArray[np.float32] | None,
+        stored: npt.NDArray[np.uint8] | None,
+        left_out: int,
+        places: npt.NDArray[np.int16],
+        constants: int,
+        nodes: int,
+        wide: bool,
+        seed: int,
+    ) -> None:
+        """Begins with one constant for all.
+
+        Args:
+            weights: in units of levels, shape [n].
+            importance: of their squared errors, of the same shape.
+            stored: not 0 for those that do not count.
+            left_out: of the others so many do not count, which the expression misses most.
+            places: the inputs 0 to 8, shape [9, n].
+            constants: how many.
+            nodes: how many.
+            wide: whether levels have 16 bits.
+            seed: of its random numbers.
+        """
+    def run(self, generations: int) -> float:
+        """Goes on; gives :attr:`error`."""
+    def best(self) -> tuple[list[int], list[list[int]], int]:
+        """Constants, nodes (operation, a, b) and output, without what does not matter."""
+    def state(self) -> bytes:
+        """What :meth:`resume` takes."""
+    def resume(self, state: bytes) -> None:
+        """Goes on where another search with as many constants and nodes was."""
+    @property
+    def error(self) -> float:
+        """Σ importance · squared error of what counts."""
+    @property
+    def generations(self) -> int:
+        """How many have been."""
+
 # decode.cpp
 
 class Record:

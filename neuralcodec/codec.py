@@ -71,6 +71,18 @@ class Explaining(Protocol):
 
 
 @runtime_checkable
+class Choosing(Protocol):
+    """A codec that looks at a tensor and then leaves it to another one, or to itself with other options.
+
+    The planner asks before it lets codecs share, so that a codec which gets such tensors can share among them, too.
+    """
+
+    def choose(self, tensor: Tensor) -> Codec:
+        """The codec for a tensor; the same one always for the same tensor."""
+        ...
+
+
+@runtime_checkable
 class ForSmall(Protocol):
     """A lossy codec that names another one for float tensors that are too small for it."""
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from neuralcodec.codec import Codec, Explaining, SharedObject, Shares, Sharing
+from neuralcodec.codec import Choosing, Codec, Explaining, SharedObject, Shares, Sharing
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
@@ -133,6 +133,7 @@ def encode_source(
     The result does not depend on the executor, nor on ``exact``, which remembers for a next call with the same source
     and another plan.
     """
+    plan = _chosen(source, plan, executor)
     shares = _share(source, plan, exact)
     store = PayloadStore()
     entries: dict[str, Entry] = {}
@@ -154,6 +155,33 @@ def encode_source(
     for name, first in source.ties.items():
         entries[name] = replace(entries[first], spec=replace(entries[first].spec, name=name), tied_to=first)
     return Stream(entries, shares.objects, store)
+
+
+def _chosen(source: Source, plan: Mapping[str, Assignment], executor: Executor | None) -> Mapping[str, Assignment]:
+    """The plan after codecs that choose have chosen."""
+    undecided = [n for n, a in plan.items() if isinstance(a.codec, Choosing) and source.specs[n].size]
+    if not undecided:
+        return plan
+
+    def decide(name: str) -> Assignment:
+        return _choice(source.read(name), plan[name])
+
+    if executor is None:
+        decided = {name: decide(name) for name in undecided}
+    else:
+        decided = dict(in_order(undecided, executor, lambda n: executor.submit(_choice, source.read(n), plan[n])))
+    return {**plan, **decided}
+
+
+def _choice(tensor: Tensor, assignment: Assignment) -> Assignment:
+    codec = assignment.codec
+    assert isinstance(codec, Choosing)
+    try:
+        chosen = codec.choose(tensor)
+    except SourceError:  # NaN or Inf, which encode_tensor knows what to do with
+        return assignment
+    why = assignment.reason if chosen.name == codec.name else f"{assignment.reason}; {codec.name} takes no less"
+    return replace(assignment, codec=chosen, reason=why)
 
 
 def _encode_all(  # noqa: PLR0917
