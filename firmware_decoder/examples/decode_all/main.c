@@ -17,10 +17,11 @@ extern const uint8_t model_stream[], model_stream_end[];
 extern const uint8_t _decoder_start[], _decoder_end[]; /* image.ld */
 
 /* What the decoder does differently, and so at different cost. */
-enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, TRELLIS, OTHER, KINDS };
+enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, TRELLIS, REGRESSION_ROWS, REGRESSION_EXPRESSION,
+       REGRESSION_BASIS, OTHER, KINDS };
 static const char *const kind_names[KINDS] = {
     "raw", "huffman.levels", "huffman.lossless", "kmeans.fixed", "kmeans.prefix", "kmeans.rans", "trellis",
-    "other",
+    "regression.rows", "regression.expression", "regression.basis", "other",
 };
 enum { LEVELS = 0, BYTES = 1, INDICES = 2, WIDE = 3 }; /* a tensor's mode */
 
@@ -98,6 +99,11 @@ static int kind_of_tensor(void)
     if (tensor.codec == NCD_CODEC_TRELLIS) {
         return TRELLIS;
     }
+#if NCD_ENABLE_REGRESSION
+    if (tensor.codec == NCD_CODEC_REGRESSION) {
+        return REGRESSION_ROWS + tensor.regressor;
+    }
+#endif
     return OTHER;
 }
 
