@@ -37,7 +37,7 @@ def streams() -> dict[str, neuralcodec.CompressedModel]:
         for coding, clusters in (("fixed", 16), ("huffman", 23), ("rans", 23))
     }
     trellis = {}
-    for coding in ("contexts", "rans", "prefix"):
+    for coding in ("contexts", "light", "rans", "prefix"):
         cm = neuralcodec.encode({"w": weights}, codec="trellis", coding=coding, relative_step=0.25, tile=TILE)
         trellis[f"Gaussian, trellis: {coding}, {cm.report().bits_per_weight:.2f} bits/weight"] = cm
     return {f"Gaussian, {entropy:.2f} bits of entropy": gaussian, whole: silero, **shared, **trellis}

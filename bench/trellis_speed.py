@@ -33,6 +33,7 @@ CHOICES: tuple[tuple[str, str, Setting], ...] = (
     ("trellis, 8 states", "trellis", {"states": 8, "relative_step": STEP}),
     ("trellis, 64 states (default)", "trellis", {"states": 64, "relative_step": STEP}),
     ("trellis, 256 states", "trellis", {"states": 256, "relative_step": STEP}),
+    ('trellis, 8 states, "light"', "trellis_light", {"states": 8, "relative_step": STEP}),
     ('trellis, 8 states, "rans"', "trellis_rans", {"states": 8, "relative_step": STEP}),
     ('trellis, 8 states, "prefix"', "trellis_prefix", {"states": 8, "relative_step": STEP}),
     ("huffman, 4 bits", "huffman", {"bits": 4}),

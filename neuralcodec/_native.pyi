@@ -5,7 +5,7 @@ Results do not depend on the machine: sums run in a fixed order, and no multiply
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -502,6 +502,10 @@ class Reader:
     @property
     def slots(self) -> int:
         """Bytes of the slots of a frequency table; 0 without one."""
+    @property
+    def coding(self) -> Literal["contexts", "light", "rans", "prefix"] | None:
+        """What firmware needs for tiles of codec trellis; None for other codecs, and where all levels are 0."""
+
     def indices(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.uint8]:
         """Indices of the tiles from ``first`` to before ``last``, one after the other."""
     def codebooks(self) -> npt.NDArray[np.float32]:

@@ -407,7 +407,7 @@ def test_levels_are_the_same_in_smaller_tiles():
     assert small.plan.arena.size < large.plan.arena.size
 
 
-@pytest.mark.parametrize("coding", ["contexts", "rans", "prefix"])
+@pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
 @pytest.mark.parametrize("scan", ["rows", "columns"])
 def test_decoder_has_the_codings_of_the_blob_and_no_other(coding, scan, tmp_path):
     network = made(Pools)
@@ -415,7 +415,7 @@ def test_decoder_has_the_codings_of_the_blob_and_no_other(coding, scan, tmp_path
     inputs = inputs_of(Pools, 3)
     report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, checks=True)
     assert report.layers[-1].codec == "trellis"  # down the columns, too: it is a linear layer
-    wanted = {f"NCD_TRELLIS_{name.upper()}": int(name == coding) for name in ("contexts", "rans", "prefix")}
+    wanted = {f"NCD_TRELLIS_{name.upper()}": int(name == coding) for name in ("contexts", "light", "rans", "prefix")}
     assert {name: value for name, value in report.decoder.items() if name in wanted} == wanted
     plan = make_plan(cm, network, inputs[:1], inputs).plan
     runner = Runner(plan)

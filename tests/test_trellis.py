@@ -24,7 +24,7 @@ from neuralcodec.stream.writer import Entry, Stream, chunks
 from neuralcodec.tensor import Tensor, TensorSpec
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
-CODINGS = ["contexts", "rans", "prefix"]
+CODINGS = ["contexts", "light", "rans", "prefix"]
 
 
 def tensor(t, name="w", importance=None):
@@ -548,6 +548,7 @@ def test_a_hundred_million_weights():
 GOLDEN = {
     "default": "b37664fbf9e27a45",
     "scalar": "4169f715847dc8fa",
+    "light": "bcb26c61f61b8816",
     "rans": "eab434596ae1e8bf",
     "prefix": "cc0403b337255942",
     "columns": "f97c955c79e61df4",
@@ -563,6 +564,7 @@ def golden_payloads():
     w = w**3 / 4
     yield "default", Trellis().encode(tensor(w))
     yield "scalar", Trellis(states=1, tables=2).encode(tensor(w.to(torch.bfloat16)))
+    yield "light", Trellis(coding="light", relative_step=0.1).encode(tensor(w))
     yield "rans", Trellis(coding="rans", states=8, relative_step=0.2, tile=1000).encode(tensor(w))
     yield "prefix", Trellis(coding="prefix", states=256, relative_step=0.3).encode(tensor(w))
     yield "columns", Trellis(scan="columns", relative_step=0.5, magnitudes=3, signs=1).encode(tensor(w))

@@ -29,7 +29,13 @@ BINS = 64
 
 
 def layout(  # noqa: PLR0917
-    weights: Sequence[Weights], largest: float, states_log2: int, magnitudes: int, signs: int, widest: int
+    weights: Sequence[Weights],
+    largest: float,
+    states_log2: int,
+    magnitudes: int,
+    signs: int,
+    widest: int,
+    bulk: float = BULK,
 ) -> tuple[Classes, float]:
     """Classes for weights, and the mean magnitude of these.
 
@@ -40,9 +46,10 @@ def layout(  # noqa: PLR0917
         magnitudes: most magnitude classes, 1 to 8.
         signs: sign thresholds, 0 to 2.
         widest: largest magnitude that a value may have.
+        bulk: share of the weights that values express, if not all.
     """
     counted = [quarters(each) for each in weights]
-    lo_hi, raw_bits, is_open = _range(counted, largest, widest)
+    lo_hi, raw_bits, is_open = _range(counted, largest, widest, bulk)
     unit = 1 << raw_bits
     mean = sum(int(each.sum(dtype=np.int64)) for each in counted) / sum(map(len, counted)) / QUARTER / unit
     runs = [windows(each) for each in counted if len(each) >= WINDOW] or [np.concatenate(counted)]
@@ -96,10 +103,12 @@ def quarters(weights: Weights) -> npt.NDArray[np.int32]:
     return found
 
 
-def _range(counted: Sequence[npt.NDArray[np.int32]], largest: float, widest: int) -> tuple[int, int, bool]:
+def _range(
+    counted: Sequence[npt.NDArray[np.int32]], largest: float, widest: int, share: float = BULK
+) -> tuple[int, int, bool]:
     """Range of the values either side, raw bits, and whether the ends are open."""
     every = np.concatenate(counted)
-    at = min(int(BULK * len(every)), len(every) - 1)
+    at = min(int(share * len(every)), len(every) - 1)
     bulk = float(np.partition(every, at)[at]) / QUARTER
     for most in (min(widest, MOST_NARROW), widest):
         if largest <= most - ROOM:

@@ -45,6 +45,9 @@ SAMPLE, SAMPLES = 1 << 17, 1 << 20
 SMALL = 10
 """Bits of the mantissa of small tensors, where bytes count."""
 
+LIGHT_TABLES = 5
+"""So many tables a quantizer find room where they have 256 slots."""
+
 STRIP = 64
 """Rows, or columns, of a sample that lie together."""
 
@@ -72,14 +75,15 @@ class Trellis:
         relative_step: without a step: distance between levels over the root mean square of the tensor.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
-        coding: "contexts" picks a table by the levels before, which makes the smallest files. On microcontrollers about
-            half the time is enough for "rans", which has one table a quantizer, and less for "prefix", which has prefix
-            codes in place of rANS. Files grow in this order.
-        tables: most tables a quantizer, 1 to 64, with contexts.
+        coding: "contexts" picks a table by the levels before, which makes the smallest files. "light" does, too, from a
+            few tables of 256 slots: microcontrollers take less than half the time. A third is enough for "rans", which
+            has one table a quantizer, and less for "prefix", which has prefix codes in place of rANS. Files grow in
+            this order.
+        tables: most tables a quantizer, 1 to 64, with "contexts" and "light".
         room: bytes of RAM that tables may take in firmware; they are fewer, and smaller, where they would take more.
             None for as many as make the file smallest.
-        magnitudes: most classes of the running magnitude, 1 to 8, with contexts.
-        signs: thresholds that sort the level before, 0 to 2, with contexts.
+        magnitudes: most classes of the running magnitude, 1 to 8, with "contexts" and "light".
+        signs: thresholds that sort the level before, 0 to 2, with "contexts" and "light".
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
             keeps them exact. "auto" is 10, for a relative error of 2^-11, with a target or a step, and else None.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
@@ -111,8 +115,8 @@ class Trellis:
             raise ValueError(f"states: one of {', '.join(map(str, STATES))} expected, not {self.states!r}")
         if self.scan not in {"auto", "rows", "columns"}:
             raise ValueError(f"scan: 'auto', 'rows' or 'columns' expected, not {self.scan!r}")
-        if self.coding not in {"contexts", "rans", "prefix"}:
-            raise ValueError(f"coding: 'contexts', 'rans' or 'prefix' expected, not {self.coding!r}")
+        if self.coding not in {"contexts", "light", "rans", "prefix"}:
+            raise ValueError(f"coding: 'contexts', 'light', 'rans' or 'prefix' expected, not {self.coding!r}")
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
@@ -183,10 +187,11 @@ class Trellis:
             two = self.states > 1
             alike = spans.setdefault(span(each.part.weights, each.largest, two), {})
             alike[name] = profile(each.part.weights, each.size, two)
+        tables = min(self.tables, LIGHT_TABLES) if self.coding == "light" else self.tables
         objects: list[SharedObject] = []
         hints: dict[str, object] = {}
         for _, profiles in sorted(spans.items()):
-            for names in grouped(profiles, self.tables, self.coding == "contexts"):
+            for names in grouped(profiles, tables, self._picks):
                 model = self._train([samples[name] for name in names])
                 index = first + len(objects) if len(names) > 1 else None
                 hints |= {name: Hint(index, model, samples[name].columns) for name in names}
@@ -205,14 +210,19 @@ class Trellis:
         return "down the columns" if payload[0] & COLUMNS and not payload[0] & ZEROS else ""
 
     @property
+    def _picks(self) -> bool:
+        """Whether tables are picked by the levels before."""
+        return self.coding in {"contexts", "light"}
+
+    @property
     def _settings(self) -> Settings:
         states_log2 = self.states.bit_length() - 1
         return Settings(
             states_log2,
             (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * self.rdo,
-            self.tables if self.coding == "contexts" else 1,
-            self.magnitudes if self.coding == "contexts" else 1,
-            self.signs if self.coding == "contexts" else 0,
+            self.tables if self._picks else 1,
+            self.magnitudes if self._picks else 1,
+            self.signs if self._picks else 0,
             self.coding,
             self.room,
             rounds=3,

@@ -153,20 +153,38 @@ class Model:
         return bytes(out)
 
 
-def workspace(classes: Classes, maps: Sequence[Sequence[int]], tables: npt.NDArray[np.generic]) -> int:
-    """Bytes of firmware's tables where contexts pick them: its ncd_tensor_workspace(), or a few more.
+LIGHT_ENTRIES = 256
+"""Most values of all tables together where firmware looks up 2^8 slots."""
+
+
+def fits(
+    classes: Classes,
+    maps: Sequence[Sequence[int]],
+    tables: npt.NDArray[np.generic],
+    room: int | None,
+    *,
+    light: bool,
+) -> bool:
+    """Whether firmware's tables take no more than the room, where contexts pick them.
 
     Args:
         classes: of the model.
         maps: for each quantizer the table of each cell.
         tables: counts or frequencies, shape [quantizers, tables, values].
+        room: bytes; None: any.
+        light: whether slots are looked up, not searched. Then the number of values has a bound, too.
     """
-    spans = 0
+    count = values = 0
     for u, of in enumerate(maps):
         used = tables[u, : max(of) + 1][:, classes.of_quantizer(u)] != 0
         first, last = used.argmax(1), used.shape[1] - 1 - used[:, ::-1].argmax(1)
-        spans += int((20 + 2 * np.where(used.any(1), last - first + 1, 1)).sum())
-    return (88 + 4 * classes.values + 4 * classes.cells + spans + 3) & ~3
+        count += len(used)
+        values += int(np.where(used.any(1), last - first + 1, 1).sum())
+    # As ncd_tensor_workspace() has it, or a few more.
+    if light:
+        return values <= LIGHT_ENTRIES and (room is None or 248 + 8 * values + 256 * count <= room)
+    size = 88 + 4 * classes.values + 4 * classes.cells + 20 * count + 2 * values
+    return room is None or (size + 3) & ~3 <= room
 
 
 def _serialized_lengths(lengths: npt.NDArray[np.uint8]) -> bytes:

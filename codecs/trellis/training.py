@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,22 +12,28 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, Weights, layout, widest
-from neuralcodec.codecs.trellis.model import NEVER, Classes, Model, workspace
+from neuralcodec.codecs.trellis.model import NEVER, Classes, Model, fits
 from neuralcodec.logarithm import FRACTION, log2
 
-Coding = Literal["contexts", "rans", "prefix"]
+Coding = Literal["contexts", "light", "rans", "prefix"]
 
 TABLE_BITS, VALUE_BITS = 16.0, 6.0
 """About what a table takes, and each of its values."""
 
-BITS_OF_SLOTS = {"contexts": range(9, 13), "rans": range(8, 9), "prefix": range(8, 9)}
-"""What m may be: firmware has entries for 2^8 slots where there is one table a quantizer."""
+BITS_OF_SLOTS = {"contexts": range(9, 13), "light": range(8, 9), "rans": range(8, 9), "prefix": range(8, 9)}
+"""What m may be: firmware looks up 2^8 slots, unless it searches."""
 
 FEW_STATES_LOG2 = 3
 """log2 of the states of all rounds but the last: a path through few finds about the same tables in less time."""
 
 LEAST_WIDE = 31
 """Magnitude of values that a model is not made narrower than, for more tables."""
+
+LEAST_LIGHT, LIGHT_BULK = 7, 0.9
+"""With 256 slots: least magnitude that values are made to end at, and the share of weights that must lie inside."""
+
+PATIENCE = 2
+"""So many widths in turn that are no better end the search for a better one."""
 
 WORTH = 1.005
 """More by this factor is what other classes are tried for."""
@@ -52,7 +58,7 @@ class Settings:
         tables: most tables a quantizer.
         magnitudes: most magnitude classes.
         signs: sign thresholds.
-        coding: "contexts", "rans" or "prefix"; the last two with one table a quantizer.
+        coding: "contexts", "light", "rans" or "prefix"; the last two with one table a quantizer.
         room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
     """
@@ -92,9 +98,12 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         beyond: weights over the step, rounded, that are larger than those of the sample they belong to.
         settings: see there.
     """
-    most = widest(settings.states_log2 > 0)
+    most = MOST_NARROW if settings.coding == "light" else widest(settings.states_log2 > 0)
     found = _fitted(parts, largest, size, beyond, settings, most)
-    while found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
+    if settings.coding == "light":
+        # 256 slots have none to spare for values that are rarer than one in 256: open ends stand for these.
+        found = _narrowed(found, lambda to: _fitted(parts, largest, size, beyond, settings, to))
+    while settings.coding != "light" and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
         # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
         other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2)
         if other.bits >= found.bits:
@@ -138,7 +147,13 @@ def _fitted(  # noqa: PLR0917
 ) -> _Fitted:
     """Classes of values up to the most, and what they come to; the rest as for :func:`train`."""
     classes, mean = layout(
-        [p.weights for p in parts], largest, settings.states_log2, settings.magnitudes, settings.signs, most
+        [p.weights for p in parts],
+        largest,
+        settings.states_log2,
+        settings.magnitudes,
+        settings.signs,
+        most,
+        *((LIGHT_BULK,) if settings.coding == "light" else ()),
     )
     sampled = sum(part.weights.size for part in parts)
     whole, times = sampled == size, max(round(size / sampled), 1)
@@ -158,15 +173,30 @@ def _fitted(  # noqa: PLR0917
     tables = _tables(classes, counts, maps, rest, settings.coding)
     enough = _bits(tables) * WORTH
     number = settings.tables
-    while number > 1 and settings.room is not None and workspace(classes, maps, tables) > settings.room:
+    light = settings.coding == "light"
+    while number > 1 and not fits(classes, maps, tables, settings.room, light=light):
         number -= 1
         maps = _maps(counts, number)
         tables = _tables(classes, counts, maps, rest, settings.coding)
     coded = _bits(tables)
+    if light:
+        coded += _rounding(tables)
     bits = coded + int(counts.sum()) * classes.raw_bits
     if classes.open:
         bits += BEYOND_BITS * sum(int(counts[u][:, _outermost(classes, u)].sum()) for u in range(classes.quantizers))
     return _Fitted(classes, maps, tables, bits, coded > enough)
+
+
+def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
+    """The best with ever fewer values, until the second in turn is no better; none of them with raw bits."""
+    narrower, worse = found.classes.hi, 0
+    while worse < PATIENCE and (narrower := narrower * 2 // 3) >= LEAST_LIGHT:
+        other = fitted(narrower)
+        if other.classes.raw_bits:
+            break
+        better = other.bits < found.bits or found.classes.raw_bits > 0
+        found, worse = (other, 0) if better else (found, worse + 1)
+    return found
 
 
 def _maps(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
@@ -195,6 +225,18 @@ def _bits(tables: npt.NDArray[np.int64]) -> float:
     totals = tables.sum(2)
     values = int((totals * log2(totals)).sum() - (tables * log2(tables)).sum()) / (1 << FRACTION)
     return values + TABLE_BITS * np.count_nonzero(totals) + VALUE_BITS * np.count_nonzero(tables)
+
+
+def _rounding(tables: npt.NDArray[np.int64]) -> float:
+    """Bits that 256 slots take more than an ideal table."""
+    lost = 0.0
+    for counts in tables.reshape(-1, tables.shape[2]):
+        used = counts[counts > 0]
+        if len(used) > 1:
+            total = int(counts.sum())
+            ideal = int(total * log2(np.array(total)) - (used * log2(used)).sum()) / (1 << FRACTION)
+            lost += fit(used, 8).bits(used) - ideal if len(used) <= 1 << 8 else np.inf
+    return lost
 
 
 def _for_the_rest(

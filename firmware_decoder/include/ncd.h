@@ -126,7 +126,8 @@ typedef struct ncd_tensor {
     const uint8_t *model_end;             /* private */
     uint32_t model_workspace;             /* private: bytes that the tables take */
 #if NCD_TRELLIS_INDEX_LOG2 > 4
-    uint32_t least_workspace;             /* private: what they take with 4 bits of index */
+    uint32_t least_workspace;             /* private: what they take in firmware: 4 bits of index, one tile at a time */
+    uint8_t least_kind;                   /* private: which kind of tables these are */
 #endif
 #endif
 #if NCD_ENABLE_REGRESSION

@@ -29,10 +29,14 @@
 #define NCD_ENABLE_REGRESSION 1
 #endif
 
-/* What of codec trellis: tables picked by contexts, and levels of 16 bits; one table of 2^8 slots a quantizer (coding
- * "rans"), which contexts decode as well, but not as fast; prefix codes. What is left out is NCD_ERR_UNSUPPORTED. */
+/* What of codec trellis: tables picked by contexts, and levels of 16 bits; the same with a few tables of 2^8 slots and no
+ * raw bits (coding "light"); one such table a quantizer (coding "rans"); prefix codes. Contexts decode what "light" and
+ * "rans" encode as well, and "light" what "rans" does, but not as fast. What is left out is NCD_ERR_UNSUPPORTED. */
 #ifndef NCD_TRELLIS_CONTEXTS
 #define NCD_TRELLIS_CONTEXTS 1
+#endif
+#ifndef NCD_TRELLIS_LIGHT
+#define NCD_TRELLIS_LIGHT 1
 #endif
 #ifndef NCD_TRELLIS_RANS
 #define NCD_TRELLIS_RANS 1

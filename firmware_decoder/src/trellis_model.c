@@ -6,10 +6,11 @@
 #define MOST_TABLES 64u
 
 /* Whether values have prefix codes; a constant where only these, or none, are compiled in. */
-#define HAS_CODES(f) (NCD_TRELLIS_PREFIX && (!(NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_RANS) || (f)->m == 0))
+#define HAS_CODES(f) (NCD_TRELLIS_PREFIX && (!(NCD_TRELLIS_PICKS || NCD_TRELLIS_RANS) || (f)->m == 0))
 
 /* ---- Model ---- */
 
+#if NCD_TRELLIS_PICKS
 /* Whether bytes ascend strictly from 1 to at most `most`. */
 static int ascends(const uint8_t *p, uint32_t n, uint32_t most)
 {
@@ -40,20 +41,26 @@ static uint32_t field_of(const uint8_t *string, uint32_t i, uint32_t width)
     return window >> (bit & 7u) & ((1u << width) - 1u);
 }
 
+#endif
+
 /* The map of a quantizer. */
 static ncd_status read_map(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
 {
-    const uint32_t cells = f->classes * (2u * f->n_signs + 1u), count = ncd_get_u8(c) + 1u, width = bit_length(count - 1u);
+    const uint32_t count = ncd_get_u8(c) + 1u;
+#if NCD_TRELLIS_PICKS
+    const uint32_t cells = f->classes * (2u * f->n_signs + 1u), width = bit_length(count - 1u);
     uint32_t i;
-    f->n_tables[u] = count;
-    if (!NCD_TRELLIS_CONTEXTS)
-        return count > 1u ? NCD_ERR_UNSUPPORTED : NCD_OK; /* bytes that lack show later */
     f->map[u] = ncd_get_fields(c, cells, width);
     if (ncd_is_bad(c) || count > (HAS_CODES(f) ? 1u : MOST_TABLES))
         return NCD_ERR_CORRUPT;
     for (i = 0; width > 0 && i < cells; ++i)
         if (field_of(f->map[u], i, width) >= count)
             return NCD_ERR_CORRUPT;
+#else
+    if (count > 1u)
+        return NCD_ERR_UNSUPPORTED; /* bytes that lack show later */
+#endif
+    f->n_tables[u] = (uint8_t)count;
     return NCD_OK;
 }
 
@@ -96,7 +103,7 @@ static ncd_status read_tables(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
         if (sum != slots)
             return NCD_ERR_CORRUPT;
         c->p = next.p + (next.bit != 0);
-        f->frequencies += count;
+        f->frequencies = (uint16_t)(f->frequencies + count); /* of 128 tables at most, 256 each */
     }
     return NCD_OK;
 }
@@ -118,31 +125,31 @@ ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
     f->lo = head[2];
     f->hi = head[3];
     f->cap = head[4];
-    f->classes = (head[5] & 7u) + 1u;
+    f->classes = (uint8_t)((head[5] & 7u) + 1u);
     f->n_signs = head[5] >> 3 & 3u;
     reserved = head[5] >> 5;
     f->start = head[6];
     if (f->states_log2 == 1 || f->states_log2 > 8 || (f->m && f->m - 8u > 4u) || f->raw_bits > 12 || f->cap - 1u > 126u ||
         (f->open && f->lo + f->hi < (f->states_log2 ? 7u : 1u)))
         return NCD_ERR_CORRUPT;
-    if (reserved || !(f->m ? NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_RANS : NCD_TRELLIS_PREFIX) ||
-        (!NCD_TRELLIS_CONTEXTS && (f->open || f->raw_bits || head[5])))
+    if (reserved || !(f->m ? NCD_TRELLIS_PICKS || NCD_TRELLIS_RANS : NCD_TRELLIS_PREFIX) ||
+        (!NCD_TRELLIS_PICKS && (f->open || f->raw_bits || head[5])))
         return NCD_ERR_UNSUPPORTED;
     if (f->n_signs > 2 || f->start >= NCD_TRELLIS_BINS || (!f->m && (f->open || f->raw_bits || head[5])))
         return NCD_ERR_CORRUPT;
-    if (NCD_TRELLIS_CONTEXTS) {
-        f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
-        f->signs = ncd_get_bytes(c, f->n_signs);
-    }
+#if NCD_TRELLIS_PICKS
+    f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
+    f->signs = ncd_get_bytes(c, f->n_signs);
     if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, NCD_TRELLIS_BINS - 1u) ||
         !ascends(f->signs, f->n_signs, 255))
         return NCD_ERR_CORRUPT;
+#endif
     quantizers = f->states_log2 ? 2 : 1;
     if (quantizers == 1) {
-        f->values[0] = f->lo + f->hi + 1u;
+        f->values[0] = (uint16_t)(f->lo + f->hi + 1u);
     } else {
-        f->values[0] = f->lo / 2u + f->hi / 2u + 1u;
-        f->values[1] = (f->lo + 1u) / 2u + (f->hi + 1u) / 2u;
+        f->values[0] = (uint16_t)(f->lo / 2u + f->hi / 2u + 1u);
+        f->values[1] = (uint16_t)((f->lo + 1u) / 2u + (f->hi + 1u) / 2u);
     }
     for (u = 0; u < quantizers; ++u) {
         status = read_map(c, f, u);
@@ -165,19 +172,19 @@ static uint32_t quantizers_of(const ncd_trellis_model *f)
     return f->states_log2 ? 2 : 1;
 }
 
-static uint32_t kind_of(const ncd_trellis_model *f, int wide)
+uint32_t ncd_trellis_model_kind(const ncd_trellis_model *f, int wide, uint32_t lanes)
 {
     if (HAS_CODES(f))
         return NCD_TRELLIS_CODES;
-    if (NCD_TRELLIS_RANS && f->m == NCD_TRELLIS_SLOTS_LOG2 && !wide && f->classes == 1 && f->n_signs == 0 &&
-        f->n_tables[0] + f->n_tables[1] == quantizers_of(f) && !f->constant)
+    if (f->m != NCD_TRELLIS_SLOTS_LOG2 || f->raw_bits || f->lo > 128 || f->hi > 127 || f->constant)
+        return NCD_TRELLIS_SEARCH;
+    if (NCD_TRELLIS_RANS && !wide && f->classes == 1 && f->n_signs == 0 &&
+        (uint32_t)f->n_tables[0] + f->n_tables[1] == quantizers_of(f))
         return NCD_TRELLIS_SLOTS;
+    /* Several tiles at a time do better with a search. */
+    if (NCD_TRELLIS_LIGHT && (lanes == 1 || !NCD_TRELLIS_CONTEXTS) && f->frequencies <= NCD_TRELLIS_LIGHT_ENTRIES)
+        return NCD_TRELLIS_LIGHT_SLOTS;
     return NCD_TRELLIS_SEARCH;
-}
-
-int ncd_trellis_model_is_enabled(const ncd_trellis_model *f, int wide)
-{
-    return NCD_TRELLIS_CONTEXTS || kind_of(f, wide) != NCD_TRELLIS_SEARCH;
 }
 
 static uint32_t table_size(uint32_t symbols, uint32_t index)
@@ -190,12 +197,15 @@ static uint32_t cells_of(const ncd_trellis_model *f)
     return 2u * f->classes * (2u * f->n_signs + 1u);
 }
 
-uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, int wide, uint32_t index)
+uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, uint32_t kind, uint32_t index)
 {
-    if (!NCD_TRELLIS_CONTEXTS || kind_of(f, wide) != NCD_TRELLIS_SEARCH)
+    const uint32_t tables = (uint32_t)f->n_tables[0] + f->n_tables[1];
+    if (NCD_TRELLIS_LIGHT && kind == NCD_TRELLIS_LIGHT_SLOTS)
+        return NCD_TRELLIS_ENTRIES + NCD_TRELLIS_LIGHT_AT + 8u * f->frequencies + (tables << NCD_TRELLIS_SLOTS_LOG2);
+    if (!NCD_TRELLIS_CONTEXTS || kind != NCD_TRELLIS_SEARCH)
         return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + 2));
-    return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * (f->values[0] + f->values[1]) + 2u * cells_of(f) +
-            (f->n_tables[0] + f->n_tables[1]) * table_size(0, index) + 2u * f->frequencies + 3u) & ~3u;
+    return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * ((uint32_t)f->values[0] + f->values[1]) + 2u * cells_of(f) +
+            tables * table_size(0, index) + 2u * f->frequencies + 3u) & ~3u;
 }
 
 /* Value of a symbol. */
@@ -222,8 +232,10 @@ static uint32_t entry_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
 {
     const uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
     uint32_t above = 0, sign = f->n_signs;
+#if NCD_TRELLIS_PICKS
     while (above < f->n_signs && f->signs[above] <= magnitude)
         ++above;
+#endif
     sign = value < 0 ? sign - above : sign + above;
     return ((uint32_t)value & 255u) | change_of(f, value, u) << 8 | (magnitude < f->cap ? magnitude : f->cap) << 16 |
            sign << 25 | (value < 0 ? 1u << 31 : 0);
@@ -278,12 +290,65 @@ static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
     }
 }
 
-/* Builds the tables of a quantizer from offset `at` on, whose entries are at `entries`; gives the offset behind them.
- * cell: of the first cell of the quantizer, `cells` of both; each takes half the offset of its table. */
-static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws, uint32_t entries, uint32_t at,
-                             uint16_t *cell, uint32_t cells)
+#if NCD_TRELLIS_PICKS
+/* Lets the cells of a quantizer, the first one at `cell`, whose table is number i, tell of it. */
+static void point_cells(const ncd_trellis_model *f, uint32_t u, uint32_t i, uint16_t *cell, uint32_t of)
 {
-    const uint32_t width = bit_length(f->n_tables[u] - 1u);
+    const uint32_t width = bit_length(f->n_tables[u] - 1u), cells = cells_of(f);
+    uint32_t k;
+    for (k = 0; k < cells; k += 2)
+        if (!width || field_of(f->map[u], k >> 1, width) == i)
+            cell[k] = (uint16_t)of;
+}
+
+/* Fills the bins; `first` is the place of the first cell. */
+static void build_bins(const ncd_trellis_model *f, ncd_trellis_workspace *w, uint32_t first)
+{
+    uint32_t i, row = 0;
+    for (i = 0; i < NCD_TRELLIS_BINS; ++i) {
+        while (row + 1u < f->classes && i >= f->magnitudes[row])
+            ++row;
+        w->bins[i] = (uint8_t)(first + row * (cells_of(f) / f->classes));
+    }
+}
+#endif
+
+#if NCD_TRELLIS_LIGHT
+static NCD_NOINLINE void build_light(const ncd_trellis_model *f, ncd_trellis_workspace *w)
+{
+    uint8_t *const base = w->bins;
+    uint16_t *const cell = (uint16_t *)(void *)(base + NCD_TRELLIS_BINS);
+    uint32_t *entry = (uint32_t *)(void *)(base + NCD_TRELLIS_LIGHT_AT);
+    uint32_t at = NCD_TRELLIS_LIGHT_AT + 8u * f->frequencies, n = 0, u, i, k;
+    build_bins(f, w, NCD_TRELLIS_LIGHT_CELL);
+    for (u = 0; u < quantizers_of(f); ++u) {
+        const uint8_t *p = f->tables[u];
+        for (i = 0; i < f->n_tables[u]; ++i) {
+            const uint32_t first = p[0], count = p[1] + 1u;
+            ncd_frequencies next;
+            uint32_t start = 0;
+            first_of(f, p, &next);
+            for (k = 0; k < count; ++k, ++n) {
+                const uint32_t frequency = ncd_frequency_next(&next), of = entry_of(f, value_of(f, u, first + k), u);
+                *entry++ = (of & 255u) | (256u - frequency) << 8 | (of >> 24 & 31u) << 16 | start << 24;
+                *entry++ = (of >> 16 & 255u) << 4 | (of >> 8 & 255u) << 24;
+                NCD_FILL(base + at + start, (int)n, frequency);
+                start += frequency;
+            }
+            p = next.p + (next.bit != 0);
+            point_cells(f, u, i, cell + u, at);
+            at += 1u << NCD_TRELLIS_SLOTS_LOG2;
+        }
+    }
+}
+#endif
+
+#if NCD_TRELLIS_CONTEXTS
+/* Builds the tables of a quantizer from offset `at` on, whose entries are at `entries`; gives the offset behind them.
+ * cell: the first cell of the quantizer; each takes half the offset of its table. */
+static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws, uint32_t entries, uint32_t at,
+                             uint16_t *cell)
+{
     const uint8_t *p = f->tables[u];
     uint32_t i, j, k;
     for (i = 0; i < f->n_tables[u]; ++i) {
@@ -313,9 +378,7 @@ static uint32_t build_tables(const ncd_trellis_model *f, uint32_t u, uint8_t *ws
             t->index[j] = (uint8_t)best;
         }
         p = next.p + (next.bit != 0);
-        for (k = 0; k < cells; k += 2)
-            if (!width || field_of(f->map[u], k >> 1, width) == i)
-                cell[k] = (uint16_t)(at >> 1);
+        point_cells(f, u, i, cell, at >> 1);
         at += table_size(count, NCD_TRELLIS_INDEX);
     }
     return at;
@@ -327,23 +390,21 @@ static NCD_NOINLINE void build_search(const ncd_trellis_model *f, ncd_trellis_wo
     uint32_t *entry = (uint32_t *)(void *)(w + 1);
     const uint32_t cells = cells_of(f);
     uint16_t *cell;
-    uint32_t at, u, i, row = 0;
+    uint32_t at, u, i;
 
-    for (i = 0; i < NCD_TRELLIS_BINS; ++i) {
-        while (row + 1u < f->classes && i >= f->magnitudes[row])
-            ++row;
-        w->bins[i] = (uint8_t)(row * (cells / f->classes));
-    }
-    w->cells = (uint16_t)(sizeof *w + 4u * (f->values[0] + f->values[1]));
+    build_bins(f, w, 0);
+    w->cells = (uint16_t)(sizeof *w + 4u * ((uint32_t)f->values[0] + f->values[1]));
     cell = (uint16_t *)(void *)(ws + w->cells);
     at = w->cells + 2u * cells;
     for (u = 0; u < quantizers_of(f); ++u) {
         const uint32_t entries = (uint32_t)((uint8_t *)entry - ws);
         for (i = 0; i < f->values[u]; ++i)
             *entry++ = entry_of(f, value_of(f, u, i), u);
-        at = build_tables(f, u, ws, entries, at, cell + u, cells);
+        at = build_tables(f, u, ws, entries, at, cell + u);
     }
 }
+
+#endif
 
 void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
 {
@@ -357,7 +418,7 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
     c.end = t->model_end;
     (void)ncd_trellis_model_read(&c, &f); /* which has been read before */
     w->tag = ncd_trellis_tag(t);
-    w->kind = (uint8_t)kind_of(&f, t->mode == NCD_MODE_WIDE);
+    w->kind = (uint8_t)ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE, NCD_TRELLIS_LANES);
     w->m = (uint8_t)f.m;
     w->raw_bits = (uint8_t)f.raw_bits;
     w->union_shift = f.states_log2 ? 2 : 0;
@@ -373,14 +434,23 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
         w->low = (int16_t)(wide - (int16_t)f.lo);
         w->high = (int16_t)((int16_t)f.hi - wide);
     }
-    if (NCD_TRELLIS_CONTEXTS && w->kind == NCD_TRELLIS_SEARCH)
+#if NCD_TRELLIS_CONTEXTS
+    if (w->kind == NCD_TRELLIS_SEARCH) {
         build_search(&f, w);
-    else
-        for (i = 0; i < quantizers_of(&f); ++i)
-            if (NCD_TRELLIS_PREFIX && w->kind == NCD_TRELLIS_CODES)
-                build_codes(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
-            else if (NCD_TRELLIS_RANS)
-                build_slots(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
+        return;
+    }
+#endif
+#if NCD_TRELLIS_LIGHT
+    if (w->kind == NCD_TRELLIS_LIGHT_SLOTS) {
+        build_light(&f, w);
+        return;
+    }
+#endif
+    for (i = 0; i < quantizers_of(&f); ++i)
+        if (NCD_TRELLIS_PREFIX && w->kind == NCD_TRELLIS_CODES)
+            build_codes(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
+        else if (NCD_TRELLIS_RANS)
+            build_slots(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
 }
 
 #endif

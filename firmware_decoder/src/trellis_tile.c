@@ -183,6 +183,102 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
     left->x = l.x;
 }
 
+#if NCD_TRELLIS_LIGHT
+/* What an entry tells (trellis.h), and the quantizer that a state gives. */
+#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
+/* By byte loads, as above. */
+#define LIGHT_ENTRIES(base, entries)                                                                        \
+    do {                                                                                                    \
+        entries = (base) + NCD_TRELLIS_LIGHT_AT;                                                            \
+        NCD_KEEP(entries);                                                                                  \
+    } while (0)
+#define LIGHT_ENTRY(e, p) const uint8_t *const e = (p)
+#define LIGHT_LEVEL(e) (e)[0]
+#define LIGHT_REST(e) (e)[1]
+#define LIGHT_START(e) (e)[3]
+#define LIGHT_ADDS(e) ((const uint16_t *)(const void *)(e))[2]
+#define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ (e)[7])
+#define LIGHT_QUANTIZER(s) ((s) & 1u)
+#define LIGHT_PLACE(e) (e)[2]
+#define PLACE_SHIFT 0
+#define ADD_PLACE(cell, place) ((cell) += (place))
+#else
+#define LIGHT_ENTRIES(base, entries) ((entries) = (base)) /* what is missing, loads can add */
+#define LIGHT_ENTRY(e, p)                                                                                 \
+    const uint32_t *const e##_at = (const uint32_t *)(const void *)((p) + NCD_TRELLIS_LIGHT_AT);          \
+    const uint32_t e = e##_at[0], e##1 = e##_at[1]
+#define LIGHT_LEVEL(e) (uint8_t)(e)
+#define LIGHT_REST(e) ((e) >> 8 & 255u)
+#define LIGHT_START(e) ((e) >> 24)
+#define LIGHT_ADDS(e) (e##1 & 0xFFFFu)
+#define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ e##1)
+#define LIGHT_QUANTIZER(s) ((s) >> 24 & 1u)
+#define LIGHT_PLACE(e) (e)
+#define PLACE_SHIFT 16
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
+#define ADD_PLACE(cell, place) __asm__("uxtab %0, %0, %1, ror #16" : "+r"(cell) : "r"(place)) /* compilers take two */
+#else
+#define ADD_PLACE(cell, place) ((cell) += (place) >> 16 & 255u)
+#endif
+#endif
+
+/* n symbols, each with the table that the levels before pick. */
+static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t n)
+{
+    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
+    const uint8_t *base = w->bins, *const last = dst + n;
+    const uint32_t shift = w->bin_shift;
+    uint32_t s = 0, a = left->a, place = (left->e >> 24 & 31u) << PLACE_SHIFT;
+    lane l = *left;
+    const uint8_t *entries;
+    NCD_KEEP(base);
+    LIGHT_ENTRIES(base, entries);
+#define TAKE(i)                                                                                           \
+    do {                                                                                                  \
+        uint32_t cell = base[a >> shift], at, less;                                                       \
+        ADD_PLACE(cell, place);                                                                           \
+        cell += LIGHT_QUANTIZER(s);                                                                       \
+        at = ((const uint16_t *)(const void *)base)[cell] + (l.x & 255u);                                 \
+        {                                                                                                 \
+            const uint8_t *p = entries + 8u * base[at];                                                   \
+            NCD_KEEP(p);                                                                                  \
+            {                                                                                             \
+                LIGHT_ENTRY(e, p);                                                                        \
+                l.x -= LIGHT_REST(e) * (l.x >> NCD_TRELLIS_SLOTS_LOG2);                                   \
+                l.x -= LIGHT_START(e);                                                                    \
+                dst[i] = LIGHT_LEVEL(e);                                                                  \
+                less = a - (a >> 3);                                                                      \
+                NCD_KEEP(less);                                                                           \
+                a = less + LIGHT_ADDS(e);                                                                 \
+                LIGHT_MOVE(s, e);                                                                         \
+                place = LIGHT_PLACE(e);                                                                   \
+            }                                                                                             \
+        }                                                                                                 \
+        REFILL(&l);                                                                                       \
+    } while (0)
+#if STEP && !defined(__OPTIMIZE_SIZE__)
+    for (; n & 3u; --n) {
+        TAKE(0);
+        ++dst;
+    }
+    for (; dst != last; dst += 4) {
+        TAKE(0);
+        TAKE(1);
+        TAKE(2);
+        TAKE(3);
+        NCD_KEEP(dst);
+    }
+#else
+    do {
+        TAKE(0);
+    } while (++dst != last);
+#endif
+#undef TAKE
+    left->src = l.src;
+    left->x = l.x;
+}
+#endif
+
 /* Prefix codes. Gives 0 where the tile does not end with the last of them. */
 static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
                                    uint32_t n)
@@ -232,6 +328,15 @@ static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, 
 
 /* ---- Tiles ---- */
 
+#if NCD_TRELLIS_LIGHT
+static void widen(const int8_t *narrow, int16_t *dst, uint32_t n)
+{
+    const int16_t *const last = dst + n;
+    while (dst != last)
+        *dst++ = *narrow++;
+}
+#endif
+
 static NCD_NOINLINE int take_narrow(const uint32_t *memory, lane *left, void *out, uint32_t n)
 {
     return take_symbols(memory, left, 0, out, n);
@@ -251,6 +356,40 @@ static uint32_t take_bits(lane *left, uint32_t width)
     return bits;
 }
 
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__OPTIMIZE_SIZE__)
+/* 0 if, byte by byte, four levels with this added (mod 2^8) are at most so large. */
+NCD_INLINE uint32_t open_of_four(const int8_t *level, uint32_t add, uint32_t most)
+{
+    uint32_t four;
+    NCD_COPY(&four, level, 4);
+    __asm__("uadd8 %0, %0, %1" : "+r"(four) : "r"(add));
+    __asm__("uqsub8 %0, %0, %1" : "+r"(four) : "r"(most));
+    return four;
+}
+#define OPEN_OF_FOUR 1
+#endif
+
+/* How many of n levels of 8 bits come before the first one that is not above low and below high. */
+static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32_t high)
+{
+    const uint32_t inside = (uint32_t)(high - low - 1);
+    uint32_t i = 0;
+#ifdef OPEN_OF_FOUR
+    const uint32_t bytes = 0x01010101u, add = ((uint32_t)(-low - 1) & 255u) * bytes, most = (inside - 1u) * bytes;
+    for (; inside && n - i >= 16; i += 16) {
+        const uint32_t a = open_of_four(level + i, add, most), b = open_of_four(level + i + 4, add, most);
+        const uint32_t c = open_of_four(level + i + 8, add, most), d = open_of_four(level + i + 12, add, most);
+        if (a | b)
+            return i + (a ? 0 : 4) + ((uint32_t)__builtin_ctz(a ? a : b) >> 3);
+        if (c | d)
+            return i + (c ? 8 : 12) + ((uint32_t)__builtin_ctz(c ? c : d) >> 3);
+    }
+#endif
+    while (i < n && (uint32_t)(level[i] - low - 1) < inside)
+        ++i;
+    return i;
+}
+
 /* Moves the levels of open symbols outwards. Gives 0 where one does not fit. */
 static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
 {
@@ -258,11 +397,18 @@ static int open_ends(const uint32_t *memory, lane *left, const int wide, void *o
     const uint32_t shift = w->raw_bits + w->union_shift, low = (1u << w->union_shift) - 1u;
     const int32_t most = wide ? 32767 : 127;
     uint32_t i;
-    if (!NCD_TRELLIS_CONTEXTS || w->high == 32767)
+    if (!NCD_TRELLIS_PICKS || w->high == 32767)
         return 1;
     for (i = 0; i < n; ++i) {
-        int32_t level = wide ? ((int16_t *)out)[i] : ((int8_t *)out)[i], value = level, by;
+        int32_t level, value, by;
         uint32_t length;
+        if (!wide) {
+            i += count_closed((const int8_t *)out + i, n - i, w->low, w->high);
+            if (i == n)
+                break;
+        }
+        level = wide ? ((int16_t *)out)[i] : ((int8_t *)out)[i];
+        value = level;
         if (w->raw_bits) { /* without them; two's complement, shifted down */
             const uint32_t sum = (uint32_t)(level + 32768) >> shift;
             value = ((int32_t)sum - (int32_t)(32768u >> shift)) * (int32_t)(low + 1u) + (int32_t)((uint32_t)level & low);
@@ -334,8 +480,17 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
     kind = ((const ncd_trellis_workspace *)(const void *)memory)->kind;
     if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
         return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_SLOTS))
+    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_PICKS || kind == NCD_TRELLIS_SLOTS))
         take_slots(entries, &l, (uint8_t *)dst, n);
+#if NCD_TRELLIS_LIGHT
+    else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
+        /* Wide levels start as bytes in the second half, and are widened from the first one on. */
+        uint8_t *const narrow = (uint8_t *)dst + (wide ? n : 0);
+        take_light(memory, &l, narrow, n);
+        if (wide)
+            widen((const int8_t *)narrow, (int16_t *)dst, n);
+    }
+#endif
     else if (NCD_TRELLIS_CONTEXTS && !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
         return NCD_ERR_CORRUPT;
     return finish(memory, &l, wide, dst, n);

@@ -368,6 +368,12 @@ public:
         return uses_rans() || t_.codec == NCD_CODEC_REGRESSION ? ncd_tensor_workspace(&t_) : 0;
     }
 
+    // What firmware needs for tiles of codec trellis; null for other codecs, and where all levels are 0.
+    const char *coding() const {
+        static const char *const names[] = {"contexts", "light", "rans", "prefix"};
+        return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace ? names[t_.least_kind] : nullptr;
+    }
+
     nb::tuple place(uint32_t tile) const {
         const Place p = locate(tile);
         return t_.columns ? nb::make_tuple(p.col, p.row, p.cols, p.rows) : nb::make_tuple(p.row, p.col, p.rows, p.cols);
@@ -813,6 +819,7 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("wide", &Reader::wide)
         .def_prop_ro("tables", [](const Reader &r) { return r.lookups() / NCD_HUFFMAN_WORKSPACE; })
         .def_prop_ro("slots", &Reader::slots)
+        .def_prop_ro("coding", &Reader::coding)
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
         .def_prop_ro("has_levels", &Reader::levels_inside)
         .def_prop_ro("has_indices", &Reader::indices_inside)

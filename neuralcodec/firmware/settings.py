@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from neuralcodec.firmware.plan import Mode
 from neuralcodec.firmware.weights import Coded
 
+CODINGS = ("contexts", "light", "rans", "prefix")
+"""Of codec trellis."""
+
 
 def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, int]:
     """The macros, 1 or 0."""
@@ -23,5 +26,5 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, 
         "NCD_ENABLE_FLOAT": int(mode == "float"),
     }
     if codings:
-        found |= {f"NCD_TRELLIS_{coding.upper()}": int(coding in codings) for coding in ("contexts", "rans", "prefix")}
+        found |= {f"NCD_TRELLIS_{coding.upper()}": int(coding in codings) for coding in CODINGS}
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,6 @@ from neuralcodec.codecs.huffman.levels import Levels
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import ExportError, NeuralCodecError, SourceError
-from neuralcodec.firmware.trellis_coding import TrellisCoding, trellis_coding
 from neuralcodec.model import CompressedModel
 from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import Entry, Stream, chunks, header
@@ -109,7 +109,7 @@ class Coded:
     tables: int
     checks: tuple[int, ...]
     down_columns: bool
-    trellis: TrellisCoding | None = None
+    trellis: Literal["contexts", "light", "rans", "prefix"] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -375,7 +375,7 @@ def _blob(
             max(opened.tables * LOOKUP_BYTES, opened.slots),
             () if choice is None else tile_checks(opened),
             opened.down_columns,
-            trellis_coding(payload, entry.spec, shared, opened.slots) if entry.codec == "trellis" else None,
+            opened.coding,
         )
     data = b"".join(chunks(stream, names=False))
     overhead = len(header(stream, names=False)) + sum(len(each.data) for each in shared)

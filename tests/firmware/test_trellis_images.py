@@ -58,7 +58,7 @@ def default_crc(default: neuralcodec.CompressedModel) -> int:
 def mixed() -> neuralcodec.CompressedModel:
     """Tensors of bell-shaped weights, one for each coding, scan and width of levels."""
     states, overrides = {}, {}
-    for i, coding in enumerate(("contexts", "rans", "prefix")):
+    for i, coding in enumerate(("contexts", "rans", "prefix", "light")):
         for states_, step in ((4, 0.5), (256, 0.1), (1, 0.3), (8, 0.002)):
             name = f"{coding}.{states_}"
             states[name] = torch.randn(31, 67, generator=torch.Generator().manual_seed(100 * i + states_))
@@ -101,12 +101,14 @@ def test_a_real_network(
 def test_every_coding(board: str, out: Path, mixed: neuralcodec.CompressedModel) -> None:
     result = decode_on(board, mixed, out)
     assert result.number("crc32") == crc_by_extension(mixed)
-    assert result.number("trellis.weights") == 12 * 31 * 67
+    assert result.number("trellis.weights") == 16 * 31 * 67
 
 
 @pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
 @pytest.mark.parametrize(
-    ("coding", "limits"), [("contexts", (85, 49)), ("rans", (22, 16)), ("prefix", (22, 12))], ids=["c", "r", "p"]
+    ("coding", "limits"),
+    [("contexts", (85, 49)), ("light", (45, 23)), ("rans", (22, 16)), ("prefix", (22, 12))],
+    ids=["c", "l", "r", "p"],
 )
 def test_instructions_a_weight(board: str, out: Path, coding: str, limits: tuple[float, float]) -> None:
     """As fast as docs say: levels of 3 bits a weight."""
@@ -116,7 +118,7 @@ def test_instructions_a_weight(board: str, out: Path, coding: str, limits: tuple
     assert result.number("trellis.per_weight_x100") <= 100 * limits[board == "m4"]
 
 
-@pytest.mark.parametrize("coding", ["contexts", "rans", "prefix"])
+@pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
 @pytest.mark.parametrize("board", ["m4"], indirect=True)
 def test_the_room_that_is_exported_suffices(board: str, out: Path, coding: str) -> None:
     source = torch.randn(64, 256, generator=torch.Generator().manual_seed(0))
@@ -125,24 +127,25 @@ def test_the_room_that_is_exported_suffices(board: str, out: Path, coding: str) 
     assert result.number("table_bytes") == cm.demand().slots
 
 
-ONLY = {
-    "contexts": ("-DNCD_TRELLIS_RANS=0", "-DNCD_TRELLIS_PREFIX=0"),
-    "rans": ("-DNCD_TRELLIS_CONTEXTS=0", "-DNCD_TRELLIS_PREFIX=0"),
-    "prefix": ("-DNCD_TRELLIS_CONTEXTS=0", "-DNCD_TRELLIS_RANS=0"),
-}
+CODINGS = ("contexts", "light", "rans", "prefix")
+ONLY = {kept: tuple(f"-DNCD_TRELLIS_{other.upper()}=0" for other in CODINGS if other != kept) for kept in CODINGS}
+"""Macros for decoders of one coding."""
+
+MORE = {"contexts": {"light", "rans"}, "light": {"rans"}}
+"""What such a decoder can do besides."""
 
 
 @pytest.mark.parametrize("compiled", ONLY)
 @pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
 def test_a_decoder_of_one_coding(board: str, out: Path, compiled: str) -> None:
-    """It decodes what it is for and refuses the rest; contexts decode "rans", too."""
+    """It decodes what it is for and refuses the rest."""
     for coding in ONLY:
         source = {"w": torch.randn(64, 256, generator=torch.Generator().manual_seed(0))}
         cm = neuralcodec.encode(source, coding=coding, relative_step=0.3)
         (blob := out / f"{coding}.ncd").write_bytes(cm.to_bytes(names=False))
         image = emulator.build(board, blob, out / coding, defines=ONLY[compiled])
         result = emulator.run(board, image)
-        if coding == compiled or (compiled, coding) == ("contexts", "rans"):
+        if coding == compiled or coding in MORE.get(compiled, ()):
             assert result.exit_code == 0, result.output
             assert result.number("crc32") == crc_by_extension(cm)
         else:

@@ -194,6 +194,17 @@ def valid_trellis(valid: Make) -> Iterator[object]:
         more=cycle,
     )
     yield one("slots_wide", "the same with levels of 16 bits", (10, 40), model_of(8, 8, 6, 6), wide=True)
+    few = model_of(8, 8, 12, 12, tables=3, magnitudes=(6, 20), signs=(1, 5), cap=9, start=7)
+    yield one("light", "tables picked by the levels before, m = 8", (12, 40), few)
+    yield one("light_down", "the same down the columns", (40, 12), few, down=True, tile=101)
+    open_few, chance = replace(few, open_ends=True), dice(3)
+    yield one("light_open", "the same with open ends", (12, 40), open_few, more=lambda: chance(5) * chance(4))
+    yield one("light_wide", "the same with levels of 16 bits", (12, 40), few, wide=True)
+    yield one("light_open_wide", "both", (12, 40), open_few, wide=True, more=lambda: chance(900) // (1 + chance(40)))
+    signs = model_of(1, 8, 15, 16, tables=8, magnitudes=(4, 8, 12, 16, 20, 24, 28))
+    yield one("light_256", "m = 8, tables of 256 values in all, N = 1", (20, 40), signs)
+    many = model_of(4, 8, 70, 57, tables=8, magnitudes=(4, 8, 12, 16, 20, 24, 28), cap=40)
+    yield one("light_many", "m = 8, tables of more values", (20, 40), many)
     yield one("codes", "prefix codes", (9, 40), CODES)
     for count in (1, 2, 3, 5, 6, 7):
         yield one(f"codes_{count}", f"prefix codes of {count} levels", (count,), CODES)

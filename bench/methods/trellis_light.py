@@ -1,0 +1,29 @@
+"""neuralcodec's trellis quantizer with few tables of 256 slots: a microcontroller takes less than half the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.methods import huffman
+
+TITLE = "neuralcodec trellis, light"
+KIND = "lossy"
+REQUIREMENTS = ()
+QUICK = tuple({"bits_per_weight": b} for b in (1.5, 2, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5))
+ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", coding="light", target=Target(bits_per_weight=...))`.'
+
+
+def options(setting: Mapping[str, object]) -> dict[str, Any]:
+    """A setting as keyword arguments of neuralcodec.encode()."""
+    return {**huffman.options(setting), "codec": "trellis", "coding": "light"}
+
+
+version = huffman.version
+decode = huffman.decode
+
+
+def encode(arrays: huffman.Arrays, setting: Mapping[str, object]) -> bytes:
+    """The file that neuralcodec.save() writes."""
+    return huffman.saved(arrays, options(setting))
