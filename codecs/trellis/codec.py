@@ -269,33 +269,50 @@ class Trellis:
         return float(np.float32(step))
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
+        found = self._search(tensor, hint)
+        if found.model is None:
+            return bytes([ZEROS]) + varint(found.tile) + struct.pack("<f", found.step)
+        model, levels = found.model, found.levels
+        wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
+        mode = (WIDE if wide else 0) | (COLUMNS if found.columns else 0)
+        mode |= SHARED if found.index is not None else 0
+        data, sizes = model.pack(model.context(), levels, found.tile)
+        return b"".join(
+            (
+                bytes([mode]),
+                varint(found.tile),
+                struct.pack("<f", found.step),
+                model.serialize() if found.index is None else varint(found.index),
+                _native.tile_index(sizes),
+                data,
+            )
+        )
+
+    def quantize(self, tensor: Tensor) -> Quantized:
+        """Levels of a tensor of at least one element, for whoever codes them in another way.
+
+        Raises:
+            SourceError: weights that are NaN, infinite, or beyond the range of float32.
+        """
+        sample = self._sample(tensor)
+        return self._search(tensor, None if sample is None else Hint(None, self._train([sample]), sample.columns))
+
+    def _search(self, tensor: Tensor, hint: Hint | None) -> Quantized:
+        """Levels by the model of a hint, widened where that is needed; all 0 without one."""
         weights = _finite_weights(tensor)
         spec = tensor.spec
         step = self._step(weights, spec.dtype) if weights.any() else 1.0
         if hint is not None:
             part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor))
             most = min(math.floor(_largest_weight(spec.dtype) / step), 32767)
-            model = hint.model
+            model, index = hint.model, hint.index
             levels = self._levels(model, part, most)
             while (more := widened(model, part, levels, self.coding)) is not None:
-                model, hint = more, Hint(None, more, hint.columns)
+                model, index = more, None
                 levels = self._levels(model, part, most)
             if levels.any():
-                wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
-                mode = (WIDE if wide else 0) | (COLUMNS if hint.columns else 0)
-                mode |= SHARED if hint.index is not None else 0
-                data, sizes = model.pack(model.context(), levels, part.tile)
-                return b"".join(
-                    (
-                        bytes([mode]),
-                        varint(part.tile),
-                        struct.pack("<f", step),
-                        model.serialize() if hint.index is None else varint(hint.index),
-                        _native.tile_index(sizes),
-                        data,
-                    )
-                )
-        return bytes([ZEROS]) + varint(self._tile(spec, False)) + struct.pack("<f", step)
+                return Quantized(levels, step, hint.columns, part.tile, model, index)
+        return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False), None, None)
 
     def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
         return _native.trellis_quantize(
@@ -307,6 +324,27 @@ class Trellis:
             part.importance,
             most,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """What the search found.
+
+    Attributes:
+        levels: shape [rows, cols]; of the transposed matrix where ``columns``.
+        step: distance between levels.
+        columns: whether the matrix is taken down its columns.
+        tile: tile length T, at which the trellis starts anew.
+        model: what they are coded with; None where all levels are 0.
+        index: of the model among the shared objects, if it is one.
+    """
+
+    levels: npt.NDArray[np.int16]
+    step: float
+    columns: bool
+    tile: int
+    model: Model | None
+    index: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

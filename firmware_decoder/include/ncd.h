@@ -39,7 +39,7 @@ typedef enum ncd_status {
 
 /* Codec numbers and dtype numbers of docs/format.md section 9. */
 enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_TRELLIS = 4,
-       NCD_CODEC_REGRESSION = 7, NCD_CODEC_NAMED = 255 };
+       NCD_CODEC_GENERATIVE = 6, NCD_CODEC_REGRESSION = 7, NCD_CODEC_NAMED = 255 };
 /* Types of centroids, section 10.1. */
 enum { NCD_CENTROID_F32 = 0, NCD_CENTROID_F16 = 1, NCD_CENTROID_BF16 = 2, NCD_CENTROID_I8 = 3 };
 enum {
@@ -79,6 +79,9 @@ typedef struct ncd_record {
     uint32_t name_suffix_size;
 } ncd_record;
 
+/* Whether levels may have 16 bits, go down the columns, and have scales of columns. */
+#define NCD_HAS_COLUMNS (NCD_ENABLE_TRELLIS || NCD_ENABLE_GENERATIVE)
+
 #if NCD_ENABLE_LOSSLESS
 #define NCD_TABLES NCD_MAX_PLANES
 #else
@@ -116,12 +119,13 @@ typedef struct ncd_tensor {
     uint8_t centroid_type, coding;
     uint8_t is_constant, constant;        /* whether all indices are the same one */
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
     /* Whether the matrix is taken down its columns: rows and cols are then those of the transposed matrix, whose rows are
      * the tensor's columns, and so are the tiles. Public. */
     uint8_t columns;
     uint8_t column_scale_width;           /* private: as scale_width and scales, of the tensor's columns */
     uint8_t zeros;                        /* private: all levels are 0 */
+    uint8_t center;                       /* private: codec generative, what is added to levels that are bytes */
     const uint8_t *column_scales;
     const uint8_t *model_end;             /* private */
     uint32_t model_workspace;             /* private: bytes that the tables take */
@@ -180,14 +184,15 @@ ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uin
 
 /* Decodes one tile to levels (lossy tensors) or to int8 weights (tensors of dtype i8).
  * capacity: room at dst, in weights; t->tile_size always suffices. workspace: as prepared, may be null where none is
- * needed. On an error the content of dst is undefined, but nothing is written outside it. */
+ * needed; codec generative writes to it, so that one call at a time may use it. On an error the content of dst is
+ * undefined, but nothing is written outside it. */
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace);
 
 /* Tiles first .. last-1, one behind the other; the same as one call for each, and faster with NCD_TRELLIS_LANES. */
 ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t last, int8_t *dst, size_t capacity,
                                const void *workspace);
 
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
 /* The same where levels have 16 bits (t->mode is 3). Levels of 8 bits are widened. */
 ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst, size_t capacity, const void *workspace);
 #endif
@@ -200,7 +205,7 @@ ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *ds
 /* The float that multiplies the levels or centroids of a row of the tensor; 1 where centroids are weights. */
 float ncd_row_scale(const ncd_tensor *t, uint32_t row);
 
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
 /* What multiplies the weights of a column of the tensor besides; 1 where there are no column scales. */
 float ncd_column_scale(const ncd_tensor *t, uint32_t col);
 #endif

@@ -29,6 +29,16 @@
 #define NCD_ENABLE_REGRESSION 1
 #endif
 
+/* Codec generative: a model that learns as it decodes. It takes 76 KB of constants and 250 KB of RAM, which hosts and the
+ * largest microcontrollers have. */
+#ifndef NCD_ENABLE_GENERATIVE
+#if UINTPTR_MAX > 0xFFFFFFFFu
+#define NCD_ENABLE_GENERATIVE 1
+#else
+#define NCD_ENABLE_GENERATIVE 0
+#endif
+#endif
+
 /* What of codec trellis: tables picked by contexts, and levels of 16 bits; the same with a few tables of 2^8 slots and no
  * raw bits (coding "light"); one such table a quantizer (coding "rans"); prefix codes. Contexts decode what "light" and
  * "rans" encode as well, and "light" what "rans" does, but not as fast. What is left out is NCD_ERR_UNSUPPORTED. */

@@ -33,7 +33,7 @@ static float scaled(float scale, const uint8_t *codes, uint32_t width, uint32_t 
 /* Whether the matrix is that of the tensor, transposed. */
 static int is_transposed(const ncd_tensor *t)
 {
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
     return t->columns;
 #else
     (void)t;
@@ -50,7 +50,7 @@ float ncd_row_scale(const ncd_tensor *t, uint32_t row)
     return scaled(float_of(t->step_bits), t->scales, t->scale_width, row);
 }
 
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
 float ncd_column_scale(const ncd_tensor *t, uint32_t col)
 {
     if (!t || t->mode == NCD_MODE_LOSSLESS || col >= (t->columns ? t->rows : t->cols))
@@ -147,7 +147,7 @@ ncd_status ncd_decode_tile_f32(const ncd_tensor *t, uint32_t tile, float *dst, s
     }
 #endif
 
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
     if (t->mode == NCD_MODE_WIDE || t->columns || t->column_scale_width)
         return decode_levels(t, tile, dst, n, workspace);
 #endif

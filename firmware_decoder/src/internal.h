@@ -249,6 +249,16 @@ ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace);
 ncd_status ncd_regression_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
 #endif
 
+/* ---- generative.c, generative_tile.c ---- */
+
+#if NCD_ENABLE_GENERATIVE
+ncd_status ncd_generative_bind(ncd_tensor *t);
+void ncd_generative_prepare(const ncd_tensor *t, void *workspace);
+
+/* Levels of a tile, of 8 or 16 bits, or its elements, as t->mode says. Writes to the workspace. */
+ncd_status ncd_generative_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const void *workspace);
+#endif
+
 /* ---- raw.c ---- */
 
 ncd_status ncd_raw_bind(ncd_tensor *t);

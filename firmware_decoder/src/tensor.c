@@ -6,6 +6,7 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
     if (r->codec != NCD_CODEC_RAW && !(NCD_ENABLE_HUFFMAN && r->codec == NCD_CODEC_HUFFMAN) &&
         !(NCD_ENABLE_KMEANS && r->codec == NCD_CODEC_KMEANS) &&
         !(NCD_ENABLE_TRELLIS && r->codec == NCD_CODEC_TRELLIS) &&
+        !(NCD_ENABLE_GENERATIVE && r->codec == NCD_CODEC_GENERATIVE) &&
         !(NCD_ENABLE_REGRESSION && r->codec == NCD_CODEC_REGRESSION))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
@@ -35,6 +36,10 @@ NCD_CODED ncd_status ncd_coded_bind(const ncd_model *m, ncd_tensor *t)
 #if NCD_ENABLE_TRELLIS
     if (t->codec == NCD_CODEC_TRELLIS)
         return ncd_trellis_bind(m, t);
+#endif
+#if NCD_ENABLE_GENERATIVE
+    if (t->codec == NCD_CODEC_GENERATIVE)
+        return ncd_generative_bind(t);
 #endif
     return ncd_raw_bind(t);
 }
@@ -89,6 +94,10 @@ NCD_CODED size_t ncd_coded_workspace(const ncd_tensor *t)
     if (NCD_GIVEN(t) && t->codec == NCD_CODEC_TRELLIS)
         return t->model_workspace;
 #endif
+#if NCD_ENABLE_GENERATIVE
+    if (NCD_GIVEN(t) && t->codec == NCD_CODEC_GENERATIVE)
+        return t->model_workspace;
+#endif
 #if NCD_ENABLE_HUFFMAN
     for (i = 0; NCD_GIVEN(t) && i < NCD_TABLES; ++i)
         if (has_lookup(t->tables[i]))
@@ -129,6 +138,16 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
         if (size < t->model_workspace || !lookup || ((uintptr_t)lookup & 3u))
             return NCD_ERR_WORKSPACE;
         ncd_trellis_prepare(t, lookup);
+        return NCD_OK;
+    }
+#endif
+#if NCD_ENABLE_GENERATIVE
+    if (t->codec == NCD_CODEC_GENERATIVE) {
+        if (t->model_workspace == 0)
+            return NCD_OK;
+        if (size < t->model_workspace || !lookup || ((uintptr_t)lookup & 3u))
+            return NCD_ERR_WORKSPACE;
+        ncd_generative_prepare(t, lookup);
         return NCD_OK;
     }
 #endif
@@ -180,6 +199,10 @@ NCD_CODED ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t 
 #if NCD_ENABLE_TRELLIS
     if (t->codec == NCD_CODEC_TRELLIS)
         return ncd_trellis_tile(t, tile, dst, n, workspace);
+#endif
+#if NCD_ENABLE_GENERATIVE
+    if (t->codec == NCD_CODEC_GENERATIVE)
+        return ncd_generative_tile(t, tile, dst, n, workspace);
 #endif
 #if NCD_ENABLE_HUFFMAN
     if (t->codec == NCD_CODEC_HUFFMAN) {
@@ -272,7 +295,7 @@ ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t las
     return status;
 }
 
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
 ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst, size_t capacity, const void *workspace)
 {
     uint32_t row, col, rows, cols, n;
@@ -290,8 +313,14 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
     if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_REGRESSION)
         return ncd_regression_tile(t, tile, dst, n, (const uint32_t *)workspace);
 #endif
+#if NCD_ENABLE_GENERATIVE
+    if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_GENERATIVE)
+        return ncd_generative_tile(t, tile, dst, n, workspace);
+#endif
+#if NCD_ENABLE_TRELLIS
     if (t->mode == NCD_MODE_WIDE)
         return ncd_trellis_tile(t, tile, dst, n, (const uint32_t *)workspace);
+#endif
     /* The levels go to the second half, and are widened from the first one on. */
     narrow = (int8_t *)dst + n;
     status = ncd_decode_tile_i8(t, tile, narrow, n, workspace);

@@ -130,6 +130,7 @@ void bind_trellis(nb::module_ &m);
 void bind_rows(nb::module_ &m);
 void bind_basis(nb::module_ &m);
 void bind_expression(nb::module_ &m);
+void bind_generative(nb::module_ &m);
 void bind_decode(nb::module_ &m);
 
 }  // namespace neuralcodec

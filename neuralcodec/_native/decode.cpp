@@ -361,7 +361,7 @@ public:
 
     // Bytes of look-ups for prefix codes, or of the tables for rANS as firmware has them: one of the two is 0.
     size_t lookups() const {
-        return uses_rans() || t_.codec == NCD_CODEC_REGRESSION ? 0 : ncd_tensor_workspace(&t_);
+        return uses_rans() || t_.codec == NCD_CODEC_REGRESSION || t_.codec == NCD_CODEC_GENERATIVE ? 0 : ncd_tensor_workspace(&t_);
     }
     size_t slots() const {
         if (t_.codec == NCD_CODEC_TRELLIS) return t_.least_workspace;
@@ -387,7 +387,7 @@ public:
         Buffer<uint8_t> out = allocate<uint8_t>(end - begin, t_.elem_size);
         {
             nb::gil_scoped_release release;
-            if (t_.codec == NCD_CODEC_TRELLIS || wide())
+            if (t_.codec == NCD_CODEC_TRELLIS || (t_.codec == NCD_CODEC_GENERATIVE && levels_inside()) || wide())
                 scaled_levels(first, stop, out.get());
             else if (levels_inside())
                 weights(first, stop, out.get());
@@ -479,7 +479,13 @@ private:
         throw Refused{status, std::move(message), record_.name, record_.raw.payload_offset};
     }
 
-    const void *workspace() const { return workspace_.empty() ? nullptr : workspace_.data(); }
+    const void *workspace() const {
+        if (t_.codec != NCD_CODEC_GENERATIVE) return workspace_.empty() ? nullptr : workspace_.data();
+        // Its decoder writes to the workspace, and several threads may read the same tensor.
+        static thread_local std::vector<uint32_t> own;
+        own = workspace_;
+        return own.empty() ? nullptr : own.data();
+    }
 
     bool uses_rans() const { return t_.codec == NCD_CODEC_TRELLIS || (indices_inside() && t_.coding == 2); }
 
