@@ -16,6 +16,7 @@ covers a section:
 :mod:`.frequencies`   11 Frequency tables and rANS
 :mod:`.trellis`       12 Codec 4, trellis
 :mod:`.regression`    13 Codec 7, regression
+:mod:`.generative`    15 Codec 6, generative
 :mod:`.registries`    9 Registries
 ====================  =======================================
 
@@ -26,11 +27,12 @@ Only the standard library is used. Memory and time are in proportion to the stre
 from __future__ import annotations
 
 from neuralcodec.reference.container import read_file
+from neuralcodec.reference.generative import ExactElements, open_generative
 from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
 from neuralcodec.reference.kmeans import Indices, open_kmeans
 from neuralcodec.reference.primitives import Reader
 from neuralcodec.reference.raw import Empty, Raw
-from neuralcodec.reference.registries import HUFFMAN, KMEANS, RAW, REGRESSION, TRELLIS, ElementType
+from neuralcodec.reference.registries import GENERATIVE, HUFFMAN, KMEANS, RAW, REGRESSION, TRELLIS, ElementType
 from neuralcodec.reference.regression import Inferred, open_regression
 from neuralcodec.reference.stream import SharedObject, Stream, Tensor, read_stream
 from neuralcodec.reference.trellis import TrellisLevels, open_trellis
@@ -58,13 +60,15 @@ __all__ = [
 ]
 
 
-def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices | TrellisLevels | Inferred:
+def open_tensor(
+    tensor: Tensor,
+) -> Empty | Raw | Levels | Lossless | Indices | TrellisLevels | ExactElements | Inferred:
     """Opens a tensor, following a tie: checks its checksum and reads its payload's header (section 8, step 4)."""
     if tensor.target is not None:
         return open_tensor(tensor.target)
     payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
     payload.check_crc(tensor.payload_crc, "payload")
-    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS, REGRESSION):
+    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS, GENERATIVE, REGRESSION):
         codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
         raise payload.unsupported(f"codec {codec} is not known here")
     if tensor.elements == 0:
@@ -73,6 +77,8 @@ def open_tensor(tensor: Tensor) -> Empty | Raw | Levels | Lossless | Indices | T
         return Empty()
     if tensor.codec == RAW:
         return Raw.open(tensor, payload)
+    if tensor.codec == GENERATIVE:
+        return open_generative(tensor, payload)
     if tensor.codec == KMEANS:
         return open_kmeans(tensor, payload)
     if tensor.codec == REGRESSION:

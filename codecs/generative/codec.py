@@ -1,0 +1,157 @@
+"""The codec's options, and what it does with a tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from neuralcodec import _native
+from neuralcodec.codec import Codec, SharedObject
+from neuralcodec.codecs.generative.coding import EXACT, Matrix, Rates, coded, coded_exactly, every_rates
+from neuralcodec.codecs.huffman.tiles import MOST, tile_length
+from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, STATES, Trellis
+from neuralcodec.errors import SourceError
+from neuralcodec.options import check_integer
+from neuralcodec.tensor import Tensor, TensorSpec
+
+
+@dataclass(frozen=True)
+class Generative:
+    """Levels of codec trellis, coded by a model of networks' weights that goes on learning: for the smallest files.
+
+    The model predicts each bit of a level from the levels before it: running magnitudes along the row and down the
+    column, the place in the kernel, neighbours, and a linear prediction of the value that adapts (normalized least mean
+    squares: Widrow and Hoff 1960; Nagumo and Noda 1967). What the contexts have seen is mixed in the logistic domain
+    (Mahoney 2005), by weights that adapt too. It begins with what it has learned from many networks, which is part of
+    every decoder. Integers only: the same bytes give the same levels everywhere. The decoder takes some 250 KB of RAM: it
+    is for hosts, for large microcontrollers, and for updates that are expanded once.
+
+    Attributes:
+        states: as in codec trellis.
+        step: as in codec trellis; what a target sets.
+        relative_step: as in codec trellis.
+        rdo: as in codec trellis.
+        scan: as in codec trellis.
+        small: as in codec trellis.
+        tune: try all rates at which the model may adapt, and in either direction, and keep what is smallest: some
+            twenty times the time of encoding levels, for half a percent. The choice takes a byte in the stream.
+        lossless: keep every element. Integers of 8 bits, and the exponents of floats, are coded as levels are; all else
+            is stored.
+        tile: most weights in a tile, 1 to 65,535. The model begins afresh with each, so that few and long ones make
+            the file smallest.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    name: ClassVar[str] = "generative"
+    number: ClassVar[int] = 6
+    weighted: ClassVar[bool] = True
+
+    states: int = 8
+    step: float | None = None
+    relative_step: float = RELATIVE_STEP
+    rdo: float = 1.0
+    scan: Literal["auto", "rows", "columns"] = "auto"
+    small: int | Literal["auto"] | None = "auto"
+    tune: bool = False
+    lossless: bool = False
+    tile: int = MOST
+
+    def __post_init__(self) -> None:
+        check_integer("tile", self.tile, 1, MOST)
+        for name in ("tune", "lossless"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: True or False expected, not {getattr(self, name)!r}")
+        _ = self._quantizer  # which checks the rest
+
+    @property
+    def lossy(self) -> bool:
+        """Whether decoded weights may differ: not with ``lossless``."""
+        return not self.lossless
+
+    def for_small(self, target: bool) -> Codec | None:
+        """What takes the tensors that are too small, if the model is to meet a target or not; None: exact."""
+        return self._quantizer.for_small(target)
+
+    def with_step(self, step: float) -> Generative:
+        """The same codec at about the distortion of a uniform quantizer with this step."""
+        return replace(self, step=self._quantizer.with_step(step).step)
+
+    def encode(self, tensor: Tensor) -> bytes:
+        """The payload of a tensor.
+
+        Raises:
+            SourceError: weights that are NaN, infinite, or beyond the range of float32; none of it if lossless.
+        """
+        if not tensor.spec.size:
+            return b""
+        if self.lossless:
+            return self._exactly(tensor)
+        return min(self._codings(tensor), key=len)
+
+    def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
+        """The tensor of a payload, by the C decoder.
+
+        Raises:
+            CorruptError, UnsupportedError: the payload breaks a rule of the format, or names a version of the model that
+                this decoder does not have.
+        """
+        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, [], spec.name)
+        return Tensor(spec, reader.elements())
+
+    def explain(self, payload: bytes) -> str:
+        """What the report says of a payload besides the codec's name."""
+        return "lossless" if payload[0] & EXACT else ""
+
+    @property
+    def _quantizer(self) -> Trellis:
+        return Trellis(
+            states=self.states,
+            step=self.step,
+            relative_step=self.relative_step,
+            rdo=self.rdo,
+            scan=self.scan,
+            room=None,
+            small=self.small,
+            tile=self.tile,
+        )
+
+    def _codings(self, tensor: Tensor) -> Iterator[bytes]:
+        """The payload, or payloads to choose from."""
+        quantizer = self._quantizer
+        scans: tuple[Literal["auto", "rows", "columns"], ...] = (self.scan,)
+        if self.tune and self.scan == "auto":
+            scans = ("rows", "columns")
+        for scan in scans:
+            found = replace(quantizer, scan=scan).quantize(tensor)
+            kernel = 1 if found.columns else kernel_of(tensor.spec)
+            states_log2 = STATES.index(self.states) + 1 if self.states > 1 else 0
+            matrix = Matrix(found.levels, found.tile, states_log2, kernel)
+            for rates in every_rates() if self.tune else (Rates(),):
+                yield coded(matrix, rates, found.step, found.columns)
+
+    def _exactly(self, tensor: Tensor) -> bytes:
+        spec = tensor.spec
+        planes = _native.split_planes(tensor.data, spec.dtype.itemsize, spec.dtype.rotated)
+        center = middle(planes[0]) if spec.dtype.itemsize > 1 or spec.dtype.name != "i8" else 0
+        tile = tile_length(spec.rows, spec.cols, self.tile)
+        tries = every_rates() if self.tune else (Rates(),)
+        return min(
+            (coded_exactly(planes, spec, tile, center, kernel_of(spec), rates) for rates in tries),
+            key=len,
+        )
+
+
+def kernel_of(spec: TensorSpec) -> int:
+    """Columns after which places in the kernel repeat: the product of the dimensions after the second."""
+    return max(math.prod(spec.shape[2:]), 1)
+
+
+def middle(plane: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> int:
+    """The commonest byte of a plane, the least of several."""
+    return int(np.bincount(plane, minlength=256).argmax())

@@ -1,0 +1,115 @@
+"""Levels and exact elements to payloads (docs/format.md, section 15)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.tensor import TensorSpec
+from neuralcodec.varint import varint
+
+WIDE, COLUMNS, EXACT, ZEROS = 1, 2, 4, 32
+"""Bits of the mode."""
+
+MOST_MAGNITUDE = 2047
+"""Largest magnitude that running magnitudes count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast the model adapts.
+
+    Attributes:
+        mix: 0 to 3; each step halves what the weights of the mix learn from a bit.
+        step: 0 to 3; each step doubles what the prediction of values learns from a level.
+    """
+
+    mix: int = 1
+    step: int = 1
+
+    @property
+    def byte(self) -> int:
+        """As the stream has it."""
+        return self.mix | self.step << 2
+
+
+def every_rates() -> Iterator[Rates]:
+    """All of them, the usual ones first."""
+    usual = Rates()
+    yield usual
+    for mix in range(4):
+        for step in range(4):
+            if (other := Rates(mix, step)) != usual:
+                yield other
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """Levels on their way to a payload.
+
+    Attributes:
+        levels: int16, shape [rows, cols], in the order in which they are coded.
+        tile: tile length T.
+        states_log2: log2 of the trellis' states; 0 where any level may follow any other.
+        kernel: columns after which places in the kernel repeat.
+    """
+
+    levels: npt.NDArray[np.int16]
+    tile: int
+    states_log2: int
+    kernel: int
+
+    def head(self, rates: Rates) -> bytes:
+        """The part of the header that says how levels are coded."""
+        fixed = [_native.generative_version, self.states_log2, rates.byte, self.start]
+        return bytes(fixed) + varint(self.kernel)
+
+    @property
+    def start(self) -> int:
+        """The byte of the header for the mean magnitude: four steps an octave of 32nds of a level."""
+        unit = 1 if self.states_log2 else 2
+        magnitudes = np.minimum(np.abs(self.levels.astype(np.int64)) * unit, MOST_MAGNITUDE)
+        mean = max(int(magnitudes.sum()) * 32 // magnitudes.size, 1)
+        bits = mean.bit_length()
+        return 2 * mean if bits < 3 else 4 * (bits - 1) + (mean >> (bits - 3) & 3)
+
+    def data(self, rates: Rates, stored: npt.NDArray[np.uint8] | None = None) -> bytes:
+        """Tile index and tiles."""
+        data, sizes = _native.generative_pack(
+            self.levels, self.tile, self.states_log2, self.kernel, rates.byte, self.start, stored
+        )
+        return _native.tile_index(sizes) + data
+
+
+def coded(matrix: Matrix, rates: Rates, step: float, columns: bool) -> bytes:
+    """The payload of levels; ``columns``: those of the transposed matrix."""
+    mode = COLUMNS if columns else 0
+    if not matrix.levels.any():
+        return bytes([ZEROS]) + varint(matrix.tile) + struct.pack("<f", step)
+    if matrix.levels.min() < -128 or matrix.levels.max() > 127:
+        mode |= WIDE
+    return bytes([mode]) + varint(matrix.tile) + struct.pack("<f", step) + matrix.head(rates) + matrix.data(rates)
+
+
+def coded_exactly(
+    planes: npt.NDArray[np.uint8], spec: TensorSpec, tile: int, center: int, kernel: int, rates: Rates
+) -> bytes:
+    """The payload of elements: the first plane coded, around a byte that is its middle; the others stored.
+
+    Args:
+        planes: shape [itemsize, size].
+        spec: of the tensor.
+        tile: tile length T.
+        center: byte of the first plane that becomes level 0.
+        kernel: as in a matrix.
+        rates: how fast the model adapts.
+    """
+    levels = (planes[0] - np.uint8(center)).view(np.int8).astype(np.int16).reshape(spec.rows, spec.cols)
+    matrix = Matrix(levels, tile, 0, kernel)
+    stored = np.ascontiguousarray(planes[1:]) if len(planes) > 1 else None
+    return bytes([EXACT]) + varint(tile) + bytes([center]) + matrix.head(rates) + matrix.data(rates, stored)
