@@ -1,4 +1,4 @@
-"""Learns what codec generative knows of networks' weights before it sees any of a tensor (docs/format.md, section 15.4).
+"""Learns what codec generative knows of weights before it sees any of a tensor (docs/format.md, section 15.4).
 
 The prior is the model's own state after the levels of many networks at many rates: probabilities of cells, and weights
 that mix them. What a cell has not met stays open.
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-
 
 from neuralcodec import _native
 from neuralcodec.codecs.generative.coding import Matrix as Levels
@@ -111,5 +110,8 @@ def _deviations(matrices: Iterable[Matrix]) -> dict[str, float]:
     sums: dict[str, tuple[float, int]] = {}
     for each in matrices:
         energy, count = sums.get(each.network, (0.0, 0))
-        sums[each.network] = (energy + float(np.square(each.weights, dtype=np.float64).sum()), count + each.weights.size)
+        sums[each.network] = (
+            energy + float(np.square(each.weights, dtype=np.float64).sum()),
+            count + each.weights.size,
+        )
     return {name: math.sqrt(energy / count) for name, (energy, count) in sums.items()}

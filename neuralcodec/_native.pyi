@@ -594,3 +594,44 @@ def open_payload(
 
 def crc32(data: _Bytes, start: int = 0) -> int:
     """crc32 of docs/format.md section 1, of bytes that follow others whose crc32 is ``start``."""
+
+generative_version: int
+"""Of the prior that is compiled in (docs/format.md, section 15.4)."""
+
+def generative_prior() -> bytes:
+    """That prior."""
+
+def generative_pack(
+    levels: npt.NDArray[np.int16],
+    tile: int,
+    states_log2: int,
+    kernel: int,
+    rates: int,
+    start: int,
+    stored: npt.NDArray[np.uint8] | None = None,
+) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    """Levels of codec generative, coded: all tiles one after the other, and the bytes of each.
+
+    Args:
+        levels: in the order in which they are coded, shape [rows, cols].
+        tile: tile length T, at which the trellis starts anew.
+        states_log2: log2 of the trellis' states, or 0.
+        kernel: K of docs/format.md, section 15.
+        rates: see there.
+        start: see there.
+        stored: planes that stand in front of the levels of each tile, shape [planes, rows·cols].
+
+    Raises:
+        ValueError: a field out of its range, or levels that are no path through the trellis.
+    """
+
+class GenerativeTrainer:
+    """Learns a prior: what the model of codec generative is after the levels of many tensors."""
+
+    def __init__(self) -> None: ...
+    def add(
+        self, levels: npt.NDArray[np.int16], tile: int, states_log2: int, kernel: int, rates: int, start: int
+    ) -> int:
+        """Learns from levels; arguments as of :func:`generative_pack`. The bytes that they take."""
+    def prior(self) -> bytes:
+        """As docs/format.md, section 15.4, has it."""

@@ -214,7 +214,7 @@ def test_files_are_small():
 
 
 def test_script_describes_the_files():
-    """It runs without neuralcodec, and would write nothing."""
+    """Of neuralcodec it takes the second decoder's model of codec 6 and no more, and it would write nothing."""
     script = FOLDER / "make_vectors.py"
     done = subprocess.run(
         [sys.executable, "-I", str(script), "--check"], capture_output=True, text=True, timeout=120, check=False
@@ -224,7 +224,8 @@ def test_script_describes_the_files():
 
 def test_script_keeps_a_vector_that_differs(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "vectors")
-    for builder in ("stream_builder.py", "trellis_builder.py", "regression_builder.py"):
+    builders = ("stream_builder.py", "trellis_builder.py", "regression_builder.py", "generative_builder.py")
+    for builder in builders:
         shutil.copy(FOLDER.parent / builder, tmp_path)
     victim = tmp_path / "vectors" / "valid" / "empty.ncd"
     right = victim.read_bytes()

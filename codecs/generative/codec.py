@@ -14,7 +14,6 @@ from neuralcodec.codec import Codec, SharedObject
 from neuralcodec.codecs.generative.coding import EXACT, Matrix, Rates, coded, coded_exactly, every_rates
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, STATES, Trellis
-from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 
@@ -27,8 +26,8 @@ class Generative:
     column, the place in the kernel, neighbours, and a linear prediction of the value that adapts (normalized least mean
     squares: Widrow and Hoff 1960; Nagumo and Noda 1967). What the contexts have seen is mixed in the logistic domain
     (Mahoney 2005), by weights that adapt too. It begins with what it has learned from many networks, which is part of
-    every decoder. Integers only: the same bytes give the same levels everywhere. The decoder takes some 250 KB of RAM: it
-    is for hosts, for large microcontrollers, and for updates that are expanded once.
+    every decoder. Integers only: the same bytes give the same levels everywhere. The decoder takes some 250 KB of RAM:
+    it is for hosts, for large microcontrollers, and for updates that are expanded once.
 
     Attributes:
         states: as in codec trellis.
@@ -98,8 +97,8 @@ class Generative:
         """The tensor of a payload, by the C decoder.
 
         Raises:
-            CorruptError, UnsupportedError: the payload breaks a rule of the format, or names a version of the model that
-                this decoder does not have.
+            CorruptError, UnsupportedError: the payload breaks a rule of the format, or names a version of the prior
+                that this decoder does not have.
         """
         reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, [], spec.name)
         return Tensor(spec, reader.elements())
@@ -140,9 +139,11 @@ class Generative:
         planes = _native.split_planes(tensor.data, spec.dtype.itemsize, spec.dtype.rotated)
         center = middle(planes[0]) if spec.dtype.itemsize > 1 or spec.dtype.name != "i8" else 0
         tile = tile_length(spec.rows, spec.cols, self.tile)
+        levels = (planes[0] - np.uint8(center)).view(np.int8).astype(np.int16).reshape(spec.rows, spec.cols)
+        matrix = Matrix(levels, tile, 0, kernel_of(spec))
         tries = every_rates() if self.tune else (Rates(),)
         return min(
-            (coded_exactly(planes, spec, tile, center, kernel_of(spec), rates) for rates in tries),
+            (coded_exactly(planes, matrix, center, rates) for rates in tries),
             key=len,
         )
 

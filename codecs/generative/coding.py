@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from neuralcodec import _native
-from neuralcodec.tensor import TensorSpec
 from neuralcodec.varint import varint
 
 WIDE, COLUMNS, EXACT, ZEROS = 1, 2, 4, 32
@@ -76,7 +75,8 @@ class Matrix:
         magnitudes = np.minimum(np.abs(self.levels.astype(np.int64)) * unit, MOST_MAGNITUDE)
         mean = max(int(magnitudes.sum()) * 32 // magnitudes.size, 1)
         bits = mean.bit_length()
-        return 2 * mean if bits < 3 else 4 * (bits - 1) + (mean >> (bits - 3) & 3)
+        place: int = 2 * mean if bits < 3 else 4 * (bits - 1) + (mean >> (bits - 3) & 3)
+        return place
 
     def data(self, rates: Rates, stored: npt.NDArray[np.uint8] | None = None) -> bytes:
         """Tile index and tiles."""
@@ -96,20 +96,14 @@ def coded(matrix: Matrix, rates: Rates, step: float, columns: bool) -> bytes:
     return bytes([mode]) + varint(matrix.tile) + struct.pack("<f", step) + matrix.head(rates) + matrix.data(rates)
 
 
-def coded_exactly(
-    planes: npt.NDArray[np.uint8], spec: TensorSpec, tile: int, center: int, kernel: int, rates: Rates
-) -> bytes:
+def coded_exactly(planes: npt.NDArray[np.uint8], matrix: Matrix, center: int, rates: Rates) -> bytes:
     """The payload of elements: the first plane coded, around a byte that is its middle; the others stored.
 
     Args:
-        planes: shape [itemsize, size].
-        spec: of the tensor.
-        tile: tile length T.
-        center: byte of the first plane that becomes level 0.
-        kernel: as in a matrix.
+        planes: of the elements, shape [itemsize, size].
+        matrix: the first plane, less ``center``.
+        center: byte of the first plane that is level 0.
         rates: how fast the model adapts.
     """
-    levels = (planes[0] - np.uint8(center)).view(np.int8).astype(np.int16).reshape(spec.rows, spec.cols)
-    matrix = Matrix(levels, tile, 0, kernel)
     stored = np.ascontiguousarray(planes[1:]) if len(planes) > 1 else None
-    return bytes([EXACT]) + varint(tile) + bytes([center]) + matrix.head(rates) + matrix.data(rates, stored)
+    return bytes([EXACT]) + varint(matrix.tile) + bytes([center]) + matrix.head(rates) + matrix.data(rates, stored)

@@ -42,7 +42,7 @@ STEP_RATIO = 0.5
 SAMPLE, SAMPLES = 1 << 17, 1 << 20
 """Most weights of a tensor, and of all tensors, that a model is made from."""
 
-SMALL = 10
+SMALL = 7
 """Bits of the mantissa of small tensors, where bytes count."""
 
 LIGHT_TABLES = 5
@@ -85,7 +85,7 @@ class Trellis:
         magnitudes: most classes of the running magnitude, 1 to 8, with "contexts" and "light".
         signs: thresholds that sort the level before, 0 to 2, with "contexts" and "light".
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
-            keeps them exact. "auto" is 10, for a relative error of 2^-11, with a target or a step, and else None.
+            keeps them exact. "auto" is 7, for a relative error of 2^-8 at most, with a target or a step, and else None.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
             larger ones.
 

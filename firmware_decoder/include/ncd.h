@@ -40,6 +40,8 @@ typedef enum ncd_status {
 /* Codec numbers and dtype numbers of docs/format.md section 9. */
 enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_TRELLIS = 4,
        NCD_CODEC_GENERATIVE = 6, NCD_CODEC_REGRESSION = 7, NCD_CODEC_NAMED = 255 };
+/* Version of the prior of codec generative, section 15.4. */
+enum { NCD_GENERATIVE_VERSION = 1 };
 /* Types of centroids, section 10.1. */
 enum { NCD_CENTROID_F32 = 0, NCD_CENTROID_F16 = 1, NCD_CENTROID_BF16 = 2, NCD_CENTROID_I8 = 3 };
 enum {

@@ -28,8 +28,7 @@ enum {
     NCD_GENERATIVE_PRIOR = NCD_GENERATIVE_PRIOR_CELLS + NCD_GENERATIVE_PRIOR_FIRST + NCD_GENERATIVE_PRIOR_SECOND
 };
 
-/* Version of the prior that is compiled in, and its bytes. */
-enum { NCD_GENERATIVE_VERSION = 1 };
+/* The prior that is compiled in, of version NCD_GENERATIVE_VERSION. */
 extern const uint8_t ncd_generative_prior[NCD_GENERATIVE_PRIOR];
 
 /* What adapts. */

@@ -76,7 +76,7 @@ NCD_INLINE int32_t ncd_limit(int64_t x, int32_t most)
 }
 
 /* Codes a bit at a node: mixes what its contexts have seen, and learns. */
-NCD_INLINE uint32_t ncd_generative_bit(ncd_generative_walk *t, uint32_t node, uint32_t bit)
+static NCD_NOINLINE uint32_t ncd_generative_bit(ncd_generative_walk *t, uint32_t node, uint32_t bit)
 {
     ncd_generative_model *const m = t->m;
     int32_t *const w1 = m->first + (node * NCD_GENERATIVE_FIRST + t->first) * NCD_GENERATIVE_INPUTS;
@@ -146,7 +146,7 @@ NCD_INLINE int32_t ncd_generative_level(ncd_generative_walk *t, const void *leve
     static const uint8_t column_rate[6] = {128, 85, 64, 51, 43, 37};
     const ncd_generative_head *const head = t->head;
     const int32_t unit = head->states_log2 ? 1 : 2; /* one quantizer has the even multiples of half its step */
-    const uint32_t c = t->column, cols = t->cols, mean = t->mean, at = t->at;
+    const uint32_t c = t->column, cols = t->cols, at = t->at;
     const uint32_t e4 = t->e4 >> 2, e16 = t->e16 >> 4, e64 = t->e64 >> 6, down = t->columns[c];
     const uint32_t nearby = (6 * e16 + 6 * e64 + 4 * down) >> 4, large = e16 * 13 / 10 + 32;
     const int32_t *const left = t->history + t->recent;

@@ -63,7 +63,7 @@ static int same_levels(const ncd_tensor *t, void *workspace, size_t size)
 }
 #endif
 
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
 /* Levels of 16 bits as bytes, the lower one first. */
 static ncd_status decode_wide(const ncd_tensor *t, uint32_t tile, uint8_t *out, size_t n, const void *workspace)
 {
@@ -127,7 +127,7 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
 #if NCD_ENABLE_KMEANS
                      : indices ? ncd_decode_tile_indices(t, tile, out, n, workspace)
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
                      : wide ? decode_wide(t, tile, out, n, workspace)
 #endif
                                : ncd_decode_tile_bytes(t, tile, out, size, workspace);
@@ -141,7 +141,7 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
                 free(f);
             }
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
             if (levels) { /* and the same levels with 16 bits */
                 int16_t *const widened = (int16_t *)allocate(2 * n);
                 size_t i;

@@ -332,6 +332,11 @@ public:
         if (status == NCD_ERR_UNSUPPORTED) {
             if (record_.codec_name)
                 refuse(status, "codec '" + *record_.codec_name + "' is not one of the C decoder's");
+            // The first field of its header that the decoder did not know is where its tables would be.
+            if (record_.raw.codec == NCD_CODEC_GENERATIVE && t_.tables[0] && t_.tables[0] < t_.end &&
+                *t_.tables[0] != NCD_GENERATIVE_VERSION)
+                refuse(status, "version " + std::to_string(*t_.tables[0]) + " of the prior of codec generative; this decoder has version " +
+                                   std::to_string(static_cast<int>(NCD_GENERATIVE_VERSION)));
             refuse(status, "codec " + std::to_string(record_.raw.codec) + ", or a mode of it, that this decoder does not know");
         }
         // The payload's own crc32 was right: what is left is that of a shared object that it refers to.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from neuralcodec.reference.huffman import read_scale_codes, read_step
 from neuralcodec.reference.primitives import Reader
 from neuralcodec.reference.registries import ElementType
-from neuralcodec.reference.tiles import Tiling, read_index_and_data, tiling
+from neuralcodec.reference.tiles import Tile, Tiling, read_index_and_data, tiling
 from neuralcodec.reference.trellis import COLUMN_SCALES, COLUMNS, POLYNOMIALS, ROW_SCALES, WIDE, ZEROS, TrellisLevels
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ NODES, CELLS, INPUTS, FIRST, SECOND = 25, 1325, 6, 12, 20
 """Of one quantizer; of a node; contexts; sets of weights."""
 
 MOST_MAGNITUDE, LOGIT, WEIGHT = 2047, 2047, 2**20
-SQUASH = (
-    (32768, 40793, 47911, 53584, 57724, 60547, 62428, 63615, 64357)
-    + (64815, 65097, 65269, 65374, 65438, 65476, 65500, 65514)
-)  # fmt: skip
+SQUASH = [32768, 40793, 47911, 53584, 57724, 60547, 62428, 63615, 64357, 64815]
+SQUASH += [65097, 65269, 65374, 65438, 65476, 65500, 65514]
 COLUMN_RATES = (128, 85, 64, 51, 43)
 LAST_COLUMN_RATE = 37
 
@@ -69,7 +67,7 @@ class ExactElements:
         if at > len(data.data):
             raise data.corrupt("planes run past the end of a tile")
         stored = [data.data[k * tile.size : (k + 1) * tile.size] for k in range(size - 1)]
-        levels = decode_tile(self.head, data, at, tile.size, tile.columns, tile.column, 8)
+        levels = decode_tile(self.head, data, tile, at)
         planes = [bytes((level + self.center) % 256 for level in levels), *stored]
         out = bytearray()
         for each in zip(*planes, strict=True):
@@ -92,7 +90,7 @@ class GenerativeLevels(TrellisLevels):
         if self.head is None or self.data is None:
             return [0] * tile.size
         bits = 16 if self.wide else 8
-        return decode_tile(self.head, self.data[i], 0, tile.size, tile.columns, tile.column, bits)
+        return decode_tile(self.head, self.data[i], tile, bits=bits)
 
 
 def open_generative(tensor: Tensor, payload: Reader) -> GenerativeLevels | ExactElements:
@@ -338,13 +336,9 @@ class Walk:
     def _bit(self, coder: Coder, node: int, contexts: list[int], first: int, second: int) -> int:
         of, table = self.cells, stretch()
         places = [node * CELLS + cell for cell in contexts]
-        inputs = [
-            toward_zero(table[of.p[i] // 16] * (512 * of.n[i] // (2 * of.n[i] + 3)), 256) for i in places
-        ]
+        inputs = [toward_zero(table[of.p[i] // 16] * (512 * of.n[i] // (2 * of.n[i] + 3)), 256) for i in places]
         sets = (of.first[node * FIRST + first], of.second[node * SECOND + second])
-        logits = [
-            limited(sum(w * each for w, each in zip(s, inputs, strict=True)) // 65536, LOGIT) for s in sets
-        ]
+        logits = [limited(sum(w * each for w, each in zip(s, inputs, strict=True)) // 65536, LOGIT) for s in sets]
         bit = coder.bit(max(32, min(squash(sum(logits) // 2), 65504)))
         shift = 14 + self.head.mix_rate
         for weights, logit in zip(sets, logits, strict=True):
@@ -371,14 +365,14 @@ class Walk:
         self.power += 256 * value * value - self.power // 64
 
 
-def decode_tile(head: Head, data: Reader, at: int, size: int, columns: int, column: int, bits: int) -> list[int]:
-    """Levels of a tile of ``size`` levels in rows of ``columns``, from its data beginning ``at``."""
+def decode_tile(head: Head, data: Reader, tile: Tile, at: int = 0, bits: int = 8) -> list[int]:
+    """Levels of a tile, from its data beginning ``at``."""
     string = data.data[at:]
     if string and string[-1] == 0:
         raise data.corrupt("the last byte of a tile is 0")
-    coder, walk = Coder(string), Walk(head, columns, column)
+    coder, walk = Coder(string), Walk(head, tile.columns, tile.column)
     state, levels = 0, []
-    for _ in range(size):
+    for _ in range(tile.size):
         value = walk.level(coder, state % 2)
         if head.states > 1:
             h0, h1 = POLYNOMIALS[head.states]

@@ -37,6 +37,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
+from generative_vectors import invalid_generative, valid_generative  # noqa: E402
 from kmeans_vectors import invalid_kmeans, valid_kmeans  # noqa: E402
 from regression_vectors import invalid_regression, valid_regression  # noqa: E402
 from stream_builder import (  # noqa: E402
@@ -195,6 +196,7 @@ def valid_vectors() -> Iterator[Vector]:
     yield from valid_kmeans(valid)  # type: ignore[misc]
     yield from valid_trellis(valid)  # type: ignore[misc]
     yield from valid_regression(valid)  # type: ignore[misc]
+    yield from valid_generative(valid)  # type: ignore[misc]
     yield from valid_files()
 
 
@@ -651,6 +653,7 @@ def invalid_vectors() -> Iterator[Vector]:
     yield from invalid_kmeans(invalid)  # type: ignore[misc]
     yield from invalid_trellis(invalid)  # type: ignore[misc]
     yield from invalid_regression(invalid)  # type: ignore[misc]
+    yield from invalid_generative(invalid)  # type: ignore[misc]
     yield from invalid_files()
 
 

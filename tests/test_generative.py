@@ -1,0 +1,200 @@
+"""Codec generative: round trips, both decoders, targets, what it learns, and what it refuses."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import neuralcodec
+from neuralcodec import _native, reference
+from neuralcodec.codecs.generative import Generative
+from neuralcodec.codecs.generative.coding import Matrix, Rates, every_rates
+from neuralcodec.errors import CorruptError, PlanError, SourceError, UnsupportedError
+from neuralcodec.models.corpus import matrix_of
+from neuralcodec.models.generative_prior import Training, train
+
+ROOT = Path(__file__).resolve().parent.parent
+PRIOR = ROOT / "models" / "weights" / "generative_1.bin"
+
+
+def snr(original: torch.Tensor, decoded: torch.Tensor) -> float:
+    error = (original.double() - decoded.double()).square().sum()
+    return float(10 * torch.log10(original.double().square().sum() / error))
+
+
+def by_both(tensor: torch.Tensor, folder: Path, **options) -> tuple[neuralcodec.CompressedModel, torch.Tensor]:
+    """Encodes, saves, and decodes with the C decoder and with the second one, which must agree."""
+    cm = neuralcodec.encode({"w": tensor}, "generative", **options)
+    path = folder / "model.safetensors"
+    neuralcodec.save(cm, path)
+    decoded = neuralcodec.load(path).decode("w")
+    (other,) = reference.read_file(path).tensors
+    assert reference.decode_bytes(other) == decoded.reshape(-1).view(torch.uint8).numpy().tobytes()
+    assert (decoded.dtype, decoded.shape) == (tensor.dtype, tensor.shape)
+    return cm, decoded
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.sampled_from([(16, 16), (1, 300), (300, 1), (5, 7, 3, 3), (8, 1, 11, 11), (6, 50)]),
+    states=st.sampled_from([1, 4, 8, 256]),
+    step=st.sampled_from([1e-3, 0.1, 0.7, 4.0]),
+    tile=st.sampled_from([7, 100, 65535]),
+    scan=st.sampled_from(["auto", "rows", "columns"]),
+    dtype=st.sampled_from([torch.float32, torch.float16, torch.bfloat16]),
+    seed=st.integers(0, 2**31),
+)
+def test_two_decoders_agree(tmp_path_factory, shape, states, step, tile, scan, dtype, seed):  # noqa: PLR0917
+    weights = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    _, decoded = by_both(weights, tmp_path_factory.mktemp("both"), states=states, step=step, tile=tile, scan=scan)
+    assert float((decoded.float() - weights.float()).abs().max()) < 5 * step + 0.02
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    dtype=st.sampled_from(
+        [torch.int8, torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int16, torch.bool]
+    ),
+    tile=st.sampled_from([11, 65535]),
+    seed=st.integers(0, 2**31),
+)
+def test_lossless_keeps_every_bit(tmp_path_factory, dtype, tile, seed):
+    random = np.random.default_rng(seed)
+    size = torch.empty(0, dtype=dtype).element_size()
+    data = random.integers(0, 2 if dtype == torch.bool else 256, (9, 13 * size), dtype=np.uint8)
+    tensor = torch.from_numpy(data).view(dtype)  # NaN, infinities and subnormal numbers among them
+    _, decoded = by_both(tensor, tmp_path_factory.mktemp("exact"), lossless=True, tile=tile)
+    assert torch.equal(decoded.view(torch.uint8), tensor.view(torch.uint8))
+
+
+def test_same_levels_as_trellis_in_fewer_bytes():
+    """The levels are those of the trellis; rows of a smooth curve tell of each other, which this codec alone uses."""
+    at = torch.arange(64.0)
+    weights = torch.stack([torch.sin(at / (3 + k)) for k in range(64)])
+    own = neuralcodec.encode({"w": weights}, "generative", step=0.05)
+    other = neuralcodec.encode({"w": weights}, "trellis", step=0.05, states=8, room=None, tile=65535, small=None)
+    assert torch.equal(own.decode("w"), other.decode("w"))
+    assert own.nbytes < 0.8 * other.nbytes
+
+
+@pytest.mark.parametrize("bits", [1.0, 3.0])
+def test_meets_a_target(bits):
+    generator = torch.Generator().manual_seed(1)
+    state = {"a": torch.randn(128, 300, generator=generator), "b": torch.randn(64, 200, generator=generator) / 4}
+    cm = neuralcodec.encode(state, "generative", target=neuralcodec.Target(bits_per_weight=bits))
+    weights = sum(t.numel() for t in state.values())
+    assert 8 * cm.nbytes / weights == pytest.approx(bits, rel=0.02)
+
+
+def test_gaussian_weights_lose_little():
+    """Independent weights have nothing to learn from: then the model must not cost much either."""
+    weights = torch.randn(512, 512, generator=torch.Generator().manual_seed(2))
+    cm = neuralcodec.encode({"w": weights}, "generative", target=neuralcodec.Target(bits_per_weight=3))
+    bound = snr(weights, cm.decode("w")) / (20 * math.log10(2))
+    assert 8 * cm.nbytes / weights.numel() - bound < 0.12
+
+
+def test_tune_is_no_larger():
+    weights = torch.cumsum(torch.randn(40, 60, generator=torch.Generator().manual_seed(3)), 1)
+    plain = neuralcodec.encode({"w": weights}, "generative", step=0.3)
+    tuned = neuralcodec.encode({"w": weights}, "generative", step=0.3, tune=True)
+    assert tuned.nbytes < plain.nbytes
+
+
+def test_every_rate_once():
+    rates = list(every_rates())
+    assert rates[0] == Rates()
+    assert len({each.byte for each in rates}) == len(rates) == 16
+
+
+@pytest.mark.parametrize("levels", [np.zeros((1, 1)), np.full((3, 5), 1), np.full((4, 4), 32767)])
+def test_start_is_in_range(levels):
+    for states_log2 in (0, 3):
+        assert 0 <= Matrix(levels.astype(np.int16), 16, states_log2, 1).start <= 63
+
+
+def test_levels_for_firmware_without_the_original():
+    """Levels come out as int8 with one scale, so that they can be coded anew for a smaller decoder."""
+    weights = torch.randn(32, 32, generator=torch.Generator().manual_seed(4))
+    cm = neuralcodec.encode({"w": weights}, "generative", step=0.25)
+    levels, scales = cm.levels("w")
+    assert levels.dtype == torch.int8
+    assert torch.equal(levels.float() * scales[:, None], cm.decode("w"))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "match"),
+    [(torch.full((20, 20), float("nan")), "NaN"), (torch.full((20, 20), float("inf")), "NaN, Inf")],
+)
+def test_refuses_what_has_no_levels(tensor, match):
+    with pytest.raises(SourceError, match=match):
+        neuralcodec.encode({"w": tensor}, "generative")
+
+
+@pytest.mark.parametrize("options", [{"tile": 0}, {"tile": 65536}, {"states": 3}, {"tune": 1}, {"lossless": "yes"}])
+def test_refuses_options(options):
+    with pytest.raises(PlanError):
+        neuralcodec.encode({"w": torch.randn(20, 20)}, "generative", **options)
+
+
+def payload_of(weights: torch.Tensor) -> tuple[bytes, object]:
+    from neuralcodec.dtypes import BY_NAME
+    from neuralcodec.tensor import Tensor, TensorSpec
+
+    spec = TensorSpec("w", BY_NAME["f32"], tuple(weights.shape))
+    tensor = Tensor(spec, weights.reshape(-1).view(torch.uint8).numpy())
+    return Generative(step=0.25).encode(tensor), spec
+
+
+def test_names_the_version_that_is_missing():
+    payload, spec = payload_of(torch.randn(20, 20, generator=torch.Generator().manual_seed(5)))
+    at = 1 + 2 + 4  # mode, T, step
+    assert payload[at] == _native.generative_version
+    changed = payload[:at] + b"\x09" + payload[at + 1 :]
+    with pytest.raises(UnsupportedError, match="version 9"):
+        Generative().decode(changed, spec, [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damage_is_an_error_or_other_levels(data):
+    payload, spec = payload_of(torch.randn(20, 20, generator=torch.Generator().manual_seed(6)))
+    at = data.draw(st.integers(0, len(payload) - 1))
+    changed = bytearray(payload)
+    changed[at] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(0, len(payload)))
+    for hostile in (bytes(changed), payload[:cut]):
+        try:
+            decoded = Generative().decode(hostile, spec, [])
+        except (CorruptError, UnsupportedError):
+            continue
+        assert decoded.spec == spec
+
+
+def test_prior_is_the_one_that_is_described():
+    data = PRIOR.read_bytes()
+    assert data == _native.generative_prior()
+    assert hashlib.sha256(data).hexdigest() in (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+
+
+def test_training_is_deterministic_and_learns():
+    generator = torch.Generator().manual_seed(7)
+    matrices = [
+        matrix_of("one", f"layer{k}.weight", torch.randn(40, 30, generator=generator) / (k + 1)) for k in range(3)
+    ]
+    how = Training(steps=(0.1, 0.6), states=(8,))
+    shares: list[float] = []
+    first = train(matrices, how, shares.append)
+    again = train(list(reversed(matrices)), how)
+    assert first == again
+    assert len(first.prior) == len(PRIOR.read_bytes())
+    assert shares[-1] == 1
+    assert first.weights == 2 * sum(each.weights.size for each in matrices)
+    assert first.bits < 6
+    with pytest.raises(ValueError, match="at least one"):
+        train([], how)
