@@ -154,6 +154,20 @@ struct Best {
     int16_t value;
 };
 
+// A step of survivors: of the two ways into each state the cheaper one. costs, notes: of the ways, two for each state that
+// they come from; first, second: which of them lead to a state. Notes go with a way, their top byte into the decision.
+NC_CLONES void survive(const float *costs, const uint32_t *notes, const uint32_t *first, const uint32_t *second, size_t states,
+                       float *cost, uint32_t *note, uint8_t *decision) {
+    for (size_t to = 0; to < states; ++to) {
+        const float a = costs[first[to]], b = costs[second[to]];
+        const uint32_t later = b < a;
+        const uint32_t of = notes[later ? second[to] : first[to]];
+        cost[to] = later ? b : a;
+        note[to] = of & 0xFFFFFF;
+        decision[to] = static_cast<uint8_t>(of >> 24 << 1 | later);
+    }
+}
+
 class Search {
 public:
     Search(const Context &c, In3<float> rates, double lambda, int largest)
@@ -169,24 +183,31 @@ public:
         }
         // The two states that lead to each state, and the subsets they take.
         std::vector<unsigned> found(c.states, 0);
-        from_.resize(2 * size_t{c.states});
-        subset_.resize(2 * size_t{c.states});
+        for (std::vector<uint32_t> &ways : ways_) ways.resize(c.states);
         for (unsigned s = 0; s < c.states && c.quantizers == 2; ++s)
             for (unsigned x = 0; x < 2; ++x) {
-                const unsigned to = c.after(s, x), k = found[to]++;
-                from_[2 * to + k] = static_cast<uint8_t>(s);
-                subset_[2 * to + k] = static_cast<uint8_t>(x);
+                const unsigned to = c.after(s, x);
+                ways_[found[to]++][to] = 2 * s + x;
             }
-        cost_.resize(c.states), next_cost_.resize(c.states);
-        magnitude_.resize(c.states), next_magnitude_.resize(c.states);
-        sign_.resize(c.states), next_sign_.resize(c.states), table_.resize(c.states);
+        cost_.resize(c.states), note_.resize(c.states);
+        way_cost_.resize(2 * size_t{c.states}), way_note_.resize(2 * size_t{c.states});
         stamp_.resize(2 * most_tables);
+        candidates_stamp_.resize(2);
+        for (int v = -c.lo; v <= c.hi; ++v) {
+            const auto at = static_cast<size_t>(v + c.lo);
+            note_of_.push_back(c.magnitude[at] | static_cast<uint32_t>(c.sign_class[at]) << 16);
+        }
+        // Levels that are values, neither open nor beyond, of which nothing needs to be asked.
+        const int reach = c.open ? c.quantizers == 2 ? 4 : 1 : 0;
+        least_plain_ = std::max(reach - c.lo, -largest), most_plain_ = std::min(c.hi - reach, largest);
+        if (c.raw_bits) most_plain_ = least_plain_ - 1;
     }
 
     void tile(const float *x, const float *importance, size_t n, int16_t *out) {
         if (best_.size() < n * 4 * tables_) best_.resize(n * 4 * tables_);
         if (decision_.size() < n * c_.states) decision_.resize(n * c_.states);
         std::fill(stamp_.begin(), stamp_.end(), 0);
+        std::fill(candidates_stamp_.begin(), candidates_stamp_.end(), 0);
         if (c_.quantizers == 1)
             greedy(x, importance, n, out);
         else
@@ -199,11 +220,20 @@ private:
     int largest_;
     size_t tables_ = 0;
     std::vector<Rates> rates_;
-    std::vector<uint8_t> from_, subset_;
-    std::vector<float> cost_, next_cost_;
-    std::vector<uint16_t> magnitude_, next_magnitude_;
-    std::vector<uint8_t> sign_, next_sign_, table_;
-    std::vector<size_t> stamp_;
+    std::array<std::vector<uint32_t>, 2> ways_;  // into each state: twice the state before, and the subset
+    std::vector<float> cost_, way_cost_;
+    std::vector<uint32_t> note_, way_note_;  // of a survivor: bits 0-15 running magnitude, 16-23 sign class, 24-31 table
+    std::vector<uint32_t> note_of_;          // by value + lo: what it adds to the magnitude, and its sign class
+    std::vector<size_t> stamp_, candidates_stamp_;
+    int least_plain_ = 0, most_plain_ = 0;
+    // Levels worth a try for the weight at hand, of each quantizer and subset, with their distortion.
+    struct Candidates {
+        unsigned count;
+        bool plain;
+        std::array<int16_t, 4> level;
+        std::array<float, 4> distortion;
+    };
+    std::array<Candidates, 4> candidates_{};
     std::vector<Best> best_;
     std::vector<uint8_t> decision_;
 
@@ -241,26 +271,57 @@ private:
         return level > 0 ? level - c_.beyond(level) * unit : level + c_.beyond(level) * unit;
     }
 
+    // Finds the candidates of a quantizer.
+    void gather(unsigned u, float x, float weight) {
+        for (unsigned s = 0; s < 2; ++s) {
+            Candidates &c = candidates_[u * 2 + s];
+            const int residue = u == 0 ? (s ? 2 : 0) : (s ? 1 : 3);
+            const int below = residue + 4 * static_cast<int>(std::floor((x - static_cast<float>(residue)) * 0.25f));
+            int levels[4] = {below, below + 4};
+            unsigned n = 2;
+            if (!c_.raw_bits) {
+                if (below > 0) {
+                    if (below > 4) levels[n++] = below - 4;
+                    levels[n++] = residue == 3 ? -1 : residue;
+                } else if (below < -4) {
+                    if (below < -8) levels[n++] = below + 8;
+                    levels[n++] = residue == 1 || residue == 0 ? residue : residue - 4;
+                }
+            }
+            c.count = n;
+            c.plain = true;
+            for (unsigned k = 0; k < n; ++k) {
+                c.plain &= levels[k] >= least_plain_ && levels[k] <= most_plain_;
+                const float d = x - static_cast<float>(levels[k]);
+                c.level[k] = static_cast<int16_t>(levels[k]);
+                c.distortion[k] = weight * (d * d);
+            }
+        }
+    }
+
     // The best level of subset x of quantizer u, for each subset, with table t.
     void need(unsigned u, size_t t, float x, float weight, size_t i) {
         if (stamp_[u * most_tables + t] == i + 1) return;
         stamp_[u * most_tables + t] = i + 1;
+        if (candidates_stamp_[u] != i + 1) {
+            candidates_stamp_[u] = i + 1;
+            gather(u, x, weight);
+        }
         const Rates &r = rates_[u * tables_ + t];
         Best *const b = &best_[i * 4 * tables_];
         for (unsigned s = 0; s < 2; ++s) {
-            const int residue = u == 0 ? (s ? 2 : 0) : (s ? 1 : 3);
+            const Candidates &c = candidates_[u * 2 + s];
             Best found{std::numeric_limits<float>::max(), 0, 0};
-            const int below = residue + 4 * static_cast<int>(std::floor((x - static_cast<float>(residue)) * 0.25f));
-            consider(found, r, x, weight, below);
-            consider(found, r, x, weight, below + 4);
-            if (!c_.raw_bits) {
-                if (below > 0) {
-                    if (below > 4) consider(found, r, x, weight, below - 4);
-                    consider(found, r, x, weight, residue == 3 ? -1 : residue);
-                } else if (below < -4) {
-                    if (below < -8) consider(found, r, x, weight, below + 8);
-                    consider(found, r, x, weight, residue == 1 || residue == 0 ? residue : residue - 4);
-                }
+            bool plain = c.plain;
+            for (unsigned k = 0; plain && k < c.count; ++k) {
+                const float bits = r.bits[c.level[k] + c_.lo];
+                plain = bits < never;
+                const float cost = c.distortion[k] + lambda_ * bits;
+                if (cost < found.cost) found = Best{cost, c.level[k], c.level[k]};
+            }
+            if (!plain) {
+                found.cost = std::numeric_limits<float>::max();
+                for (unsigned k = 0; k < c.count; ++k) consider(found, r, x, weight, c.level[k]);
             }
             b[(u * 2 + s) * tables_ + t] = found;
         }
@@ -273,46 +334,33 @@ private:
         const unsigned states = c_.states;
         std::fill(cost_.begin(), cost_.end(), 1e30f);
         cost_[0] = 0;
-        std::fill(magnitude_.begin(), magnitude_.end(), static_cast<uint16_t>(c_.start));
-        std::fill(sign_.begin(), sign_.end(), c_.first_sign());
-        const uint8_t *const sign_class = c_.sign_class.data() + c_.lo;
-        const uint16_t *const adds = c_.magnitude.data() + c_.lo;
+        std::fill(note_.begin(), note_.end(), c_.start | static_cast<uint32_t>(c_.first_sign()) << 16);
+        const uint32_t *const note_of = note_of_.data() + c_.lo;
         for (size_t i = 0; i < n; ++i) {
             const float x = within(xs[i]), weight = importance ? importance[i] : 1;
             Best *const b = &best_[i * 4 * tables_];
             for (unsigned s = 0; s < states; ++s) {
-                const unsigned u = s & 1;
-                const uint8_t t = c_.map[u][c_.cell(magnitude_[s], sign_[s])];
-                table_[s] = t;
+                const unsigned u = s & 1, a = note_[s] & 0xFFFF;
+                const uint32_t t = c_.map[u][c_.cell(a, note_[s] >> 16)];
                 need(u, t, x, weight, i);
+                const Best &b0 = b[u * 2 * tables_ + t], &b1 = b[(u * 2 + 1) * tables_ + t];
+                const uint32_t note = (a - (a >> 3)) | t << 24;
+                way_cost_[2 * s] = cost_[s] + b0.cost;
+                way_cost_[2 * s + 1] = cost_[s] + b1.cost;
+                way_note_[2 * s] = note + note_of[b0.value];
+                way_note_[2 * s + 1] = note + note_of[b1.value];
             }
-            uint8_t *const d = &decision_[i * states];
-            float least = std::numeric_limits<float>::max();
-            for (unsigned to = 0; to < states; ++to) {
-                const unsigned s0 = from_[2 * to], s1 = from_[2 * to + 1];
-                const Best &b0 = b[((s0 & 1) * 2 + subset_[2 * to]) * tables_ + table_[s0]];
-                const Best &b1 = b[((s1 & 1) * 2 + subset_[2 * to + 1]) * tables_ + table_[s1]];
-                const float c0 = cost_[s0] + b0.cost, c1 = cost_[s1] + b1.cost;
-                const bool second = c1 < c0;
-                const unsigned s = second ? s1 : s0;
-                const int v = second ? b1.value : b0.value;
-                const unsigned a = magnitude_[s];
-                next_cost_[to] = second ? c1 : c0;
-                d[to] = static_cast<uint8_t>(table_[s] << 1 | static_cast<unsigned>(second));
-                next_magnitude_[to] = static_cast<uint16_t>(a - (a >> 3) + adds[v]);
-                next_sign_[to] = sign_class[v];
-                least = std::min(least, next_cost_[to]);
-            }
-            cost_.swap(next_cost_);
-            magnitude_.swap(next_magnitude_);
-            sign_.swap(next_sign_);
-            if ((i & 255) == 255)
+            survive(way_cost_.data(), way_note_.data(), ways_[0].data(), ways_[1].data(), states, cost_.data(),
+                    note_.data(), &decision_[i * states]);
+            if ((i & 255) == 255) {
+                const float least = *std::min_element(cost_.begin(), cost_.end());
                 for (float &cost : cost_) cost -= least;
+            }
         }
         unsigned s = static_cast<unsigned>(std::min_element(cost_.begin(), cost_.end()) - cost_.begin());
         for (size_t i = n; i-- > 0;) {
-            const unsigned d = decision_[i * states + s], k = 2 * s + (d & 1), p = from_[k];
-            out[i] = best_[i * 4 * tables_ + ((p & 1) * 2 + subset_[k]) * tables_ + (d >> 1)].level;
+            const unsigned d = decision_[i * states + s], way = ways_[d & 1][s], p = way >> 1;
+            out[i] = best_[i * 4 * tables_ + ((p & 1) * 2 + (way & 1)) * tables_ + (d >> 1)].level;
             s = p;
         }
     }
