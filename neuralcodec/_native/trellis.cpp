@@ -154,17 +154,17 @@ struct Best {
     int16_t value;
 };
 
-// A step of survivors: of the two ways into each state the cheaper one. costs, notes: of the ways, two for each state that
-// they come from; first, second: which of them lead to a state. Notes go with a way, their top byte into the decision.
-NC_CLONES void survive(const float *costs, const uint32_t *notes, const uint32_t *first, const uint32_t *second, size_t states,
-                       float *cost, uint32_t *note, uint8_t *decision) {
+// A step of survivors: of the two ways into each state the cheaper one. costs, notes: of the first way into each state, then of
+// the second into each. Notes go with a way, their top byte into the decision.
+NC_CLONES void survive(const float *__restrict costs, const uint32_t *__restrict notes, size_t states, float *__restrict cost,
+                       uint32_t *__restrict note, uint8_t *__restrict decision) {
     for (size_t to = 0; to < states; ++to) {
-        const float a = costs[first[to]], b = costs[second[to]];
-        const uint32_t later = b < a;
-        const uint32_t of = notes[later ? second[to] : first[to]];
+        const float a = costs[to], b = costs[states + to];
+        const bool later = b < a;
+        const uint32_t of = later ? notes[states + to] : notes[to];
         cost[to] = later ? b : a;
         note[to] = of & 0xFFFFFF;
-        decision[to] = static_cast<uint8_t>(of >> 24 << 1 | later);
+        decision[to] = static_cast<uint8_t>(of >> 24 << 1 | static_cast<uint32_t>(later));
     }
 }
 
@@ -187,12 +187,18 @@ public:
         for (unsigned s = 0; s < c.states && c.quantizers == 2; ++s)
             for (unsigned x = 0; x < 2; ++x) {
                 const unsigned to = c.after(s, x);
-                ways_[found[to]++][to] = 2 * s + x;
+                const unsigned k = found[to]++;
+                ways_[k][to] = 2 * s + x;
+                place_of_.push_back(k * c.states + to);
             }
         cost_.resize(c.states), note_.resize(c.states);
         way_cost_.resize(2 * size_t{c.states}), way_note_.resize(2 * size_t{c.states});
-        stamp_.resize(2 * most_tables);
-        candidates_stamp_.resize(2);
+        way_.resize(4 * tables_);
+        table_of_.resize(size_t{64} * c.signs * c.quantizers);
+        for (unsigned u = 0; u < c.quantizers; ++u)
+            for (unsigned sign = 0; sign < c.signs; ++sign)
+                for (unsigned bin = 0; bin < 64; ++bin)
+                    table_of_[(u * c.signs + sign) * 64 + bin] = c.map[u][c.bins[bin] * c.signs + sign];
         for (int v = -c.lo; v <= c.hi; ++v) {
             const auto at = static_cast<size_t>(v + c.lo);
             note_of_.push_back(c.magnitude[at] | static_cast<uint32_t>(c.sign_class[at]) << 16);
@@ -204,10 +210,8 @@ public:
     }
 
     void tile(const float *x, const float *importance, size_t n, int16_t *out) {
-        if (best_.size() < n * 4 * tables_) best_.resize(n * 4 * tables_);
+        if (level_.size() < n * 4 * tables_) level_.resize(n * 4 * tables_);
         if (decision_.size() < n * c_.states) decision_.resize(n * c_.states);
-        std::fill(stamp_.begin(), stamp_.end(), 0);
-        std::fill(candidates_stamp_.begin(), candidates_stamp_.end(), 0);
         if (c_.quantizers == 1)
             greedy(x, importance, n, out);
         else
@@ -221,10 +225,11 @@ private:
     size_t tables_ = 0;
     std::vector<Rates> rates_;
     std::array<std::vector<uint32_t>, 2> ways_;  // into each state: twice the state before, and the subset
+    std::vector<uint32_t> place_of_;             // of a way, by twice its state before and the subset, among the ways
     std::vector<float> cost_, way_cost_;
     std::vector<uint32_t> note_, way_note_;  // of a survivor: bits 0-15 running magnitude, 16-23 sign class, 24-31 table
     std::vector<uint32_t> note_of_;          // by value + lo: what it adds to the magnitude, and its sign class
-    std::vector<size_t> stamp_, candidates_stamp_;
+    std::vector<uint8_t> table_of_;          // by quantizer, sign class and bits of the running magnitude
     int least_plain_ = 0, most_plain_ = 0;
     // Levels worth a try for the weight at hand, of each quantizer and subset, with their distortion.
     struct Candidates {
@@ -234,7 +239,14 @@ private:
         std::array<float, 4> distortion;
     };
     std::array<Candidates, 4> candidates_{};
-    std::vector<Best> best_;
+    // The best level of each subset with each table, at place (quantizer * tables + table) * 2 + subset: for the weight at
+    // hand its cost and what it makes of a note, for all weights of a tile the level.
+    struct Way {
+        float cost;
+        uint32_t note;
+    };
+    std::vector<Way> way_;
+    std::vector<int16_t> level_;
     std::vector<uint8_t> decision_;
 
     void consider(Best &best, const Rates &r, float x, float weight, int level) const {
@@ -299,16 +311,9 @@ private:
         }
     }
 
-    // The best level of subset x of quantizer u, for each subset, with table t.
+    // The best level of each subset of quantizer u with table t.
     void need(unsigned u, size_t t, float x, float weight, size_t i) {
-        if (stamp_[u * most_tables + t] == i + 1) return;
-        stamp_[u * most_tables + t] = i + 1;
-        if (candidates_stamp_[u] != i + 1) {
-            candidates_stamp_[u] = i + 1;
-            gather(u, x, weight);
-        }
         const Rates &r = rates_[u * tables_ + t];
-        Best *const b = &best_[i * 4 * tables_];
         for (unsigned s = 0; s < 2; ++s) {
             const Candidates &c = candidates_[u * 2 + s];
             Best found{std::numeric_limits<float>::max(), 0, 0};
@@ -323,7 +328,9 @@ private:
                 found.cost = std::numeric_limits<float>::max();
                 for (unsigned k = 0; k < c.count; ++k) consider(found, r, x, weight, c.level[k]);
             }
-            b[(u * 2 + s) * tables_ + t] = found;
+            const size_t place = (u * tables_ + t) * 2 + s;
+            way_[place] = Way{found.cost, note_of_[static_cast<size_t>(found.value + c_.lo)] | static_cast<uint32_t>(t) << 24};
+            level_[i * 4 * tables_ + place] = found.level;
         }
     }
 
@@ -335,23 +342,32 @@ private:
         std::fill(cost_.begin(), cost_.end(), 1e30f);
         cost_[0] = 0;
         std::fill(note_.begin(), note_.end(), c_.start | static_cast<uint32_t>(c_.first_sign()) << 16);
-        const uint32_t *const note_of = note_of_.data() + c_.lo;
+        const unsigned shift = c_.shift, row = 64 * c_.signs;
+        const uint8_t *const table_of = table_of_.data();
+        float *const way_cost = way_cost_.data();
+        uint32_t *const way_note = way_note_.data();
+        const uint32_t *const place_of = place_of_.data();
         for (size_t i = 0; i < n; ++i) {
             const float x = within(xs[i]), weight = importance ? importance[i] : 1;
-            Best *const b = &best_[i * 4 * tables_];
+            uint64_t known[2] = {};  // of each quantizer, the tables whose best levels have been found
+            const uint32_t *const note = note_.data();
+            const float *const cost = cost_.data();
             for (unsigned s = 0; s < states; ++s) {
-                const unsigned u = s & 1, a = note_[s] & 0xFFFF;
-                const uint32_t t = c_.map[u][c_.cell(a, note_[s] >> 16)];
-                need(u, t, x, weight, i);
-                const Best &b0 = b[u * 2 * tables_ + t], &b1 = b[(u * 2 + 1) * tables_ + t];
-                const uint32_t note = (a - (a >> 3)) | t << 24;
-                way_cost_[2 * s] = cost_[s] + b0.cost;
-                way_cost_[2 * s + 1] = cost_[s] + b1.cost;
-                way_note_[2 * s] = note + note_of[b0.value];
-                way_note_[2 * s + 1] = note + note_of[b1.value];
+                const unsigned u = s & 1, a = note[s] & 0xFFFF;
+                const size_t t = table_of[u * row + (note[s] >> 16) * 64 + (a >> shift)];
+                if (!(known[u] >> t & 1)) {
+                    if (!known[u]) gather(u, x, weight);
+                    known[u] |= uint64_t{1} << t;
+                    need(u, t, x, weight, i);
+                }
+                const Way *const way = &way_[(u * tables_ + t) * 2];
+                const uint32_t to0 = place_of[2 * s], to1 = place_of[2 * s + 1];
+                way_cost[to0] = cost[s] + way[0].cost;
+                way_cost[to1] = cost[s] + way[1].cost;
+                way_note[to0] = a - (a >> 3) + way[0].note;
+                way_note[to1] = a - (a >> 3) + way[1].note;
             }
-            survive(way_cost_.data(), way_note_.data(), ways_[0].data(), ways_[1].data(), states, cost_.data(),
-                    note_.data(), &decision_[i * states]);
+            survive(way_cost, way_note, states, cost_.data(), note_.data(), &decision_[i * states]);
             if ((i & 255) == 255) {
                 const float least = *std::min_element(cost_.begin(), cost_.end());
                 for (float &cost : cost_) cost -= least;
@@ -360,7 +376,7 @@ private:
         unsigned s = static_cast<unsigned>(std::min_element(cost_.begin(), cost_.end()) - cost_.begin());
         for (size_t i = n; i-- > 0;) {
             const unsigned d = decision_[i * states + s], way = ways_[d & 1][s], p = way >> 1;
-            out[i] = best_[i * 4 * tables_ + ((p & 1) * 2 + (way & 1)) * tables_ + (d >> 1)].level;
+            out[i] = level_[(i * 2 + (p & 1)) * 2 * tables_ + (d >> 1) * 2 + (way & 1)];
             s = p;
         }
     }
