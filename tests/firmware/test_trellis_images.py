@@ -139,7 +139,7 @@ MORE = {"contexts": {"light", "rans"}, "light": {"rans"}}
 @pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
 def test_a_decoder_of_one_coding(board: str, out: Path, compiled: str) -> None:
     """It decodes what it is for and refuses the rest."""
-    for coding in ONLY:
+    for coding in ONLY if board == "m4" else (compiled,):
         source = {"w": torch.randn(64, 256, generator=torch.Generator().manual_seed(0))}
         cm = neuralcodec.encode(source, coding=coding, relative_step=0.3)
         (blob := out / f"{coding}.ncd").write_bytes(cm.to_bytes(names=False))
