@@ -54,7 +54,8 @@ def decoder(target: str) -> Outcome:
     """A target of firmware_decoder/Makefile, of whose output only the end is shown, more of it after a failure."""
     # Options of the make around this one, as its job server, are not meant for it.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
-    command = ["make", "-s", "--no-print-directory", "-C", str(ROOT / "firmware_decoder"), target]
+    command = ["make", "-s", f"-j{os.environ.get('JOBS', '2')}", "--no-print-directory"]
+    command += ["-C", str(ROOT / "firmware_decoder"), target]
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", check=False
     )

@@ -143,7 +143,7 @@ def test_a_decoder_of_one_coding(board: str, out: Path, compiled: str) -> None:
         source = {"w": torch.randn(64, 256, generator=torch.Generator().manual_seed(0))}
         cm = neuralcodec.encode(source, coding=coding, relative_step=0.3)
         (blob := out / f"{coding}.ncd").write_bytes(cm.to_bytes(names=False))
-        image = emulator.build(board, blob, out / coding, defines=ONLY[compiled])
+        image = emulator.build(board, blob, out, defines=ONLY[compiled])
         result = emulator.run(board, image)
         if coding == compiled or coding in MORE.get(compiled, ()):
             assert result.exit_code == 0, result.output
