@@ -32,11 +32,14 @@ NATIVE_MODULE = "neuralcodec._native"
 DECODING = {NATIVE / "decode.cpp", ROOT / PACKAGE / "stream" / "reader.py"}
 """What reads streams: every codec has some lines there."""
 
-BOUND = re.compile(r'(?:m\.def\(|nb::class_<[^>]*>\(m, )"(\w+)"')
+BOUND = re.compile(r'(?:m\.def\(\s*|m\.attr\(|nb::class_<[^>]*>\(m, )"(\w+)"')
 DEFINED_IN = {"common.hpp": ("segments.cpp",), "cluster.hpp": ("segments.cpp",)}
 """Sources that bind nothing, by headers that declare what they define, if they are not named alike."""
 
 INCLUDED = re.compile(r'#include "(\w+\.hpp)"')
+OF_DECODER = re.compile(r'#include "\w+\.h"')
+"""A native source that includes a header of the C decoder depends on all files there that begin with its own name."""
+
 DECODER = ("firmware_decoder/src", "firmware_decoder/include")
 BUILT_WITH = ("CMakeLists.txt", "pyproject.toml", "firmware_decoder/CMakeLists.txt")
 BUILT_FROM = ("firmware_decoder/src", "firmware_decoder/include", "neuralcodec/_native")
@@ -74,7 +77,7 @@ def encoder(codecs: tuple[str, ...] | None) -> list[Path]:
         codecs = tuple(points)
     roots = [*VERBS, *(points[name] for name in (*FOR_EXACT, *codecs))]
     modules, native = _closure(roots)
-    return sorted({*modules, *_beside(modules), *_native_sources(native)})
+    return sorted({*modules, *_data(modules, codecs), *_native_sources(native)})
 
 
 def decoder() -> list[Path]:
@@ -167,16 +170,12 @@ def _file(name: str) -> Path | None:
     return None
 
 
-def _beside(modules: Iterable[Path]) -> set[Path]:
-    """Data in the folders of codecs and models, such as weights."""
-    inner = (ROOT / "codecs", ROOT / "models")
-    folders = {path.parent for path in modules if any(path.parent.parent == each for each in inner)}
-    return {
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix not in {".py", ".pyc", ".md"}
-    }
+def _data(modules: Iterable[Path], codecs: tuple[str, ...]) -> set[Path]:
+    """Data of codecs and models, such as weights, that a module names or that are named for a codec."""
+    text = "".join(path.read_text(encoding="utf-8") for path in modules)
+    files = {p for name in ("codecs", "models") for p in (ROOT / name).rglob("*") if p.is_file()}
+    data = {p for p in files if p.suffix not in {".py", ".pyc", ".md"}}
+    return {p for p in data if p.name in text or p.name.startswith(codecs)}
 
 
 def _native_sources(names: set[str]) -> set[Path]:
@@ -197,6 +196,8 @@ def _native_sources(names: set[str]) -> set[Path]:
         if path.suffix == ".hpp":
             defining = {path.with_suffix(".cpp"), *(NATIVE / name for name in DEFINED_IN.get(path.name, ()))}
             headers |= {each for each in defining if each.is_file()}
+        elif OF_DECODER.search(path.read_text()):
+            headers |= set((ROOT / DECODER[0]).glob(f"{path.stem}*"))
         new |= headers - found
     return found
 

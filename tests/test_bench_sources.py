@@ -44,7 +44,15 @@ def relative(paths):
 
 @pytest.mark.parametrize(
     ("codec", "options"),
-    [("trellis", {"states": 8}), ("huffman", {}), ("huffman", {"lossless": True}), ("kmeans", {}), ("raw", {})],
+    [
+        ("trellis", {"states": 8}),
+        ("huffman", {}),
+        ("huffman", {"lossless": True}),
+        ("kmeans", {}),
+        ("raw", {}),
+        ("generative", {}),
+        ("regression", {}),
+    ],
 )
 def test_every_function_that_runs_is_in_a_file_that_counts(codec, options, tmp_path):
     command = [sys.executable, "-c", CALLED, codec, json.dumps(options)]
@@ -72,11 +80,23 @@ def test_every_file_of_a_codec_counts_for_it():
         assert relative(files) <= relative(sources.encoder((name,))), name
 
 
+def test_all_data_of_models_counts_for_some_codec():
+    data = {p for p in (ROOT / "models").rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc", ".md"}}
+    assert relative(data) <= relative(sources.encoder(None))
+
+
+def test_what_the_encoder_shares_with_the_decoder_counts():
+    assert "firmware_decoder/src/generative_model.h" in relative(sources.encoder(("generative",)))
+    assert not any(path.startswith("firmware_decoder") for path in relative(sources.encoder(("trellis",))))
+
+
 def test_other_codecs_do_not_count():
     huffman, trellis, kmeans = (relative(sources.encoder((name,))) for name in ("huffman", "trellis", "kmeans"))
     assert not any("trellis" in path or "kmeans" in path for path in huffman)
     assert not any("kmeans/codec" in path or "lagrangian" in path for path in trellis)
     assert not any("trellis" in path for path in kmeans)
+    learned = ("autoencoder", "generative", "regression")
+    assert not any(name in path for name in learned for path in huffman | trellis | kmeans)
     assert {"neuralcodec/_native/trellis.cpp", "neuralcodec/plan/search.py", "codecs/kmeans/frequencies.py"} <= trellis
     shared = {
         "neuralcodec/api.py",

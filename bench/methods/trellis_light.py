@@ -10,6 +10,7 @@ from bench.methods import huffman
 TITLE = "neuralcodec trellis, light"
 KIND = "lossy"
 REQUIREMENTS = ()
+CODECS = ("trellis",)
 QUICK = tuple({"bits_per_weight": b} for b in (2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 3, 4, 5))
 ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", coding="light", target=Target(bits_per_weight=...))`.'
