@@ -58,73 +58,129 @@ ncd_status ncd_basis_read(ncd_cursor *c, ncd_tensor *t)
 static const uint16_t all_taps[SEED_MAX - SEED_MIN + 1] = {0x000C, 0x0014, 0x0030, 0x0060, 0x00B8, 0x0110, 0x0240,
                                                            0x0500, 0x0E08, 0x1C80, 0x3802, 0x6000, 0xB400};
 
-/* The weights of a block. `vectors` is a constant where this is called. */
-NCD_INLINE void sum_vectors(const int32_t *factor, const uint32_t vectors, uint32_t state, uint32_t taps, uint32_t bias,
-                            uint32_t shift, const int wide, uint32_t fraction, void *dst, uint32_t n)
+#define TURN(factor)                                           \
+    do {                                                       \
+        state = state >> 1 ^ (taps & (0u - (state & 1u)));     \
+        sum += (factor) * state;                               \
+    } while (0)
+
+/* What is taken off the sum once for all: a vector has states less half their range. Then what rounds. */
+NCD_INLINE uint32_t bias_of(uint32_t factors, uint32_t seed_width, uint32_t shift)
 {
-    uint32_t at, k;
-    for (at = 0; at < n; ++at) {
-        uint32_t sum = bias;
-        for (k = 0; k < vectors; ++k) {
-            state = state >> 1 ^ (taps & (0u - (state & 1u)));
-            sum += (uint32_t)factor[k] * state;
+    return (0u - (factors << (seed_width - 1u))) + (shift ? (uint32_t)1 << (shift - 1u) : 0);
+}
+
+/* Blocks of a tile from the first on, of any layout; `wide` is a constant where this is called. */
+NCD_INLINE void make_blocks(const ncd_inference *i, const layout *l, ncd_fields f, uint32_t at, const int wide)
+{
+    const uint32_t taps = all_taps[l->seed_width - SEED_MIN], n = i->rows * i->cols;
+    while (at < n) {
+        const uint32_t end = n - at < l->block ? n : at + l->block;
+        uint32_t factor[VECTORS_MAX], state, shift, k, bias = 0;
+        state = ncd_field(&f, l->seed_width);
+        shift = l->shift + ncd_field(&f, l->exponent_width);
+        for (k = 0; k < l->vectors; ++k) {
+            factor[k] = (uint32_t)ncd_signed_field(&f, l->width);
+            bias += factor[k];
         }
-        ncd_move_level(dst, at, wide, fraction, ncd_floor_shift(sum, shift));
+        bias = bias_of(bias, l->seed_width, shift);
+        if (state == 0) { /* which never changes: a prediction of 0 */
+            for (k = 0; k < l->vectors; ++k)
+                factor[k] = 0;
+            bias = shift = 0;
+        }
+        do {
+            uint32_t sum = bias;
+            for (k = 0; k < l->vectors; ++k)
+                TURN(factor[k]);
+            ncd_move_level(i->dst, at, wide, i->t->fraction, ncd_floor_shift(sum, shift));
+        } while (++at < end);
     }
 }
 
-static NCD_NOINLINE void sum_three(const int32_t *factor, uint32_t state, uint32_t taps, uint32_t bias, uint32_t shift,
-                                   uint32_t fraction, void *dst, uint32_t n)
+/* Levels of 8 bits without a residual, records of up to 32 bits; three or four vectors, a constant where this is called.
+ * Full blocks as long as there are five bytes to load; gives how many weights that makes. */
+NCD_INLINE uint32_t make_plain(const ncd_inference *i, const layout *l, uint64_t first, const uint32_t vectors)
 {
-    sum_vectors(factor, 3, state, taps, bias, shift, 0, fraction, dst, n);
+    const uint32_t taps = all_taps[l->seed_width - SEED_MIN], bits = record_bits(l);
+    const uint32_t seed_width = l->seed_width, up = 32u - l->width, step = l->width;
+    const uint8_t *p = i->t->params + 6 + (size_t)(first >> 3);
+    int8_t *dst = (int8_t *)i->dst;
+    uint32_t inside = (uint32_t)first & 7u, left = i->rows * i->cols;
+    while (left >= l->block && i->t->data - p >= 5) {
+        uint32_t window = ncd_load_u32(p) >> inside | (uint32_t)p[4] << 1 << (31u - inside);
+        uint32_t state = window & ((1u << seed_width) - 1u), shift, f0, f1, f2, f3 = 0, bias;
+        int8_t *const last = dst + l->block;
+        window >>= seed_width;
+        shift = l->shift + (window & ((1u << l->exponent_width) - 1u));
+        window >>= l->exponent_width;
+        f0 = (uint32_t)ncd_floor_shift(window << up, up);
+        window >>= step;
+        f1 = (uint32_t)ncd_floor_shift(window << up, up);
+        window >>= step;
+        f2 = (uint32_t)ncd_floor_shift(window << up, up);
+        if (vectors == 4) {
+            window >>= step;
+            f3 = (uint32_t)ncd_floor_shift(window << up, up);
+        }
+        bias = bias_of(f0 + f1 + f2 + f3, seed_width, shift);
+        if (state == 0)
+            f0 = f1 = f2 = f3 = bias = shift = 0;
+        do { /* unrolled by hand because -O2 does not */
+            uint32_t sum = bias;
+            TURN(f0);
+            TURN(f1);
+            TURN(f2);
+            if (vectors == 4)
+                TURN(f3);
+            *dst++ = (int8_t)ncd_nearest_level(ncd_floor_shift(sum, shift), 0);
+        } while (dst != last);
+        left -= l->block;
+        inside += bits;
+        p += inside >> 3;
+        inside &= 7u;
+    }
+    return i->rows * i->cols - left;
 }
 
-static NCD_NOINLINE void sum_four(const int32_t *factor, uint32_t state, uint32_t taps, uint32_t bias, uint32_t shift,
-                                  uint32_t fraction, void *dst, uint32_t n)
+#undef TURN
+
+static NCD_NOINLINE uint32_t make_three(const ncd_inference *i, const layout *l, uint64_t first)
 {
-    sum_vectors(factor, 4, state, taps, bias, shift, 0, fraction, dst, n);
+    return make_plain(i, l, first, 3);
 }
 
-static NCD_NOINLINE void sum_any(const int32_t *factor, uint32_t vectors, uint32_t state, uint32_t taps, uint32_t bias,
-                                 uint32_t shift, int wide, uint32_t fraction, void *dst, uint32_t n)
+static NCD_NOINLINE uint32_t make_four(const ncd_inference *i, const layout *l, uint64_t first)
 {
-    sum_vectors(factor, vectors, state, taps, bias, shift, wide, fraction, dst, n);
+    return make_plain(i, l, first, 4);
+}
+
+static NCD_NOINLINE void make_narrow(const ncd_inference *i, const layout *l, ncd_fields f, uint32_t at)
+{
+    make_blocks(i, l, f, at, 0);
+}
+
+static NCD_NOINLINE void make_wide(const ncd_inference *i, const layout *l, ncd_fields f)
+{
+    make_blocks(i, l, f, 0, 1);
 }
 
 void ncd_basis_tile(const ncd_inference *i)
 {
-    const ncd_tensor *const t = i->t;
-    const layout l = read_layout(t->params);
-    const int wide = t->mode == NCD_MODE_WIDE;
-    const uint32_t taps = all_taps[l.seed_width - SEED_MIN];
-    uint32_t left = i->rows * i->cols;
-    uint8_t *dst = (uint8_t *)i->dst;
-    ncd_fields f = ncd_fields_at(t->params + 6, (uint64_t)i->tile * records_of(&l, t->tile_size) * record_bits(&l));
-    while (left > 0) {
-        const uint32_t n = left < l.block ? left : l.block;
-        const uint32_t state = ncd_field(&f, l.seed_width);
-        const uint32_t shift = l.shift + ncd_field(&f, l.exponent_width);
-        int32_t factor[VECTORS_MAX];
-        uint32_t k, sum = 0, bias;
-        for (k = 0; k < l.vectors; ++k) {
-            factor[k] = ncd_signed_field(&f, l.width);
-            sum += (uint32_t)factor[k];
-        }
-        /* A vector has states less half their range; that is taken off once for all. */
-        bias = 0u - (sum << (l.seed_width - 1u));
-        if (shift)
-            bias += (uint32_t)1 << (shift - 1u);
-        if (state == 0) /* which never changes: no vectors, and a prediction of 0 */
-            sum_any(factor, 0, 0, 0, 0, 0, wide, t->fraction, dst, n);
-        else if (l.vectors == 3 && !wide)
-            sum_three(factor, state, taps, bias, shift, t->fraction, dst, n);
-        else if (l.vectors == 4 && !wide)
-            sum_four(factor, state, taps, bias, shift, t->fraction, dst, n);
-        else
-            sum_any(factor, l.vectors, state, taps, bias, shift, wide, t->fraction, dst, n);
-        dst += (size_t)n << wide;
-        left -= n;
+    const layout l = read_layout(i->t->params);
+    const uint8_t *const records = i->t->params + 6;
+    const uint32_t bits = record_bits(&l);
+    uint64_t first = (uint64_t)i->tile * records_of(&l, i->t->tile_size) * bits;
+    uint32_t at = 0;
+    if (i->t->mode == NCD_MODE_WIDE) {
+        make_wide(i, &l, ncd_fields_at(records, first));
+        return;
     }
+    if (!i->t->residual && bits <= 32) {
+        at = l.vectors == 3 ? make_three(i, &l, first) : l.vectors == 4 ? make_four(i, &l, first) : 0;
+        first += (uint64_t)(at / l.block) * bits;
+    }
+    make_narrow(i, &l, ncd_fields_at(records, first), at);
 }
 
 #endif

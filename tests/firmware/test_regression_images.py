@@ -1,0 +1,66 @@
+"""Codec regression on every board: each regressor, as both decoders of the host decode it, and in how many instructions."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import emulator
+import pytest
+import torch
+
+import neuralcodec
+from neuralcodec import reference
+
+pytestmark = pytest.mark.firmware
+
+
+@pytest.fixture(scope="session")
+def every() -> neuralcodec.CompressedModel:
+    """Rows, expressions and bases, with and without a residual, of 8 and of 16 bits."""
+    made = torch.Generator().manual_seed(0)
+    low = torch.randn(40, 3, generator=made) @ torch.randn(3, 60, generator=made)
+    states = {f"{r}.{i}": low + 0.1 * i for r in ("rows", "expression", "basis") for i in range(3)}
+    overrides: dict[str, dict[str, object]] = {
+        f"{r}.*": {"regressor": r, "generations": 100} for r in ("rows", "expression", "basis")
+    }
+    overrides = {
+        name: {
+            **overrides[name.split(".")[0] + ".*"],
+            "residual": name.endswith("1"),
+            "relative_step": 0.002 if name.endswith("2") else 0.2,
+        }
+        for name in states
+    }
+    return neuralcodec.encode(states, "regression", tile=700, overrides=overrides)
+
+
+def test_every_regressor(board: str, out: Path, every: neuralcodec.CompressedModel) -> None:
+    crc = 0
+    for tensor in reference.read_stream(every.to_bytes()).tensors:
+        levels = reference.decode_levels(tensor)
+        wide = every.levels(tensor.name)[0]
+        assert wide.reshape(-1).tolist() == levels
+        crc = zlib.crc32(wide.contiguous().numpy().tobytes(), crc)
+    (blob := out / "model.ncd").write_bytes(every.to_bytes(names=False))
+    result = emulator.run(board, emulator.build(board, blob, out))
+    assert result.exit_code == 0, result.output
+    assert result.number("crc32") == crc
+    assert 0 < result.number("stack_bytes") <= 1024
+    assert all(result.number(f"regression.{r}.weights") == 3 * 40 * 60 for r in ("rows", "expression", "basis"))
+
+
+@pytest.mark.parametrize("board", ["m4"], indirect=True)
+def test_instructions_a_weight(board: str, out: Path) -> None:
+    """Sums of eight stored rows, and blocks of eight weights with three vectors."""
+    made = torch.Generator().manual_seed(0)
+    low = torch.randn(64, 8, generator=made) @ torch.randn(8, 256, generator=made)
+    plain = torch.randn(64, 256, generator=made)
+    settings = {"a": {"regressor": "rows", "relative_step": 0.15}, "b": {"regressor": "basis"}}
+    cm = neuralcodec.encode({"a": low, "b": plain}, "regression", residual=False, tile=1024, overrides=settings)
+    assert cm.levels("a")[0].dtype == torch.int8
+    (blob := out / "model.ncd").write_bytes(cm.to_bytes(names=False))
+    result = emulator.run(board, emulator.build(board, blob, out))
+    assert result.exit_code == 0, result.output
+    for kind in ("rows", "basis"):
+        assert result.number(f"regression.{kind}.per_weight_x100") <= 3000
