@@ -1,7 +1,7 @@
 """GPAM's case on MNIST: ``python -m bench.gpam``.
 
-Jůza and Sekanina (EuroGP 2023) keep a tenth of a convolution layer's weights in an associative memory, evolve an expression
-for the others, and report an accuracy drop below 1 point on MNIST. Here that is done to the convolution layers of the
+Jůza and Sekanina (EuroGP 2023) keep a tenth of a convolution layer's weights in an associative memory, evolve an
+expression for the others, and report an accuracy drop below 1 point on MNIST. Here that is done to the convolution layers of the
 benchmark's LeNet-5: by codec regression, bit for bit as decoders give it, and beside it plain quantization at the same
 rate. What is chosen is chosen on training images; test images are only scored.
 
@@ -37,6 +37,7 @@ from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.regression import Regression, expression
 from neuralcodec.codecs.regression.payload import decoded
+from neuralcodec.codecs.regression.selection import Selection
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.tensor import TensorSpec, from_float32
@@ -72,7 +73,7 @@ class Case:
 
     title: str
     shares: tuple[tuple[str, float], ...]
-    selection: expression.Selection = "greedy"
+    selection: Selection = "greedy"
     refit: bool = False
 
 
@@ -103,8 +104,8 @@ class Result:
         seed: of the search.
         original, accuracy: of the test images, in %.
         bits: a weight of the layers, payloads as they are.
-        trellis, huffman: accuracy of the same layers at no more bits, by codec trellis and by plain uniform quantization
-            with a Huffman code.
+        trellis, huffman: accuracy of the same layers at no more bits, by codec trellis and by plain uniform
+            quantization with a Huffman code.
         nodes: of the expressions.
         seconds: of the searches.
     """
@@ -167,7 +168,7 @@ def encoded(  # noqa: PLR0917
     inputs = moments(state, name)
     importance = np.ascontiguousarray(np.broadcast_to(np.diag(inputs).astype(np.float32), weights.shape))
     step = float(np.abs(weights).max()) / 127
-    length = tile_length(*weights.shape, None)
+    length = tile_length(shape[0], weights.shape[1], None)
 
     def show(done: int, error: float) -> None:
         progress.update(task, completed=done, description=f"{case.title}, {name}: {error:,.0f}")

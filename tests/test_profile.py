@@ -176,6 +176,10 @@ def test_redundancy_between_rows():
     halves = (levels.rate(loud[:32], step).bits + levels.rate(loud[32:], step).bits) / 2
     assert found.class_bits == pytest.approx(whole - halves, abs=0.01)
     assert found.class_bits > 0.2
+    assert (plain.stored_share, plain.sum_bits) == (1, 0)
+    low = of(rng.standard_normal((64, 4)) @ rng.standard_normal((4, 4096)))
+    assert low.stored_share == 4 / 64
+    assert low.sum_bits == pytest.approx(60 / 64 * 0.5 * np.log2(12 * 1000 / 12), abs=0.3)
     w[40:50] = w[3]
     w[60, :] = w[59, :] + 0.01 * w[58, :]
     found = of(w)

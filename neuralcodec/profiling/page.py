@@ -135,6 +135,11 @@ def _section(tensor: TensorProfile, anchor: str, svg: str) -> str:
                 f"neighbouring rows correlate by {found.correlation:.3f} (by chance {found.chance_correlation:.3f}), "
                 f"so predicting one from the other could save {figure(found.prediction_bits, 3)} bits a weight at 30 dB"
             )
+        if found.sum_bits > 0:
+            facts.append(
+                f"sums of {found.stored_share:.0%} of the rows for the others (codec regression) could save "
+                f"{found.sum_bits:.2f} bits a weight at 30 dB"
+            )
         facts.append(f"knowing the octave of a row's scale saves {found.class_bits:.3f}")
         if found.duplicates:
             facts.append(f"{found.duplicates:,} rows equal an earlier one")

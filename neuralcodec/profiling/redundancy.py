@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from neuralcodec import _native
 from neuralcodec.profiling.levels import counts, entropy
 from neuralcodec.profiling.sample import draw, submatrix
 from neuralcodec.tensor import Tensor
@@ -15,6 +16,10 @@ from neuralcodec.tensor import Tensor
 PAIRS = 256
 WIDTH = 1024
 KEY_BYTES = 64
+FEW = 8
+"""Columns for each row that may be stored."""
+
+FACTOR_BITS = 8
 MOST_ROWS = 1 << 20
 """Among more rows equal ones are not looked for."""
 
@@ -34,6 +39,9 @@ class Redundancy:
         chance_correlation: the same of independent rows, about √(2 / (π·n)) with n columns.
         prediction_bits: bits a weight that predicting each row from the one before it, by the best factor, could save
             at 30 dB: ½·log2 of what is left of the rows' energy, the noise of the levels added to both.
+        stored_share: share of the rows that codec regression would store, the others being sums of these;
+            1 where that takes no less.
+        sum_bits: bits a weight that this saves at 30 dB, factors counted, or 0.
         duplicates: rows that are equal to an earlier one, bit for bit; None if there are too many rows to look.
     """
 
@@ -42,6 +50,8 @@ class Redundancy:
     correlation: float | None
     chance_correlation: float | None
     prediction_bits: float | None
+    stored_share: float
+    sum_bits: float
     duplicates: int | None
 
 
@@ -54,7 +64,8 @@ def redundancy(tensor: Tensor, weights: Floats, step: float) -> Redundancy:
         step: of the levels for ``class_bits``, in units of the weights.
     """
     classes, saved = _by_scale(weights, step, tensor.spec.cols)
-    return Redundancy(classes, saved, *_neighbours(tensor, step**2 / 12), _duplicates(tensor))
+    sums = _sums(weights, tensor.spec.cols, step**2 / 12)
+    return Redundancy(classes, saved, *_neighbours(tensor, step**2 / 12), *sums, _duplicates(tensor))
 
 
 def _by_scale(weights: Floats, step: float, cols: int) -> tuple[int, float]:
@@ -98,6 +109,33 @@ def _neighbours(tensor: Tensor, noise: float) -> tuple[float | None, float | Non
     left = energy * np.maximum(1 - correlations**2, 0)
     saved = 0.5 * math.log2((float(energy.mean()) + noise) / (float(left.mean()) + noise))
     return float(correlations[alive].mean()), math.sqrt(2 / (math.pi * len(columns))), saved
+
+
+def _sums(weights: Floats, cols: int, noise: float) -> tuple[float, float]:
+    """Share of rows to store, and bits a weight that sums of them save; 1 and 0 where they save none.
+
+    Args:
+        weights: a sample, shape [rows, columns].
+        cols: columns of the tensor.
+        noise: mean squared error of the levels.
+    """
+    rows, sampled = weights.shape
+    # With more stored rows than this, chance alone makes any row nearly a sum of them.
+    most = min(rows // 2, sampled // FEW)
+    energy = float(np.square(weights).mean())
+    if most < 1 or energy == 0:
+        return 1.0, 0.0
+    largest = float(np.abs(weights).max())
+    scaled = np.ascontiguousarray((weights / largest).astype(np.float32))
+    _, rest = _native.pivot_rows(scaled, most, None, noise / largest**2)
+    # Without sums contexts know how large weights are here and there: by the row, or by the column.
+    power = np.square(weights)
+    plain = min(float(0.5 * np.log2(1 + power.mean(axis=axis) / noise).mean()) for axis in (0, 1))
+    stored = np.arange(1, len(rest))
+    taken = (stored * plain + (rows - stored) * stored * FACTOR_BITS / cols + rest[1:] / sampled) / rows
+    best = int(np.argmin(taken))
+    saved = plain - float(taken[best])
+    return (float(stored[best]) / rows, saved) if saved > 0 else (1.0, 0.0)
 
 
 def _duplicates(tensor: Tensor) -> int | None:

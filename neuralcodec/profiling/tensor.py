@@ -30,6 +30,9 @@ FEWEST_TO_FIT = 64
 Entropies are left out below MIN_WEIGHTS: of n weights they are at most log2(n), whatever the weights.
 """
 
+WORTH_SAYING = 0.1
+"""Bits a weight that sums of rows must save to be noted."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -89,6 +92,9 @@ def _note(known: TensorProfile) -> str:
     if known.redundancy and known.redundancy.duplicates:
         count = known.redundancy.duplicates
         return f"{count:,} rows equal others" if count > 1 else "1 row equals another"
+    if known.redundancy and known.redundancy.sum_bits > WORTH_SAYING:
+        saved = known.redundancy.sum_bits
+        return f"rows are sums of others: codec regression may save {saved:.1f} bits/w"
     return "" if known.fits else "too few values to fit"
 
 

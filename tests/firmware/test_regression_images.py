@@ -1,4 +1,4 @@
-"""Codec regression on every board: each regressor, as both decoders of the host decode it, and in how many instructions."""
+"""Codec regression on every board: each regressor, as both decoders of the host decode it, and what it takes."""
 
 from __future__ import annotations
 
