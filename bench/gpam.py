@@ -1,9 +1,9 @@
 """GPAM's case on MNIST: ``python -m bench.gpam``.
 
 Jůza and Sekanina (EuroGP 2023) keep a tenth of a convolution layer's weights in an associative memory, evolve an
-expression for the others, and report an accuracy drop below 1 point on MNIST. Here that is done to the convolution layers of the
-benchmark's LeNet-5: by codec regression, bit for bit as decoders give it, and beside it plain quantization at the same
-rate. What is chosen is chosen on training images; test images are only scored.
+expression for the others, and report an accuracy drop below 1 point on MNIST. Here that is done to the convolution
+layers of the benchmark's LeNet-5: by codec regression, bit for bit as decoders give it, beside plain quantization at
+the same rate. What is chosen is chosen on training images; test images are only scored.
 
 Stored weights are either the network's own, or, "refit", those that make up best for what the expression misses: least
 squares over the inputs of the layer, row by row, as in optimal brain surgery (Hassibi and Stork 1993).
