@@ -188,10 +188,10 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 /* ---- Tiles ---- */
 
 /* Levels, indices or bytes of a tile of n weights, for which there is room. */
-NCD_CODED ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n,
-                                    const uint32_t *workspace)
+/* Inline: with the place at hand, which raw wants, a decoder without regression saves code and stack. */
+NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n,
+                                 const uint32_t *workspace)
 {
-    uint32_t row, col, rows, cols;
 #if NCD_ENABLE_KMEANS
     if (t->codec == NCD_CODEC_KMEANS)
         return ncd_kmeans_tile(t, tile, dst, workspace);
@@ -213,11 +213,20 @@ NCD_CODED ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t 
         return ncd_huffman_levels(t, tile, dst, n, workspace);
     }
 #endif
+    (void)tile;
     (void)workspace;
-    (void)ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     ncd_raw_bytes(t, row, col, n, dst);
     return NCD_OK;
 }
+
+#if NCD_ENABLE_REGRESSION
+ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace)
+{
+    uint32_t row, col, rows, cols;
+    const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    return status == NCD_OK ? coded_tile(t, tile, row, col, dst, n, workspace) : status;
+}
+#endif
 
 static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,
                                            const void *workspace)
@@ -232,8 +241,10 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
 #if NCD_ENABLE_REGRESSION
     if (t->codec == NCD_CODEC_REGRESSION)
         return ncd_regression_tile(t, tile, dst, n, (const uint32_t *)workspace);
-#endif
     return ncd_coded_tile(t, tile, dst, n, (const uint32_t *)workspace);
+#else
+    return coded_tile(t, tile, row, col, dst, n, (const uint32_t *)workspace);
+#endif
 }
 
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace)
