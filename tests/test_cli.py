@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import command
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,12 +20,18 @@ def source(tmp_path):
 
 
 def neuralcodec(*arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "neuralcodec", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    done = command.neuralcodec(*arguments)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done
+
+
+def test_the_command_starts(source):
+    program = Path(sys.executable).with_name("neuralcodec")
+    done = subprocess.run([program, "codecs", "--json"], capture_output=True, text=True, check=True)
+    assert {"huffman", "raw"} <= {codec["name"] for codec in json.loads(done.stdout)}
+    missing = [sys.executable, "-m", "neuralcodec", "inspect", source.with_name("missing")]
+    assert subprocess.run(missing, capture_output=True, check=False).returncode == 4
 
 
 def test_there_and_back(source, tmp_path):

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from command import neuralcodec as run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -353,10 +354,7 @@ def test_a_compressed_model_is_decoded(tmp_path):
 
 
 def command(*arguments, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "neuralcodec", "profile", *map(str, arguments)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_command("profile", *arguments)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
