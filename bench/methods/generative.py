@@ -1,0 +1,30 @@
+"""neuralcodec's levels of a trellis quantizer, coded by a model of weights that goes on learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.methods import huffman
+
+TITLE = "neuralcodec generative"
+KIND = "lossy"
+REQUIREMENTS = ()
+CODECS = ("generative",)
+QUICK = tuple({"bits_per_weight": b} for b in (1, 2, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (0.6, 0.8, 1, 1.5, 2, 2.5, 3, 4, 5, 6))
+ADVICE = 'docs/generative.md: `encode(model, codec="generative", target=Target(bits_per_weight=...))`.'
+
+
+def options(setting: Mapping[str, object]) -> dict[str, Any]:
+    """A setting as keyword arguments of neuralcodec.encode()."""
+    return {**huffman.options(setting), "codec": "generative"}
+
+
+version = huffman.version
+decode = huffman.decode
+
+
+def encode(arrays: huffman.Arrays, setting: Mapping[str, object]) -> bytes:
+    """The file that neuralcodec.save() writes."""
+    return huffman.saved(arrays, options(setting))
