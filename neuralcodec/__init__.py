@@ -30,6 +30,7 @@ from neuralcodec.registry import codec_names, describe_codecs, register
 from neuralcodec.report import Report
 from neuralcodec.stream.writer import VERSION as STREAM_VERSION
 from neuralcodec.tiled import tiled
+from neuralcodec.transcode import transcode
 from neuralcodec.verify import Verification, verify
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "save",
     "simulate",
     "tiled",
+    "transcode",
     "verify",
 ]
 

@@ -105,6 +105,15 @@ class CompressedModel:
         """Whether the tensor's payload is coded losslessly."""
         return self._reader.is_lossless(self._stored(name))
 
+    def payload(self, name: str) -> bytes:
+        """The bytes that a tensor is stored in, as docs/format.md has them; checked.
+
+        Raises:
+            KeyError: no tensor of this name.
+            BitstreamError: the payload is damaged or cannot be decoded here.
+        """
+        return self._reader.payload(self._stored(name))
+
     def is_down_columns(self, name: str) -> bool:
         """Whether the tensor's tiles run down the columns of its matrix, so that firmware gets it column by column."""
         return self._reader.is_down_columns(self._stored(name))

@@ -1,7 +1,10 @@
 """Codec generative: round trips, both decoders, targets, what it learns, and what it refuses."""
 
 import hashlib
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 import neuralcodec
 from neuralcodec import _native, reference
@@ -198,3 +202,44 @@ def test_training_is_deterministic_and_learns():
     assert first.bits < 6
     with pytest.raises(ValueError, match="at least one"):
         train([], how)
+
+
+@pytest.mark.parametrize("states", [1, 8])
+@pytest.mark.parametrize("coding", ["contexts", "rans"])
+def test_transcodes_without_the_original(states, coding):
+    generator = torch.Generator().manual_seed(8)
+    state = {
+        "w": torch.randn(40, 60, generator=generator),
+        "smooth": torch.cumsum(torch.randn(30, 50, generator=generator), 1),
+        "kept": torch.randn(20, 20, generator=generator),
+        "bias": torch.randn(40, generator=generator),
+        "zeros": torch.zeros(20, 20),
+    }
+    cm = neuralcodec.encode(state, "generative", step=0.25, states=states, tile=512, exclude="kept")
+    other = neuralcodec.transcode(cm, coding=coding)
+    assert {e.spec.name: e.codec for e in other.entries if e.codec == "trellis"}.keys() == {"w", "smooth", "zeros"}
+    for name in state:
+        assert torch.equal(cm.decode(name), other.decode(name))
+    assert torch.equal(cm.levels("w")[0], other.levels("w")[0])
+    assert other.demand().weights <= 512
+
+
+def test_transcode_says_what_it_does_not_do():
+    with pytest.raises(PlanError, match="no tensor"):
+        neuralcodec.transcode(neuralcodec.encode({"w": torch.randn(20, 20)}))
+    cm = neuralcodec.encode({"w": torch.randn(20, 20)}, "generative")
+    with pytest.raises(PlanError, match="states"):
+        neuralcodec.transcode(cm, states=4)
+
+
+def test_transcode_on_the_command_line(tmp_path):
+    source, packed, small = (tmp_path / f"{name}.safetensors" for name in ("model", "model.nc", "model.mcu"))
+    save_file({"w": torch.randn(30, 40, generator=torch.Generator().manual_seed(9))}, source)
+    run = [sys.executable, "-m", "neuralcodec"]
+    encode = ["encode", str(source), "-c", "generative", "-O", "step=0.2", "-O", "tile=256", "-q"]
+    subprocess.run([*run, *encode], check=True, capture_output=True)
+    done = subprocess.run(
+        [*run, "transcode", str(packed), "-O", "coding=rans", "--json"], check=True, capture_output=True, text=True
+    )
+    assert json.loads(done.stdout)["output"] == str(small)
+    assert torch.equal(neuralcodec.load(packed).decode("w"), neuralcodec.load(small).decode("w"))

@@ -10,6 +10,6 @@ def test_public_names():
         "Profile", "RegistryError", "Report", "Simulation", "SourceError", "Target", "TruncatedError",
         "UnsupportedError", "Verification", "codec_names", "decode", "decode_to_file", "describe_codecs", "encode",
         "explore", "export_c", "export_firmware", "fold_batch_norm", "load", "profile", "register", "save",
-        "simulate", "tiled", "verify",
+        "simulate", "tiled", "transcode", "verify",
     ]  # fmt: skip
     assert all(hasattr(neuralcodec, name) for name in neuralcodec.__all__)

@@ -296,7 +296,7 @@ def test_small_tensors_are_floats():
     state = {"w": bell(100, 100), "bias": bell(100)}
     cm = neuralcodec.encode(state, codec="trellis", target=Target(bits_per_weight=5))
     relative = ((cm.decode("bias") - state["bias"]) / state["bias"]).abs().max()
-    assert 0 < relative <= 2.0**-11
+    assert 0 < relative <= 2.0**-8
     fewer = neuralcodec.encode(state, codec="trellis", small=6).decode("bias")
     assert relative < ((fewer - state["bias"]) / state["bias"]).abs().max() <= 2.0**-7
     exact = neuralcodec.encode(state, codec="trellis")

@@ -86,6 +86,29 @@ class Matrix:
         return _native.tile_index(sizes) + data
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a payload of levels says of its quantizer: states of the trellis, tile length T, and step."""
+
+    states: int
+    tile: int
+    step: float
+
+
+def read_head(payload: bytes) -> Head:
+    """The head of a payload of levels that the C decoder has accepted, without scales of rows and columns."""
+    at, tile, shift = 1, 0, 0
+    while True:
+        byte = payload[at]
+        tile |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            break
+    (step,) = struct.unpack_from("<f", payload, at)
+    states_log2 = 0 if payload[0] & ZEROS else payload[at + 5]
+    return Head(1 << states_log2, tile, step)
+
+
 def coded(matrix: Matrix, rates: Rates, step: float, columns: bool) -> bytes:
     """The payload of levels; ``columns``: those of the transposed matrix."""
     mode = COLUMNS if columns else 0

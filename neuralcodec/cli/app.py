@@ -176,6 +176,41 @@ def decode(
 
 
 @app.command()
+def transcode(
+    source: opt.Compressed,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write. Default: IN with the ending .mcu.safetensors.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="Of codec trellis, such as coding=rans. Repeatable."),
+    ] = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Code levels of codec generative anew with codec trellis, which microcontrollers decode tile by tile.
+
+    Weights stay the same, bit for bit, and the original is not needed: send the small file, expand it at its place.
+    Examples:
+
+      neuralcodec encode model.safetensors -c generative -O tile=2048 --target-bits 3
+      neuralcodec transcode model.nc.safetensors -o model.mcu.safetensors -O coding=rans
+    """
+    output = output or source.with_name(
+        source.name.removesuffix(".safetensors").removesuffix(".nc") + ".mcu.safetensors"
+    )
+    if output.exists() and source.exists() and output.samefile(source):
+        _fail("the output is the input; give another name with -o", EXIT_USAGE)
+    with encoding_bar(err, quiet or as_json, "transcoding") as progress:
+        cm = neuralcodec.transcode(neuralcodec.load(source), progress=progress, **opt.parse(option or []))
+        neuralcodec.save(cm, output)
+    if as_json:
+        _print_json({"output": str(output), **cm.report().to_dict()})
+    elif not quiet:
+        out.print(_summary(cm.report(), output), soft_wrap=True)
+
+
+@app.command()
 def inspect(source: opt.Compressed, as_json: opt.Json = False) -> None:
     """Show what is in a compressed file: each tensor's codec, shape, bytes and bits per weight."""
     cm = neuralcodec.load(source)

@@ -204,6 +204,12 @@ class StreamReader:
         for offset in range(len(self._head), self.size, COPY_BYTES):
             yield self._read(offset, min(COPY_BYTES, self.size - offset))
 
+    def payload(self, entry: Entry) -> bytes:
+        """The bytes of a payload of the C decoder's codecs, whose checksum and header are right."""
+        with _placed(self._at, entry):
+            self._open(entry)
+        return self._read(entry.place.offset, entry.place.size)
+
     def _open(self, entry: Entry) -> _native.Reader:
         """Checks the payload's crc32 and opens it."""
         payload = self._read(entry.place.offset, entry.place.size)

@@ -18,10 +18,10 @@ extern const uint8_t _decoder_start[], _decoder_end[]; /* image.ld */
 
 /* What the decoder does differently, and so at different cost. */
 enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, TRELLIS, REGRESSION_ROWS, REGRESSION_EXPRESSION,
-       REGRESSION_BASIS, OTHER, KINDS };
+       REGRESSION_BASIS, GENERATIVE, OTHER, KINDS };
 static const char *const kind_names[KINDS] = {
     "raw", "huffman.levels", "huffman.lossless", "kmeans.fixed", "kmeans.prefix", "kmeans.rans", "trellis",
-    "regression.rows", "regression.expression", "regression.basis", "other",
+    "regression.rows", "regression.expression", "regression.basis", "generative", "other",
 };
 enum { LEVELS = 0, BYTES = 1, INDICES = 2, WIDE = 3 }; /* a tensor's mode */
 
@@ -104,7 +104,7 @@ static int kind_of_tensor(void)
         return REGRESSION_ROWS + tensor.regressor;
     }
 #endif
-    return OTHER;
+    return tensor.codec == NCD_CODEC_GENERATIVE ? GENERATIVE : OTHER;
 }
 
 /* Bytes of the output for a weight. */
@@ -120,7 +120,7 @@ static ncd_status decode_tile(uint32_t tile)
         return ncd_decode_tile_indices(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
     }
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
     if (tensor.mode == WIDE) {
         return ncd_decode_tile_i16(&tensor, tile, (int16_t *)tile_buffer, sizeof tile_buffer / 2u, workspace);
     }

@@ -10,7 +10,10 @@
 extern const uint8_t model_stream[], model_stream_end[];
 
 static uint32_t tile_buffer[TILE_BYTES / 4];
-static uint32_t workspace[NCD_MAX_PLANES * NCD_HUFFMAN_WORKSPACE / 4];
+#ifndef WORKSPACE_BYTES
+#define WORKSPACE_BYTES (NCD_MAX_PLANES * NCD_HUFFMAN_WORKSPACE)
+#endif
+static uint32_t workspace[WORKSPACE_BYTES / 4];
 static ncd_model model;
 static ncd_record record;
 static ncd_tensor tensor;

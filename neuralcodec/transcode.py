@@ -1,0 +1,62 @@
+"""Coding the levels of a compressed model anew, for another decoder and without the original weights."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+from neuralcodec.api import encode
+from neuralcodec.codecs.generative.coding import read_head
+from neuralcodec.errors import PlanError
+from neuralcodec.model import CompressedModel
+from neuralcodec.plan.run import Progress
+
+FROM, TO = "generative", "trellis"
+"""Codecs that have levels of the same quantizers."""
+
+
+def transcode(
+    cm: CompressedModel, executor: Executor | None = None, *, progress: Progress | None = None, **options: object
+) -> CompressedModel:
+    """Turns a model of codec generative into one of codec trellis, which microcontrollers decode tile by tile.
+
+    Its levels stay as they are, so decoded weights are the same, bit for bit; nothing but the compressed model is
+    needed. Tiles keep their length: encode with ``tile=2048`` what is to be transcoded for a decoder with little RAM.
+
+    Args:
+        cm: the model; tensors of other codecs keep their values and are coded as :func:`neuralcodec.encode` codes them.
+        executor: as in :func:`neuralcodec.encode`.
+        progress: as in :func:`neuralcodec.encode`.
+        options: of codec trellis that do not touch levels: ``coding``, ``tables``, ``room``, ``magnitudes``, ``signs``.
+
+    Raises:
+        PlanError: no tensor is of codec generative, or an option would change levels.
+        BitstreamError: a payload is damaged.
+    """
+    if wrong := sorted(options.keys() & {"states", "step", "relative_step", "rdo", "scan", "tile"}):
+        raise PlanError(f"{', '.join(wrong)}: levels stay as they are; what they are coded with can be chosen")
+    overrides: dict[str, dict[str, object]] = {}
+    for entry in cm.entries:
+        if entry.codec != FROM or entry.tied_to is not None or cm.is_lossless(entry.spec.name):
+            continue
+        name = entry.spec.name
+        head = read_head(cm.payload(name))
+        # With levels as weights over the step and no price of bits, the search finds the levels themselves.
+        overrides[name] = {
+            "states": head.states,
+            "step": head.step,
+            "tile": head.tile,
+            "scan": "columns" if cm.is_down_columns(name) else "rows",
+            "rdo": 0.0,
+        }
+    if not overrides:
+        raise PlanError("no tensor of the model has levels of codec generative")
+    return encode(
+        cm.state_dict(),
+        TO,
+        include=overrides.__contains__,
+        executor=executor,
+        overrides=overrides,
+        progress=progress,
+        small=None,
+        **options,
+    )

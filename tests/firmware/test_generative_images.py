@@ -1,0 +1,38 @@
+"""Codec generative on a large microcontroller: levels of 8 and 16 bits and exact bytes, as the host decodes them."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import emulator
+import pytest
+import torch
+
+import neuralcodec
+
+pytestmark = pytest.mark.firmware
+
+DEFINES = ["-DNCD_ENABLE_GENERATIVE=1", "-DWORKSPACE_BYTES=400000", "-DTILE_BYTES=16384"]
+
+
+@pytest.mark.parametrize("board", ["m7"], indirect=True)
+def test_same_as_on_the_host(board: str, out: Path) -> None:
+    generator = torch.Generator().manual_seed(1)
+    smooth = torch.cumsum(torch.randn(40, 90, generator=generator), 1)
+    state = {"bell": torch.randn(60, 100, generator=generator), "smooth": smooth, "wide": 300 * smooth}
+    cm = neuralcodec.encode(state, "generative", step=0.5, tile=4096, small=None)
+    blob = out / "model.ncd"
+    blob.write_bytes(cm.to_bytes(names=False))
+    crc = 0
+    for name in sorted(state):
+        levels = cm.levels(name)[0]
+        if cm.is_down_columns(name):
+            levels = levels.T.contiguous()
+        crc = zlib.crc32(levels.numpy().tobytes(), crc)
+    result = emulator.run(board, emulator.build(board, blob, out, defines=DEFINES))
+    assert result.exit_code == 0, result.output
+    assert result.number("crc32") == crc
+    assert result.number("generative.weights") == sum(t.numel() for t in state.values())
+    assert 0 < result.number("generative.per_weight_x100") < 100 * 2500
+    assert 0 < result.number("stack_bytes") <= 1536
