@@ -191,8 +191,8 @@ def transcode(
     """Code levels of codec generative anew with codec trellis, which microcontrollers decode tile by tile.
 
     Weights stay the same, bit for bit, and the original is not needed: send the small file, expand it at its place.
-    Examples:
 
+    Examples:
       neuralcodec encode model.safetensors -c generative -O tile=2048 --target-bits 3
       neuralcodec transcode model.nc.safetensors -o model.mcu.safetensors -O coding=rans
     """
