@@ -176,13 +176,45 @@ def encoded(  # noqa: PLR0917
     found = expression.search(
         weights / np.float32(step), importance, shape, length, settings, show, path.with_suffix(f".{name}.state")
     )
-    kept = weights
-    payload = expression.serialize_memory(kept, found.expression, found.stored, step, None)
-    for _ in range(REFITS if case.refit else 0):
-        kept = refitted(weights, decoded(payload, (shape[0], weights.shape[1])), found.stored, inputs)
-        step = max(step, float(np.abs(kept[found.stored]).max()) / 127)
-        payload = expression.serialize_memory(kept, found.expression, found.stored, step, None)
-    return payload, found
+    payload = expression.serialize_memory(weights, found.expression, found.stored, step, None)
+    if not case.refit:
+        return payload, found
+    # Neighbours move with what is stored, so that refitting need not converge; one value for all cannot go astray.
+    alone = constant(weights / np.float32(step), importance, settings.stored)
+    tried = [payload]
+    for some, stored in ((found.expression, found.stored), alone):
+        made = decoded(expression.serialize_memory(weights, some, stored, step, None), weights.shape)
+        for _ in range(REFITS):
+            kept = refitted(weights, made, stored, inputs)
+            coarser = max(step, float(np.abs(kept[stored]).max()) / 127)
+            # The expression is in levels: those of a coarser step would be others.
+            tried.append(expression.serialize_memory(np.clip(kept, -127 * step, 127 * step), some, stored, step, None))
+            if coarser > step:
+                tried.append(expression.serialize_memory(kept, scaled(some, step / coarser), stored, coarser, None))
+            made = decoded(tried[-1], weights.shape)
+    return min(tried, key=lambda each: missed_outputs(weights, decoded(each, weights.shape), inputs)), found
+
+
+def constant(levels: Floats, importance: Floats, share: float) -> tuple[expression.Expression, npt.NDArray[np.bool_]]:
+    """The median for all weights, and those that are stored beside it."""
+    middle = round(float(np.median(levels)))
+    missed = importance * np.square(levels - middle)
+    stored = np.zeros(levels.size, bool)
+    stored[np.argsort(-missed.reshape(-1), kind="stable")[: round(share * levels.size)]] = True
+    return expression.Expression(1, 1, (middle,), (), 11), stored.reshape(levels.shape)
+
+
+def scaled(of: expression.Expression, by: float) -> expression.Expression:
+    """An expression that is a constant, times a factor; others are left as they are."""
+    if of.nodes:
+        return of
+    return expression.Expression(of.plane, of.line, tuple(round(c * by) for c in of.constants), (), of.output)
+
+
+def missed_outputs(weights: Floats, made: Floats, inputs: Doubles) -> float:
+    """Mean squared error of a layer's outputs, summed over its channels."""
+    missed = (made - weights).astype(np.float64)
+    return float(((missed @ inputs) * missed).sum())
 
 
 def at_rate(codec: Codec, state: State, names: Sequence[str], bits: float) -> float:
@@ -207,7 +239,7 @@ def at_rate(codec: Codec, state: State, names: Sequence[str], bits: float) -> fl
 
 def measured(case: Case, settings: expression.Settings, progress: Progress) -> Result:
     """A case, from the cache if it was measured before; a search that was cut off goes on."""
-    text = repr((VERSION, case, settings))
+    text = repr((VERSION + case.refit, case, settings))
     path = cache("gpam") / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     if path.exists():
         return Result(**json.loads(path.read_text(encoding="utf-8")))
@@ -289,7 +321,7 @@ def rows(results: Mapping[str, Sequence[Result]]) -> list[list[str]]:
 
 def main(
     seeds: Annotated[int, typer.Option(help="Searches of each case.")] = 3,
-    generations: Annotated[int, typer.Option(help="Of each search.")] = 10_000,
+    generations: Annotated[int, typer.Option(help="Of each search.")] = 3000,
     seconds: Annotated[float, typer.Option(help="Most of each search.")] = 120.0,
     write: Annotated[bool, typer.Option(help="Put the table into docs/regression.md.")] = False,
 ) -> None:

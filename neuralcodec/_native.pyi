@@ -512,6 +512,9 @@ class Reader:
         """Centroids, as floats and without the scale of a row; shape [groups of rows, centroids]."""
 
     @property
+    def nested(self) -> tuple[int, ...]:
+        """Codecs of the tensors that its payload nests."""
+    @property
     def rows(self) -> int:
         """Rows of the matrix."""
     @property

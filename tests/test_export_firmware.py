@@ -166,6 +166,7 @@ def test_export_takes_weights_of_the_folded_module(tmp_path):
         ("kmeans", {"clusters": 16}),
         ("trellis", {"relative_step": 0.1, "scan": "rows"}),
         ("trellis", {"relative_step": 0.1, "scan": "columns", "coding": "prefix"}),
+        ("regression", {"regressor": "rows", "relative_step": 0.1, "residual": True}),
         ("raw", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),

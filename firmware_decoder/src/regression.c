@@ -55,6 +55,24 @@ static ncd_status read_nested(ncd_cursor *c, const ncd_tensor *t, uint32_t rows,
     return open_nested(t, codec, rows, payload, payload + size, nested);
 }
 
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_INDEX_LOG2 > 4
+/* Bytes that tables take on a microcontroller. */
+static uint32_t least_tables(const ncd_tensor *nested)
+{
+    const size_t here = ncd_coded_workspace(nested), lookup = 4u + (4u << 8);
+    if (nested->codec == NCD_CODEC_TRELLIS)
+        return nested->least_workspace;
+    return (uint32_t)(here == NCD_HUFFMAN_WORKSPACE ? lookup : here);
+}
+#define LEAST(t, nested)                                                                              \
+    do {                                                                                              \
+        if (least_tables(nested) > (t)->least_workspace)                                              \
+            (t)->least_workspace = least_tables(nested);                                              \
+    } while (0)
+#else
+#define LEAST(t, nested) ((void)0)
+#endif
+
 /* ---- Header ---- */
 
 ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
@@ -109,6 +127,7 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
         t->stored = nested.payload;
         t->stored_end = nested.end;
         tables = ncd_coded_workspace(&nested);
+        LEAST(t, &nested);
         more = 4 + (((size_t)t->stored_rows * t->cols << t->stored_wide) + 3u) / 4u * 4u;
     }
     if (mode & RESIDUAL) {
@@ -120,6 +139,7 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
         t->residual_codec = nested.codec;
         t->residual = nested.payload;
         t->residual_end = nested.end;
+        LEAST(t, &nested);
         if (ncd_coded_workspace(&nested) > tables)
             tables = ncd_coded_workspace(&nested);
         if (more == 0)
@@ -127,6 +147,9 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
         more += (sizeof nested + 3u) / 4u * 4u;
     }
     t->regression_tables = (uint32_t)tables;
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_INDEX_LOG2 > 4
+    t->least_workspace += (uint32_t)more;
+#endif
     t->regression_workspace = (uint32_t)(more + tables);
     return c.p == c.end ? NCD_OK : NCD_ERR_CORRUPT;
 }

@@ -369,8 +369,16 @@ public:
         return uses_rans() || t_.codec == NCD_CODEC_REGRESSION || t_.codec == NCD_CODEC_GENERATIVE ? 0 : ncd_tensor_workspace(&t_);
     }
     size_t slots() const {
-        if (t_.codec == NCD_CODEC_TRELLIS) return t_.least_workspace;
-        return uses_rans() || t_.codec == NCD_CODEC_REGRESSION ? ncd_tensor_workspace(&t_) : 0;
+        if (t_.codec == NCD_CODEC_TRELLIS || t_.codec == NCD_CODEC_REGRESSION) return t_.least_workspace;
+        return uses_rans() ? ncd_tensor_workspace(&t_) : 0;
+    }
+
+    // Codecs of nested tensors.
+    nb::tuple nested() const {
+        nb::list found;
+        if (t_.codec == NCD_CODEC_REGRESSION && t_.stored) found.append(t_.stored_codec);
+        if (t_.codec == NCD_CODEC_REGRESSION && t_.residual) found.append(t_.residual_codec);
+        return nb::tuple(found);
     }
 
     // What firmware needs for tiles of codec trellis; null for other codecs, and where all levels are 0.
@@ -831,6 +839,7 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("tables", [](const Reader &r) { return r.lookups() / NCD_HUFFMAN_WORKSPACE; })
         .def_prop_ro("slots", &Reader::slots)
         .def_prop_ro("coding", &Reader::coding)
+        .def_prop_ro("nested", &Reader::nested, nb::sig("def nested(self) -> tuple[int, ...]"))
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
         .def_prop_ro("has_levels", &Reader::levels_inside)
         .def_prop_ro("has_indices", &Reader::indices_inside)

@@ -10,21 +10,26 @@ from neuralcodec.firmware.weights import Coded
 CODINGS = ("contexts", "light", "rans", "prefix")
 """Of codec trellis."""
 
+HUFFMAN, KMEANS, TRELLIS = 2, 3, 4
+"""Codecs of nested tensors."""
+
 
 def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, int]:
     """The macros, 1 or 0."""
     tensors = list(tensors)
     codings = {tensor.trellis for tensor in tensors if tensor.trellis is not None and not plain}
     codecs = set() if plain else {tensor.codec for tensor in tensors}
+    nested = set() if plain else {number for tensor in tensors for number in tensor.nested}
     tables = not plain and any(tensor.tables for tensor in tensors)
     found = {
         # Tables of prefix codes serve codec kmeans, too.
-        "NCD_ENABLE_HUFFMAN": int("huffman" in codecs or ("kmeans" in codecs and tables)),
+        "NCD_ENABLE_HUFFMAN": int("huffman" in codecs or HUFFMAN in nested or ("kmeans" in codecs and tables)),
         "NCD_ENABLE_LOSSLESS": int(mode == "float" and "huffman" in codecs),
-        "NCD_ENABLE_KMEANS": int("kmeans" in codecs),
-        "NCD_ENABLE_TRELLIS": int("trellis" in codecs),
+        "NCD_ENABLE_KMEANS": int("kmeans" in codecs or KMEANS in nested),
+        "NCD_ENABLE_TRELLIS": int("trellis" in codecs or TRELLIS in nested),
+        "NCD_ENABLE_REGRESSION": int("regression" in codecs),
         "NCD_ENABLE_FLOAT": int(mode == "float"),
     }
-    if codings:
+    if codings and TRELLIS not in nested:  # what coding these have is not told
         found |= {f"NCD_TRELLIS_{coding.upper()}": int(coding in codings) for coding in CODINGS}
     return found

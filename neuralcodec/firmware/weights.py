@@ -94,6 +94,7 @@ class Coded:
         checks: checksum of each tile's levels; empty in float mode.
         down_columns: whether tiles run down the columns.
         trellis: the coding, of codec trellis.
+        nested: numbers of the codecs of tensors that its payload nests.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Coded:
     checks: tuple[int, ...]
     down_columns: bool
     trellis: Literal["contexts", "light", "rans", "prefix"] | None = None
+    nested: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -376,6 +378,7 @@ def _blob(
             () if choice is None else tile_checks(opened),
             opened.down_columns,
             opened.coding,
+            opened.nested,
         )
     data = b"".join(chunks(stream, names=False))
     overhead = len(header(stream, names=False)) + sum(len(each.data) for each in shared)
