@@ -45,6 +45,7 @@ class Matrix:
         kind: what layer it belongs to, as far as shape and name tell.
         weights: float32, finite, shape [rows, columns].
         kernel: columns of one input channel: the product of the dimensions after the second; 1 for a linear layer.
+        shape: of the tensor.
     """
 
     network: str
@@ -52,6 +53,7 @@ class Matrix:
     kind: Kind
     weights: npt.NDArray[np.float32]
     kernel: int
+    shape: tuple[int, ...]
 
 
 def matrices(files: Iterable[Path]) -> Iterator[Matrix]:
@@ -86,7 +88,7 @@ def matrix_of(network: str, name: str, tensor: torch.Tensor) -> Matrix:
     """A tensor of at least two dimensions as a matrix."""
     shape = tuple(tensor.shape)
     weights: npt.NDArray[np.float32] = tensor.to(torch.float32).reshape(shape[0], -1).contiguous().numpy()
-    return Matrix(network, name, kind_of(name, shape), weights, math.prod(shape[2:]))
+    return Matrix(network, name, kind_of(name, shape), weights, math.prod(shape[2:]), shape)
 
 
 def kind_of(name: str, shape: tuple[int, ...]) -> Kind:

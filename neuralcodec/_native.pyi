@@ -638,3 +638,70 @@ class GenerativeTrainer:
         """Learns from levels; arguments as of :func:`generative_pack`. The bytes that they take."""
     def prior(self) -> bytes:
         """As docs/format.md, section 15.4, has it."""
+
+# autoencoder.cpp
+
+class AutoencoderPredictor:
+    """What predicts levels from those before, and how tiles are cut (docs/format.md, section 14)."""
+
+    def __init__(
+        self,
+        tile: int,
+        period: int,
+        fraction_bits: int,
+        bias: int,
+        lags: list[int],
+        coefficients: list[int],
+    ) -> None:
+        """Keeps them.
+
+        Args:
+            tile: tile length T.
+            period: columns that a kernel takes, 1 where there is none.
+            fraction_bits: log2 of the levels between residuals, 0 to 4.
+            bias: in 64ths of a level.
+            lags: places before a level.
+            coefficients: of these, in 64ths, −128 to 127.
+        """
+
+def autoencoder_encode(
+    predictor: AutoencoderPredictor,
+    model: npt.NDArray[np.uint8],
+    index: int,
+    weights: npt.NDArray[np.float32],
+    lagrangian: float,
+    most: int,
+    importance: npt.NDArray[np.float32] | None = None,
+) -> tuple[npt.NDArray[np.int16], bytes, npt.NDArray[np.uint32], float]:
+    """Levels, all tiles, the bytes of each, and about how many bits that takes.
+
+    Args:
+        predictor: see there.
+        model: bytes of a model.
+        index: of a class of it.
+        weights: over the distance between levels, shape [rows, cols].
+        lagrangian: λ in squared distances between residuals a bit.
+        most: largest level.
+        importance: what a squared error counts, shape of the weights; None: 1.
+
+    Raises:
+        ValueError: the model is none, or has no such class; shapes differ.
+    """
+
+def autoencoder_trace(
+    predictor: AutoencoderPredictor,
+    weights: npt.NDArray[np.float32],
+    model: npt.NDArray[np.uint8] | None = None,
+    index: int = 0,
+    lagrangian: float = 0.0,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int16]]:
+    """Residuals in the order they are coded, shape [size], and the features of each, shape [size, 6].
+
+    Without a model residuals are the nearest; with one, those of least distortion and rate.
+    """
+
+def autoencoder_covariance(weights: npt.NDArray[np.float32], lags: list[int]) -> npt.NDArray[np.float64]:
+    """Mean of the products of weights that are each lag apart, those without a partner counted as 0."""
+
+def autoencoder_universal(version: int) -> bytes | None:
+    """The universal model of a version, if the decoder has it."""

@@ -13,7 +13,8 @@
     ├── EvaluationError         a function of the caller's failed; ``front`` holds what was found until then
     ├── RegistryError           unknown or duplicate codec
     ├── ExportError             a network that cannot be exported for firmware, or cannot be run here
-    └── FinetuneError           training cannot go on: no batches, NaN, a checkpoint of another run
+    ├── FinetuneError           training cannot go on: no batches, NaN, a checkpoint of another run
+    └── TrainingError           a codec's model cannot be trained: no weights, diverged, a package is missing
 
 Each carries what is known of the place: ``tensor`` (name) and ``offset`` (bytes from the start of the file or stream).
 """
@@ -156,3 +157,15 @@ class ExportError(NeuralCodecError):
 
 class FinetuneError(NeuralCodecError):
     """Training that cannot go on."""
+
+
+class TrainingError(NeuralCodecError):
+    """A codec's model cannot be trained: there is nothing to train on, it diverged, or a package is missing.
+
+    Attributes:
+        checkpoint: path of the last model that was good, or None.
+    """
+
+    def __init__(self, message: str, *, checkpoint: str | None = None) -> None:
+        self.checkpoint = checkpoint
+        super().__init__(message)

@@ -224,8 +224,8 @@ def test_script_describes_the_files():
 
 def test_script_keeps_a_vector_that_differs(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "vectors")
-    builders = ("stream_builder.py", "trellis_builder.py", "regression_builder.py", "generative_builder.py")
-    for builder in builders:
+    names = ("stream", "trellis", "regression", "generative", "autoencoder")
+    for builder in (f"{name}_builder.py" for name in names):
         shutil.copy(FOLDER.parent / builder, tmp_path)
     victim = tmp_path / "vectors" / "valid" / "empty.ncd"
     right = victim.read_bytes()

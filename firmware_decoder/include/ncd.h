@@ -39,7 +39,7 @@ typedef enum ncd_status {
 
 /* Codec numbers and dtype numbers of docs/format.md section 9. */
 enum { NCD_CODEC_TIED = 0, NCD_CODEC_RAW = 1, NCD_CODEC_HUFFMAN = 2, NCD_CODEC_KMEANS = 3, NCD_CODEC_TRELLIS = 4,
-       NCD_CODEC_GENERATIVE = 6, NCD_CODEC_REGRESSION = 7, NCD_CODEC_NAMED = 255 };
+       NCD_CODEC_AUTOENCODER = 5, NCD_CODEC_GENERATIVE = 6, NCD_CODEC_REGRESSION = 7, NCD_CODEC_NAMED = 255 };
 /* Version of the prior of codec generative, section 15.4. */
 enum { NCD_GENERATIVE_VERSION = 1 };
 /* Types of centroids, section 10.1. */
@@ -82,7 +82,7 @@ typedef struct ncd_record {
 } ncd_record;
 
 /* Whether levels may have 16 bits, go down the columns, and have scales of columns. */
-#define NCD_HAS_COLUMNS (NCD_ENABLE_TRELLIS || NCD_ENABLE_GENERATIVE)
+#define NCD_HAS_COLUMNS (NCD_ENABLE_TRELLIS || NCD_ENABLE_AUTOENCODER || NCD_ENABLE_GENERATIVE)
 
 #if NCD_ENABLE_LOSSLESS
 #define NCD_TABLES NCD_MAX_PLANES
@@ -136,6 +136,12 @@ typedef struct ncd_tensor {
     uint8_t least_kind;                   /* private: which kind of tables these are */
 #endif
 #endif
+#if NCD_ENABLE_AUTOENCODER
+    const uint8_t *model, *predictor;     /* private: the model; lags and coefficients */
+    int32_t bias;                         /* private: of the predictor, in 64ths of a level */
+    uint16_t period;                      /* private: places in a kernel, or 0 */
+    uint8_t model_index, taps, fraction_bits; /* private: class, coefficients, log2 of levels between residuals */
+#endif
 #if NCD_ENABLE_REGRESSION
     /* private: what codec regression infers weights from */
     uint8_t regressor, replaces, fraction, stored_wide, stored_codec, residual_codec;
@@ -186,7 +192,7 @@ ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uin
 
 /* Decodes one tile to levels (lossy tensors) or to int8 weights (tensors of dtype i8).
  * capacity: room at dst, in weights; t->tile_size always suffices. workspace: as prepared, may be null where none is
- * needed; codec generative writes to it, so that one call at a time may use it. On an error the content of dst is
+ * needed; codecs autoencoder and generative write to it, so that one call at a time may use it. On an error the content of dst is
  * undefined, but nothing is written outside it. */
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace);
 

@@ -39,6 +39,11 @@
 #endif
 #endif
 
+/* Codec autoencoder: predicted levels and a learned prior. Its universal models take some KB of flash. */
+#ifndef NCD_ENABLE_AUTOENCODER
+#define NCD_ENABLE_AUTOENCODER 1
+#endif
+
 /* What of codec trellis: tables picked by contexts, and levels of 16 bits; the same with a few tables of 2^8 slots and no
  * raw bits (coding "light"); one such table a quantizer (coding "rans"); prefix codes. Contexts decode what "light" and
  * "rans" encode as well, and "light" what "rans" does, but not as fast. What is left out is NCD_ERR_UNSUPPORTED. */

@@ -38,7 +38,7 @@
 enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1, NCD_MODE_INDICES = 2, NCD_MODE_WIDE = 3 };
 
 /* Kinds of shared objects. */
-enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3, NCD_SHARED_TRELLIS = 4 };
+enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3, NCD_SHARED_TRELLIS = 4, NCD_SHARED_AUTOENCODER = 6 };
 
 /* ---- tensor.c ---- */
 
@@ -257,6 +257,16 @@ void ncd_generative_prepare(const ncd_tensor *t, void *workspace);
 
 /* Levels of a tile, of 8 or 16 bits, or its elements, as t->mode says. Writes to the workspace. */
 ncd_status ncd_generative_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const void *workspace);
+#endif
+
+/* ---- autoencoder.c ---- */
+
+#if NCD_ENABLE_AUTOENCODER
+ncd_status ncd_autoencoder_bind(const ncd_model *m, ncd_tensor *t);
+size_t ncd_autoencoder_workspace(const ncd_tensor *t);
+
+/* Levels of a tile, of 8 or 16 bits as t->mode says. The workspace is written to, const or not. */
+ncd_status ncd_autoencoder_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const void *workspace);
 #endif
 
 /* ---- raw.c ---- */

@@ -2,12 +2,15 @@
 #include "internal.h"
 
 /* Whether there are shared objects besides code tables. */
-#define MORE_KINDS (NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS)
+#define MORE_KINDS (NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS || NCD_ENABLE_AUTOENCODER)
 
 enum {
     FIXED_SIZE = 16,
     NO_NAMES = 1,
-    KINDS = NCD_ENABLE_TRELLIS ? NCD_SHARED_TRELLIS : NCD_ENABLE_KMEANS ? NCD_SHARED_BOOK : NCD_SHARED_TABLE
+    /* One bit a kind that is known here. */
+    KINDS = 1 << NCD_SHARED_TABLE | (NCD_ENABLE_KMEANS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK : 0) |
+            (NCD_ENABLE_TRELLIS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK | 1 << NCD_SHARED_TRELLIS : 0) |
+            (NCD_ENABLE_AUTOENCODER ? 1 << NCD_SHARED_AUTOENCODER : 0)
 };
 
 #define MAGIC 0x4D44434Eu /* "NCDM" */
@@ -44,7 +47,7 @@ static ncd_status walk_shared(const ncd_model *m, uint32_t index, ncd_shared *s)
 #endif
     for (; s->left > 0; --s->left) {
         const uint32_t kind = ncd_get_u8(&s->next);
-        if (kind - 1u >= KINDS)
+        if (kind > 31u || !((uint32_t)KINDS >> kind & 1u))
             return ncd_is_bad(&s->next) ? NCD_ERR_CORRUPT : NCD_ERR_UNSUPPORTED;
 #if MORE_KINDS
         s->kind = kind;

@@ -7,6 +7,7 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
         !(NCD_ENABLE_KMEANS && r->codec == NCD_CODEC_KMEANS) &&
         !(NCD_ENABLE_TRELLIS && r->codec == NCD_CODEC_TRELLIS) &&
         !(NCD_ENABLE_GENERATIVE && r->codec == NCD_CODEC_GENERATIVE) &&
+        !(NCD_ENABLE_AUTOENCODER && r->codec == NCD_CODEC_AUTOENCODER) &&
         !(NCD_ENABLE_REGRESSION && r->codec == NCD_CODEC_REGRESSION))
         return NCD_ERR_UNSUPPORTED;
     NCD_FILL(t, 0, sizeof *t);
@@ -51,6 +52,10 @@ ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t)
 #if NCD_ENABLE_REGRESSION
     if (t->codec == NCD_CODEC_REGRESSION)
         return ncd_regression_bind(m, t);
+#endif
+#if NCD_ENABLE_AUTOENCODER
+    if (t->codec == NCD_CODEC_AUTOENCODER)
+        return ncd_autoencoder_bind(m, t);
 #endif
     return ncd_coded_bind(m, t);
 }
@@ -112,6 +117,10 @@ size_t ncd_tensor_workspace(const ncd_tensor *t)
 #if NCD_ENABLE_REGRESSION
     if (NCD_GIVEN(t) && t->codec == NCD_CODEC_REGRESSION)
         return t->regression_workspace;
+#endif
+#if NCD_ENABLE_AUTOENCODER
+    if (NCD_GIVEN(t) && t->codec == NCD_CODEC_AUTOENCODER)
+        return ncd_autoencoder_workspace(t);
 #endif
     return ncd_coded_workspace(t);
 }
@@ -182,6 +191,12 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
         return ncd_regression_prepare(t, (uint32_t *)workspace);
     }
 #endif
+#if NCD_ENABLE_AUTOENCODER
+    if (t->codec == NCD_CODEC_AUTOENCODER) { /* nothing to prepare: each tile starts afresh */
+        const size_t wanted = ncd_autoencoder_workspace(t);
+        return wanted && (size < wanted || !workspace || ((uintptr_t)workspace & 3u)) ? NCD_ERR_WORKSPACE : NCD_OK;
+    }
+#endif
     return ncd_coded_prepare(t, workspace, size);
 }
 
@@ -238,6 +253,10 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
     n = rows * cols;
     if (capacity < (t->mode == NCD_MODE_LEVELS ? n : n * t->elem_size))
         return NCD_ERR_CAPACITY;
+#if NCD_ENABLE_AUTOENCODER
+    if (t->codec == NCD_CODEC_AUTOENCODER)
+        return ncd_autoencoder_tile(t, tile, dst, n, workspace);
+#endif
 #if NCD_ENABLE_REGRESSION
     if (t->codec == NCD_CODEC_REGRESSION)
         return ncd_regression_tile(t, tile, dst, n, (const uint32_t *)workspace);
@@ -327,6 +346,10 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
 #if NCD_ENABLE_GENERATIVE
     if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_GENERATIVE)
         return ncd_generative_tile(t, tile, dst, n, workspace);
+#endif
+#if NCD_ENABLE_AUTOENCODER
+    if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_AUTOENCODER)
+        return ncd_autoencoder_tile(t, tile, dst, n, workspace);
 #endif
 #if NCD_ENABLE_TRELLIS
     if (t->mode == NCD_MODE_WIDE)

@@ -337,7 +337,7 @@ public:
                 *t_.tables[0] != NCD_GENERATIVE_VERSION)
                 refuse(status, "version " + std::to_string(*t_.tables[0]) + " of the prior of codec generative; this decoder has version " +
                                    std::to_string(static_cast<int>(NCD_GENERATIVE_VERSION)));
-            refuse(status, "codec " + std::to_string(record_.raw.codec) + ", or a mode of it, that this decoder does not know");
+            refuse(status, unknown_model() + "codec " + std::to_string(record_.raw.codec) + ", or a mode of it, that this decoder does not know");
         }
         // The payload's own crc32 was right: what is left is that of a shared object that it refers to.
         if (status == NCD_ERR_CHECKSUM)
@@ -348,6 +348,16 @@ public:
         status = ncd_tensor_prepare(&t_, workspace_.data(), workspace_.size() * 4);
         if (status) refuse(status, t_.codec == NCD_CODEC_REGRESSION ? "the stored rows break a rule of the format"
                                                                      : "the code table breaks a rule of the format");
+    }
+
+    // Where a payload of codec autoencoder names a universal model that is not here: words that say which.
+    std::string unknown_model() const {
+        if (record_.raw.codec != NCD_CODEC_AUTOENCODER || payload_.size() < 2 || payload_.data()[0] >> 2) return "";
+        Cursor c{payload_.data() + 1, payload_.data() + payload_.size()};
+        c.varint();
+        c.u32();
+        const uint64_t version = c.varint();
+        return c.ok ? "version " + std::to_string(version) + " of the universal model: " : "";
     }
 
     const ncd_tensor &tensor() const { return t_; }
@@ -400,7 +410,7 @@ public:
         Buffer<uint8_t> out = allocate<uint8_t>(end - begin, t_.elem_size);
         {
             nb::gil_scoped_release release;
-            if (t_.codec == NCD_CODEC_TRELLIS || (t_.codec == NCD_CODEC_GENERATIVE && levels_inside()) || wide())
+            if (t_.codec == NCD_CODEC_TRELLIS || (t_.codec == NCD_CODEC_GENERATIVE && levels_inside()) || t_.codec == NCD_CODEC_AUTOENCODER || wide())
                 scaled_levels(first, stop, out.get());
             else if (levels_inside())
                 weights(first, stop, out.get());
@@ -493,14 +503,14 @@ private:
     }
 
     const void *workspace() const {
-        if (t_.codec != NCD_CODEC_GENERATIVE) return workspace_.empty() ? nullptr : workspace_.data();
+        if (t_.codec != NCD_CODEC_GENERATIVE && t_.codec != NCD_CODEC_AUTOENCODER) return workspace_.empty() ? nullptr : workspace_.data();
         // Its decoder writes to the workspace, and several threads may read the same tensor.
         static thread_local std::vector<uint32_t> own;
         own = workspace_;
         return own.empty() ? nullptr : own.data();
     }
 
-    bool uses_rans() const { return t_.codec == NCD_CODEC_TRELLIS || (indices_inside() && t_.coding == 2); }
+    bool uses_rans() const { return t_.codec == NCD_CODEC_TRELLIS || t_.codec == NCD_CODEC_AUTOENCODER || (indices_inside() && t_.coding == 2); }
 
     // The codebook of a row as floats.
     void codebook(uint32_t row, float *out) const {

@@ -16,5 +16,6 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_basis(m);
     neuralcodec::bind_expression(m);
     neuralcodec::bind_generative(m);
+    neuralcodec::bind_autoencoder(m);
     neuralcodec::bind_decode(m);
 }

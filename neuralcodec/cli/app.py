@@ -18,6 +18,7 @@ import neuralcodec
 from neuralcodec.cli import options as opt
 from neuralcodec.cli.network import make_module, parse_shape, read_inputs
 from neuralcodec.cli.progress import encoding_bar
+from neuralcodec.cli.training import train_codec
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
 from neuralcodec.profiling.run import require
 from neuralcodec.registry import make_codec
@@ -412,6 +413,9 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
         return
     out.print(report)
     out.print(f"wrote {output}", highlight=False, markup=False)
+
+
+app.command("train-codec")(train_codec)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ covers a section:
 :mod:`.frequencies`   11 Frequency tables and rANS
 :mod:`.trellis`       12 Codec 4, trellis
 :mod:`.regression`    13 Codec 7, regression
+:mod:`.autoencoder`   14 Codec 5, autoencoder
 :mod:`.generative`    15 Codec 6, generative
 :mod:`.registries`    9 Registries
 ====================  =======================================
@@ -26,13 +27,23 @@ Only the standard library is used. Memory and time are in proportion to the stre
 
 from __future__ import annotations
 
+from neuralcodec.reference.autoencoder import AutoencoderLevels, open_autoencoder
 from neuralcodec.reference.container import read_file
 from neuralcodec.reference.generative import ExactElements, open_generative
 from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
 from neuralcodec.reference.kmeans import Indices, open_kmeans
 from neuralcodec.reference.primitives import Reader
 from neuralcodec.reference.raw import Empty, Raw
-from neuralcodec.reference.registries import GENERATIVE, HUFFMAN, KMEANS, RAW, REGRESSION, TRELLIS, ElementType
+from neuralcodec.reference.registries import (
+    AUTOENCODER,
+    GENERATIVE,
+    HUFFMAN,
+    KMEANS,
+    RAW,
+    REGRESSION,
+    TRELLIS,
+    ElementType,
+)
 from neuralcodec.reference.regression import Inferred, open_regression
 from neuralcodec.reference.stream import SharedObject, Stream, Tensor, read_stream
 from neuralcodec.reference.trellis import TrellisLevels, open_trellis
@@ -59,16 +70,18 @@ __all__ = [
     "size_of_level",
 ]
 
+LEVELS = (Levels, TrellisLevels, AutoencoderLevels, Inferred)
 
-def open_tensor(
-    tensor: Tensor,
-) -> Empty | Raw | Levels | Lossless | Indices | TrellisLevels | ExactElements | Inferred:
+WithLevels = Levels | Indices | TrellisLevels | AutoencoderLevels | Inferred
+
+
+def open_tensor(tensor: Tensor) -> Empty | Raw | Lossless | ExactElements | WithLevels:
     """Opens a tensor, following a tie: checks its checksum and reads its payload's header (section 8, step 4)."""
     if tensor.target is not None:
         return open_tensor(tensor.target)
     payload = Reader(tensor.payload, tensor.payload_offset, tensor.name)
     payload.check_crc(tensor.payload_crc, "payload")
-    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS, GENERATIVE, REGRESSION):
+    if tensor.codec not in (RAW, HUFFMAN, KMEANS, TRELLIS, AUTOENCODER, GENERATIVE, REGRESSION):
         codec = f"{tensor.codec} ({tensor.codec_name})" if tensor.codec_name else str(tensor.codec)
         raise payload.unsupported(f"codec {codec} is not known here")
     if tensor.elements == 0:
@@ -83,19 +96,21 @@ def open_tensor(
         return open_kmeans(tensor, payload)
     if tensor.codec == REGRESSION:
         return open_regression(tensor, payload)
+    if tensor.codec == AUTOENCODER:
+        return open_autoencoder(tensor, payload)
     return open_trellis(tensor, payload) if tensor.codec == TRELLIS else open_huffman(tensor, payload)
 
 
 def has_levels(tensor: Tensor) -> bool:
     """Whether a tensor was quantized, so that it has levels. An empty tensor has none."""
     opened = open_tensor(tensor)
-    return isinstance(opened, (Levels, TrellisLevels, Inferred)) or (isinstance(opened, Indices) and opened.has_levels)
+    return isinstance(opened, LEVELS) or (isinstance(opened, Indices) and opened.has_levels)
 
 
 def size_of_level(tensor: Tensor) -> int:
     """Bytes of a level: 1, or 2 where levels have 16 bits. ValueError if the tensor has none."""
     opened = _open_levels(tensor)
-    return 2 if isinstance(opened, (TrellisLevels, Inferred)) and opened.wide else 1
+    return 2 if isinstance(opened, (TrellisLevels, AutoencoderLevels, Inferred)) and opened.wide else 1
 
 
 def has_indices(tensor: Tensor) -> bool:
@@ -119,7 +134,7 @@ def decode_tile_levels(tensor: Tensor, i: int) -> list[int]:
 def decode_levels(tensor: Tensor) -> list[int]:
     """All levels of a tensor in C order. ValueError if it has none."""
     opened = _open_levels(tensor)
-    if isinstance(opened, TrellisLevels):
+    if isinstance(opened, (TrellisLevels, AutoencoderLevels)):
         return opened.levels()
     return [level for i in range(opened.number_of_tiles) for level in opened.tile_levels(i)]
 
@@ -143,7 +158,7 @@ def decode_tile_bytes(tensor: Tensor, i: int) -> bytes:
 def decode_bytes(tensor: Tensor) -> bytes:
     """All element bytes of a tensor, in C order and little-endian."""
     opened = open_tensor(tensor)
-    if isinstance(opened, TrellisLevels):
+    if isinstance(opened, (TrellisLevels, AutoencoderLevels)):
         return opened.element_bytes()
     return b"".join(opened.tile_bytes(i) for i in range(opened.number_of_tiles))
 
@@ -151,7 +166,7 @@ def decode_bytes(tensor: Tensor) -> bytes:
 def row_scale(tensor: Tensor, row: int) -> float:
     """The scale that multiplies the levels or centroids of a row. ValueError if the tensor has neither."""
     opened = open_tensor(tensor)
-    if not isinstance(opened, (Levels, Indices, TrellisLevels, Inferred)):
+    if not isinstance(opened, (Indices, *LEVELS)):
         raise ValueError(f"tensor {tensor.name!r} has no levels")
     return opened.row_scale(row)
 
@@ -162,9 +177,9 @@ def column_scale(tensor: Tensor, column: int) -> float:
     return opened.column_scale(column) if isinstance(opened, TrellisLevels) else 1.0
 
 
-def _open_levels(tensor: Tensor) -> Levels | Indices | TrellisLevels | Inferred:
+def _open_levels(tensor: Tensor) -> WithLevels:
     opened = open_tensor(tensor)
-    if isinstance(opened, (Levels, TrellisLevels, Inferred)) or (isinstance(opened, Indices) and opened.has_levels):
+    if isinstance(opened, LEVELS) or (isinstance(opened, Indices) and opened.has_levels):
         return opened
     raise ValueError(f"tensor {tensor.name!r} has no levels")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from neuralcodec.errors import ChecksumError, CorruptError, TruncatedError, UnsupportedError
 from neuralcodec.reference.primitives import Reader, crc32
 from neuralcodec.reference.registries import (
+    AUTOENCODER_MODEL,
     CODE_TABLE,
     CODEBOOK,
     ELEMENT_TYPES,
@@ -164,7 +165,7 @@ def _read_shared_records(directory: Reader) -> list[SharedObject]:
     shared = []
     for _ in range(count):
         kind = directory.u8("kind of a shared object")
-        if kind not in (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL):
+        if kind not in (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL, AUTOENCODER_MODEL):
             raise directory.unsupported(f"shared object of kind {kind}")
         size = directory.varint("size of a shared object")
         shared.append(SharedObject(kind, size, directory.u32("crc32 of a shared object")))

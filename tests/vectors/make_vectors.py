@@ -37,6 +37,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
+from autoencoder_vectors import invalid_autoencoder, valid_autoencoder  # noqa: E402
 from generative_vectors import invalid_generative, valid_generative  # noqa: E402
 from kmeans_vectors import invalid_kmeans, valid_kmeans  # noqa: E402
 from regression_vectors import invalid_regression, valid_regression  # noqa: E402
@@ -197,6 +198,7 @@ def valid_vectors() -> Iterator[Vector]:
     yield from valid_trellis(valid)  # type: ignore[misc]
     yield from valid_regression(valid)  # type: ignore[misc]
     yield from valid_generative(valid)  # type: ignore[misc]
+    yield from valid_autoencoder(valid)  # type: ignore[misc]
     yield from valid_files()
 
 
@@ -654,6 +656,7 @@ def invalid_vectors() -> Iterator[Vector]:
     yield from invalid_trellis(invalid)  # type: ignore[misc]
     yield from invalid_regression(invalid)  # type: ignore[misc]
     yield from invalid_generative(invalid)  # type: ignore[misc]
+    yield from invalid_autoencoder(invalid)  # type: ignore[misc]
     yield from invalid_files()
 
 
@@ -921,7 +924,10 @@ def invalid_payloads() -> Iterator[Vector]:
         content = Payload(data) if isinstance(data, bytes) else data
         return invalid(name, description, error, Model([one(content, shape, dtype, **more)]), may_accept)
 
-    for codec in (5, 8, 200):
+    yield payload(
+        "codec_5", "codec 5, which was not known once: the payload ends in the step", CORRUPT, b"\1\2\3", codec=5
+    )
+    for codec in (8, 200):
         yield payload(f"codec_{codec}", f"codec {codec}, which is not known", UNSUPPORTED, b"\1\2\3", codec=codec)
     yield payload(
         "codec_7", "codec 7, which was not known once: the payload ends in the step", CORRUPT, b"\1\2\3", codec=7
@@ -930,12 +936,12 @@ def invalid_payloads() -> Iterator[Vector]:
         "codec_255", "a codec with a name that is not known", UNSUPPORTED, b"\1\2\3", codec=255, codec_name=b"acme.zip"
     )
     yield payload(
-        "codec_5_empty",
-        "codec 5, a tensor without elements: opening it is an error all the same",
+        "codec_8_empty",
+        "codec 8, a tensor without elements: opening it is an error all the same",
         UNSUPPORTED,
         b"",
         (0,),
-        codec=5,
+        codec=8,
     )
     yield payload("payload_crc", "a wrong checksum of levels", CHECKSUM, GOOD, crc=0)
     yield payload(

@@ -18,10 +18,10 @@ extern const uint8_t _decoder_start[], _decoder_end[]; /* image.ld */
 
 /* What the decoder does differently, and so at different cost. */
 enum { RAW, HUFFMAN_LEVELS, HUFFMAN_LOSSLESS, KMEANS_FIXED, KMEANS_PREFIX, KMEANS_RANS, TRELLIS, REGRESSION_ROWS, REGRESSION_EXPRESSION,
-       REGRESSION_BASIS, GENERATIVE, OTHER, KINDS };
+       REGRESSION_BASIS, GENERATIVE, AUTOENCODER, OTHER, KINDS };
 static const char *const kind_names[KINDS] = {
     "raw", "huffman.levels", "huffman.lossless", "kmeans.fixed", "kmeans.prefix", "kmeans.rans", "trellis",
-    "regression.rows", "regression.expression", "regression.basis", "generative", "other",
+    "regression.rows", "regression.expression", "regression.basis", "generative", "autoencoder", "other",
 };
 enum { LEVELS = 0, BYTES = 1, INDICES = 2, WIDE = 3 }; /* a tensor's mode */
 
@@ -98,6 +98,9 @@ static int kind_of_tensor(void)
 #endif
     if (tensor.codec == NCD_CODEC_TRELLIS) {
         return TRELLIS;
+    }
+    if (tensor.codec == NCD_CODEC_AUTOENCODER) {
+        return AUTOENCODER;
     }
 #if NCD_ENABLE_REGRESSION
     if (tensor.codec == NCD_CODEC_REGRESSION) {

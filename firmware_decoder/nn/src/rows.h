@@ -31,7 +31,7 @@ ncd_status ncd_nn_rows_open(ncd_nn_rows *r, const ncd_nn *nn, const ncd_nn_weigh
 /* Whether the tensor is coded down its columns: pieces are then those of the transposed matrix. */
 static inline int ncd_nn_rows_are_columns(const ncd_nn_rows *r)
 {
-#if NCD_ENABLE_TRELLIS
+#if NCD_HAS_COLUMNS
     return !r->weights->plain && r->tensor.columns;
 #else
     (void)r;

@@ -1,0 +1,30 @@
+"""neuralcodec's linear transform with a prior that was learned from other networks than those of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.methods import huffman
+
+TITLE = "neuralcodec autoencoder"
+KIND = "lossy"
+REQUIREMENTS = ()
+CODECS = ("autoencoder",)
+QUICK = tuple({"bits_per_weight": b} for b in (1.5, 2, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (1, 1.5, 2, 2.5, 3, 4, 5, 6))
+ADVICE = 'docs/models.md: `encode(model, codec="autoencoder", target=Target(bits_per_weight=...))`.'
+
+
+def options(setting: Mapping[str, object]) -> dict[str, Any]:
+    """A setting as keyword arguments of neuralcodec.encode()."""
+    return {**huffman.options(setting), "codec": "autoencoder"}
+
+
+version = huffman.version
+decode = huffman.decode
+
+
+def encode(arrays: huffman.Arrays, setting: Mapping[str, object]) -> bytes:
+    """The file that neuralcodec.save() writes."""
+    return huffman.saved(arrays, options(setting))

@@ -1,0 +1,72 @@
+"""The command that trains a codec's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from neuralcodec.errors import SourceError
+from neuralcodec.models import autoencoder_training as training
+from neuralcodec.models.autoencoder_training import Progress, Settings
+from neuralcodec.models.corpus import matrices
+
+err = Console(stderr=True)
+
+
+def train_codec(  # noqa: PLR0917 (typer reads them by name)
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Networks in .safetensors files, or folders of such files."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="File to write.")],
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", metavar="MODEL", help="A model to go on from, as for fine-tuning; its classes stay."),
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, max=16, help="Priors that a tensor may choose from.")] = 6,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of each of the two phases.")] = 6,
+    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Gradient steps of a class in a round.")] = 80,
+    sample: Annotated[int, typer.Option(min=1, help="Weights of a tensor at each rate.")] = 2048,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples, batches and steps.")] = 0,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", metavar="FOLDER", help="Keep the model of each round here.")
+    ] = None,
+) -> None:
+    """Train the prior of codec autoencoder on networks of your own.
+
+    The model is written to MODEL; `encode --codec autoencoder` uses it with
+    the option prior=MODEL, and it then travels in the file. Files that bear
+    the name of a network of the benchmark are left out. Where the rate
+    diverges training stops, and names the last good checkpoint. Examples:
+
+      neuralcodec train-codec mine/*.safetensors -o prior.bin
+      neuralcodec train-codec mine --start prior.bin --rounds 2 -o tuned.bin
+
+    Needs compressai: the package's extra 'learned'.
+    """
+    files: list[Path] = []
+    for source in sources:
+        found = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
+        if not found or not found[0].exists():
+            raise SourceError(f"{source}: no .safetensors file there")
+        files += found
+
+    def told(progress: Progress) -> None:
+        kept = "" if progress.checkpoint is None else f", {progress.checkpoint}"
+        text = f"{100 * progress.done:3.0f} %, {progress.bits:.4f} bits a residual{kept}"
+        err.print(text, highlight=False, markup=False)
+
+    data = training.train(
+        matrices(files),
+        Settings(classes=classes, rounds=rounds, steps=steps, sample=sample, seed=seed),
+        start=None if start is None else start.read_bytes(),
+        checkpoints=checkpoints,
+        progress=told,
+    )
+    part = output.with_name(output.name + ".part")
+    part.write_bytes(data)
+    part.replace(output)
+    err.print(f"wrote {output}, {len(data):,} bytes", highlight=False, markup=False)

@@ -1,0 +1,206 @@
+"""Golden vectors of codec autoencoder (docs/format.md, section 14), for make_vectors.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib import resources
+
+from autoencoder_builder import Prior, PriorModel, autoencoder
+from stream_builder import Index, Model, Payload, Shared, Tensor
+from trellis_vectors import dice
+
+CODEC, KIND = 5, 6
+CORRUPT, UNSUPPORTED, CHECKSUM = "CORRUPT", "UNSUPPORTED", "CHECKSUM"
+
+Make = Callable[..., object]
+
+
+def peaked(tokens: int, first: int) -> list[int]:
+    """Frequencies that fall off, 4,096 in all."""
+    table = [max(1, first >> (2 * i)) for i in range(tokens)]
+    table[0] += 4096 - sum(table)
+    return table
+
+
+TABLES = [peaked(2 + i % 5, 3000 - 90 * i) for i in range(28)]
+FLAT = [[4096 // 2**k] * 2**k for k in (1, 2, 3, 4) for _ in range(7)]
+ONE = Prior((0, 256, 0, 0, 0, 0), -7 * 1024, TABLES)
+ALL = Prior((40, 90, 20, 50, 30, 26), -9 * 1024, FLAT)
+SMALL = PriorModel([ONE])
+TWO = PriorModel([ONE, ALL])
+
+
+def universal() -> PriorModel:
+    """The model of version 1, taken apart."""
+    data = resources.files("neuralcodec.models").joinpath("autoencoder_1.bin").read_bytes()
+    count = data[1] + 1
+    classes = []
+    for i in range(count):
+        at = 2 + 16 * i
+        numbers = [int.from_bytes(data[at + 2 * k : at + 2 * k + 2], "little", signed=True) for k in range(6)]
+        bias = int.from_bytes(data[at + 12 : at + 16], "little", signed=True)
+        tables = []
+        for t in range(28):
+            place = 2 + 16 * count + 2 * (28 * i + t)
+            start = int.from_bytes(data[place : place + 2], "little")
+            sums = [int.from_bytes(data[start + 1 + 2 * k : start + 3 + 2 * k], "little") for k in range(data[start])]
+            tables.append([b - a for a, b in zip([0, *sums], sums, strict=False)])
+        classes.append(Prior(numbers, bias, tables))
+    model = PriorModel(classes)
+    if model.data() != data:
+        raise ValueError("the model of version 1 is not what the document says")
+    return model
+
+
+UNIVERSAL = universal()
+
+
+def tensor(payload: Payload, shape: Sequence[int], dtype: str = "f32", name: str = "w") -> Tensor:
+    return Tensor(name, shape, payload, dtype, CODEC)
+
+
+def valid_autoencoder(valid: Make) -> Iterator[object]:
+    """Everything that the section allows, once."""
+
+    def one(name: str, description: str, shape: Sequence[int], **more: object) -> object:
+        own = more.pop("model", UNIVERSAL)
+        shared = own is not UNIVERSAL and own is not None
+        if shared:
+            more["shared"] = 0
+        draw = dice(len(name) + 7 * len(description))
+        payload = autoencoder(shape, own, draw, **more)  # type: ignore[arg-type]
+        objects = [Shared(own.data(), KIND)] if shared else []  # type: ignore[attr-defined]
+        made = Model([tensor(payload, shape, str(more.get("dtype", "f32")))], objects)
+        return valid(f"autoencoder_{name}", description, made)
+
+    for i in range(len(UNIVERSAL.classes)):
+        yield one(f"universal_{i}", f"class {i} of the universal model", (6, 40), chosen=i, z=6)
+    yield one("shared", "a model of the file's own", (6, 40), model=SMALL)
+    yield one("shared_second", "the second class of a model of the file's own", (6, 40), model=TWO, chosen=1)
+    for z in (0, 1, 2, 5, 12):
+        yield one(f"start_{z}", f"tiles that start with z = {z}", (3, 50), z=z)
+    yield one("start_31", "the largest start, raw bits", (2, 9), z=31, wide=True)
+    yield one("raw_bits", "magnitudes with raw bits", (4, 30), z=20, wide=True)
+    yield one("taps_1", "one tap", (5, 30), taps=((1, 40),), fraction=3, wide=True)
+    eight = ((1, 20), (2, -7), (3, 5), (30, 9), (31, -9), (60, 3), (170, -128), (175, 127))
+    yield one("taps_8", "eight taps, within and across rows", (6, 30), taps=eight, fraction=2, wide=True, z=4)
+    yield one("taps_beyond", "a tap beyond the tile", (6, 30), taps=((65535, 64), (1, 32)), z=4)
+    yield one("narrow_taps", "a tap at levels of 8 bits", (6, 30), taps=((30, 50),), z=5)
+    for fraction in (1, 4):
+        yield one(f"fraction_{fraction}", f"F = {fraction}", (4, 30), fraction=fraction, wide=True)
+    yield one("bias", "a bias", (4, 30), bias=333, fraction=1, wide=True)
+    yield one("bias_below", "a bias below 0", (4, 30), bias=-1500, fraction=1, wide=True)
+    for kernel in (9, 25, 256):
+        yield one(f"kernel_{kernel}", f"kernels of {kernel}", (4, 2, kernel), kernel=kernel, z=5)
+    yield one("kernel_columns", "a kernel that is longer than a row", (5, 20), kernel=64, z=5)
+    yield one("down", "down the columns", (12, 9), down=True, z=5)
+    yield one("down_wide", "down the columns, levels of 16 bits", (12, 9), down=True, wide=True, taps=((12, 60),), z=7)
+    yield one("zeros", "all levels 0", (5, 9), model=None)
+    yield one("zeros_wide", "all levels 0, of 16 bits, down the columns", (5, 9), model=None, wide=True, down=True)
+    for rows, columns, tile in ((9, 7, 14), (9, 7, 20), (5, 13, 6), (5, 13, 13), (40, 3, 6)):
+        shape = (rows, columns)
+        yield one(f"tile_{rows}_{columns}_{tile}", f"{rows} rows of {columns}, T = {tile}", shape, tile=tile, z=4)
+    yield one("down_tiles", "tiles of parts of columns", (23, 4), tile=7, down=True, z=4)
+    for dtype in ("f16", "bf16", "f64"):
+        yield one(f"dtype_{dtype}", f"weights in {dtype}", (4, 20), dtype=dtype, step=0.1, z=5)
+    turns = iter([0, 1, 2, 30, 31, 32, 1000, 4094, 9000, 0, 7] * 1000)
+    yield one("beyond", "tokens that open", (5, 40), model=TWO, chosen=1, wide=True, escape=lambda: next(turns), z=2)
+    yield one("one_weight", "one weight", (1, 1), z=3)
+    yield one("vector", "a tensor of one dimension", (50,), z=5)
+    scalar = autoencoder((), UNIVERSAL, dice(3), z=4)
+    yield valid("autoencoder_scalar", "a tensor without dimensions", Model([tensor(scalar, ())]))
+    yield one("infinite", "weights beyond f16", (3, 20), dtype="f16", step=30_000.0, z=5)
+    two = [
+        tensor(autoencoder((4, 9), TWO, dice(1), shared=0), (4, 9), name="a"),
+        tensor(autoencoder((5, 9), TWO, dice(2), shared=0, chosen=1), (5, 9), name="b"),
+        tensor(autoencoder((5, 9), UNIVERSAL, dice(2), chosen=1), (5, 9), name="c"),
+    ]
+    yield valid("autoencoder_shared_by_two", "two tensors that share a model", Model(two, [Shared(TWO.data(), KIND)]))
+
+
+def invalid_autoencoder(invalid: Make) -> Iterator[object]:
+    """Every rule of the section, broken once."""
+
+    def one(name: str, description: str, error: str, shape: Sequence[int] = (4, 9), **more: object) -> object:
+        own = more.pop("model", UNIVERSAL)
+        objects = more.pop("objects", [])
+        draw = dice(len(name) + 7 * len(description))
+        payload = autoencoder(shape, own, draw, **more)  # type: ignore[arg-type]
+        made = Model([tensor(payload, shape, str(more.get("dtype", "f32")))], objects)
+        return invalid(f"autoencoder_{name}", description, error, made)
+
+    for bit in (16, 32, 64, 128):
+        yield one(f"mode_{bit}", "a reserved bit of the mode", UNSUPPORTED, mode=bit)
+    yield one("mode_12", "a shared model where all levels are 0", UNSUPPORTED, mode=12)
+    yield one("dtype_i8", "levels for i8", CORRUPT, dtype="i8")
+    yield one("tile_0", "T = 0", CORRUPT, tile=0)
+    yield one("step_0", "a step of 0", CORRUPT, step_bits=0)
+    yield one("step_below", "a step below 0", CORRUPT, step_bits=0xBF800000)
+    yield one("step_infinite", "an infinite step", CORRUPT, step_bits=0x7F800000)
+    yield one("version_0", "version 0 of the universal model", UNSUPPORTED, version=0)
+    yield one("version_2", "a version of the universal model that is not there", UNSUPPORTED, version=2)
+    yield one("version_large", "a version of 32 bits", UNSUPPORTED, version=2**32 - 1)
+    yield one("class", "a class that the universal model lacks", CORRUPT, class_byte=len(UNIVERSAL.classes))
+    yield one("head_reserved", "a reserved bit beside the taps", UNSUPPORTED, head=128)
+    yield one("taps_9", "nine taps", CORRUPT, taps=((1, 1),) * 9)
+    yield one("fraction_5", "F = 5", CORRUPT, head=5 << 4)
+    yield one("bias_large", "a bias of 2^24", CORRUPT, bias=2**24)
+    yield one("bias_least", "a bias of -2^24", CORRUPT, bias=-(2**24))
+    yield one("lag_0", "a lag of 0", CORRUPT, taps=((0, 1),))
+    for cut in (1, 5, 7, 8, 9, 10, 12):
+        yield one(f"cut_{cut}", f"a payload of {cut} bytes", CORRUPT, cut=cut)
+    yield one("cut_tap", "a payload that ends within a tap", CORRUPT, cut=18, taps=((1, 40), (2, 40)))
+    yield one("zeros_tail", "bytes after levels that are all 0", CORRUPT, model=None, tail=b"\0")
+    yield one("end", "a state that is not 0 at the end", CORRUPT, end=1)
+    yield one("tail", "a word after the last", CORRUPT, tail=b"\1\0")
+    yield one("odd", "a tile of half a word", CORRUPT, tail=b"\1")
+    yield one("index", "W = 25 in the tile index", CORRUPT, (9, 9), tile=9, index=Index(width_byte=25))
+    yield one("level", "a level of more than 8 bits", CORRUPT, bias=64 * 1000)
+    yield one("level_wide", "a level of more than 16 bits", CORRUPT, bias=64 * 40_000, wide=True)
+    yield one("predicted", "a prediction of more than 8 bits", CORRUPT, (4, 40), z=11, taps=((1, 127), (2, 127)))
+    good = Shared(SMALL.data(), KIND)
+    yield one("shared_missing", "a shared model that is not there", CORRUPT, model=SMALL, shared=1, objects=[good])
+    yield one(
+        "shared_kind", "a shared object of another kind", CORRUPT, model=SMALL, shared=0, objects=[Shared(b"\0", 2)]
+    )
+    yield one("shared_crc", "a damaged shared model", CHECKSUM, model=SMALL, shared=0, objects=[replace(good, crc=1)])
+    yield one(
+        "shared_class",
+        "a class that a shared model lacks",
+        CORRUPT,
+        model=SMALL,
+        shared=0,
+        class_byte=1,
+        objects=[good],
+    )
+
+    def broken(name: str, description: str, error: str, model: PriorModel, cut: int | None = None) -> object:
+        data = model.data()[:cut]
+        return one(name, description, error, model=SMALL, shared=0, objects=[Shared(data, KIND)])
+
+    at = 2 + 16 + 56
+    yield broken("model_empty", "a model without bytes", CORRUPT, SMALL, 0)
+    yield broken("model_head", "a model of one byte", CORRUPT, SMALL, 1)
+    yield broken("model_layout", "layout 2", UNSUPPORTED, replace(SMALL, layout=2))
+    yield broken("model_classes", "17 classes", UNSUPPORTED, replace(SMALL, change={1: 16}))
+    yield broken("model_cut", "a model that ends before its tables", CORRUPT, SMALL, at)
+    yield broken("model_cut_offsets", "a model that ends within its offsets", CORRUPT, SMALL, at - 1)
+    yield broken("model_cut_table", "a model that ends within a table", CORRUPT, SMALL, len(SMALL.data()) - 1)
+    yield broken("model_tail", "bytes after a model", CORRUPT, replace(SMALL, tail=b"\0"))
+    yield broken(
+        "model_weight", "a weight of 8,192", CORRUPT, PriorModel([replace(ONE, weights=(0, 0, 8192, 0, 0, 0))])
+    )
+    yield broken(
+        "model_weight_below", "a weight of -8,192", CORRUPT, PriorModel([replace(ONE, weights=(-8192, 0, 0, 0, 0, 0))])
+    )
+    yield broken("model_bias", "a bias of 2^24", CORRUPT, PriorModel([replace(ONE, bias=2**24)]))
+    yield broken("model_offset", "an offset that is wrong", CORRUPT, replace(SMALL, offsets={3: 9}))
+    yield broken("model_tokens_1", "a table of one token", CORRUPT, replace(SMALL, change={at: 1}))
+    yield broken("model_tokens_33", "a table of 33 tokens", CORRUPT, replace(SMALL, change={at: 33}))
+    zero = [[0, 4096], *TABLES[1:]]
+    yield broken("model_frequency", "a frequency of 0", CORRUPT, PriorModel([replace(ONE, tables=zero)]))
+    few = [[1000, 3095], *TABLES[1:]]
+    yield broken("model_sum", "frequencies that add up to 4,095", CORRUPT, PriorModel([replace(ONE, tables=few)]))
+    many = [[1000, 3097], *TABLES[1:]]
+    yield broken("model_sum_more", "frequencies that add up to 4,097", CORRUPT, PriorModel([replace(ONE, tables=many)]))
