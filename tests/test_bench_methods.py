@@ -91,7 +91,7 @@ def test_round_trip(method):
             error = (decoded[name].float() - tensor).norm() / tensor.norm()
             assert error < 0.5, name
             if tensor.dim() < 2:
-                assert error < 1e-3, name
+                assert error < 2**-8, name  # which short floats of codec trellis keep
 
 
 def test_a_finer_setting_is_larger_and_better():
