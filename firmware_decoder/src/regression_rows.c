@@ -176,7 +176,8 @@ ncd_status ncd_rows_tile(const ncd_inference *i, const void *cache)
 
     c.p = t->params;
     c.end = t->data;
-    (void)read_layout(&c, t, &stored, &l);
+    if (read_layout(&c, t, &stored, &l) != NCD_OK)
+        return NCD_ERR_CORRUPT; /* it was good when the tensor was opened */
     at = stored_before(&l, i->row);
     f = ncd_fields_at(l.records, (uint64_t)(i->row - at) * (l.terms * (l.index_width + l.width)));
     for (row = i->row; row < i->row + i->rows; ++row, dst += (size_t)i->cols << wide) {
