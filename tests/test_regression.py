@@ -62,7 +62,11 @@ def test_decoders_agree(regressor, residual):
         check_decoders(cm)
 
 
-@pytest.mark.parametrize("weights", [repeated(64, 200, 6), low_rank(64, 200, 4)], ids=["repeated", "low_rank"])
+@pytest.mark.parametrize(
+    "weights",
+    [repeated(64, 200, 6), low_rank(100, 300, 12), repeated(96, 40, 24)],
+    ids=["repeated", "low_rank", "short"],
+)
 def test_planted_redundancy_takes_a_third_at_equal_snr(weights):
     """Whole files, at the same SNR."""
     state = {"w": torch.from_numpy(weights).float()}

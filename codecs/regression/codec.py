@@ -45,6 +45,9 @@ SCREEN, SCREEN_GENERATIONS, EXPLAINED = 4096, 150, 0.2
 """Weights and generations of a short search for an expression, and the share of the energy that it must explain before
 a long one is made. The share is worth 0.16 bits a weight."""
 
+FEW = 8
+"""Terms of a sum that a microcontroller makes quickly."""
+
 WORTH_A_TRY = 1.1
 """A residual is tried where the estimate with one is not above that without by more."""
 
@@ -84,7 +87,8 @@ class Regression:
             takes the fewest bits is tried as well.
         selection: which: "greedy" what those before leave most of, or what the expression misses most; "importance" the
             largest; "grid"; "random".
-        terms: most stored rows in a sum, 1 to 32.
+        terms: most stored rows in a sum, 1 to 32; sums of one and of eight are tried as well. A decoder's time is in
+            proportion.
         residual: whether a residual is coded; "auto" where that takes fewer bits at a distortion. Without one an
             expression has stored weights beside it, and no step.
         step: distance between levels in units of the weights, the same for all tensors; what a target sets.
@@ -111,7 +115,7 @@ class Regression:
     regressor: Literal["auto", "rows", "expression", "basis"] = "auto"
     stored: float = 0.1
     selection: Selection = "greedy"
-    terms: int = 8
+    terms: int = 32
     residual: bool | Literal["auto"] = "auto"
     step: float | None = None
     relative_step: float = RELATIVE_STEP
@@ -261,6 +265,8 @@ class Regression:
     def _rows_promise(self, weights: Floats, importance: Floats | None, step: float, bits: int) -> bool:
         """Whether an estimate of what rows take is below what is taken without."""
         _, taken = self._row_counts(weights, importance, step, bits / weights.size)
+        if _different(weights) < PROMISING * len(weights):
+            return True
         return len(taken) > 1 and float(taken[1:].min()) < PROMISING * bits
 
     def _row_counts(
@@ -282,6 +288,8 @@ class Regression:
         wanted = {min(max(round(self.stored * count), 1), count)}
         if len(taken) > 1:
             wanted.add(1 + int(np.argmin(taken[1:])))
+        if _different(weights) <= min(len(order), count - 1):
+            wanted.add(_different(weights))
         most = rows.MOST_STORED // cols
         if most < 1:  # rows too long for a decoder's memory
             return [self._all_residual(tensor, weights, step)]
@@ -291,7 +299,7 @@ class Regression:
             kept = np.sort(order[:number]) if number <= len(order) else np.arange(number, dtype=np.uint32)
             for finer in (0, 1):
                 stored = rows.rounded(np.ascontiguousarray(weights[kept]), step / (1 << finer))
-                for terms in sorted({1, min(self.terms, number)}):
+                for terms in sorted({min(each, self.terms, number) for each in (1, FEW, self.terms)}):
                     plan = rows.decompose(weights, stored, kept, terms, bit)
                     taken_by_all = plan.bits + number * cols * (rate + finer)
                     plans.append((*self._costs(plan, weights, tensor.importance, step, taken_by_all), plan))
@@ -415,6 +423,11 @@ def _attempt(made: list[bytes], make: Callable[[], bytes]) -> None:
         made.append(make())
     except ArithmeticError:
         return
+
+
+def _different(weights: Floats) -> int:
+    """How many rows there are, equal ones counted once."""
+    return len({row.tobytes() for row in weights})
 
 
 def _is_constant(weights: Floats) -> bool:

@@ -25,6 +25,9 @@ from neuralcodec.varint import varint
 WIDTHS = (4, 6, 8, 10, 12, 16)
 """Bits of a factor that are tried."""
 
+SAMPLE = 128
+"""Columns that decide about the width of factors."""
+
 MOST_TERMS = 32
 MOST_SHIFT = 24
 MOST_STORED = 1 << 24
@@ -83,6 +86,8 @@ def fit_sums(targets: Floats, stored: npt.NDArray[np.int64], terms: int, bit: fl
         factor, index = in_place, np.broadcast_to(np.arange(count, dtype=np.uint32), index.shape)
     largest = float(np.abs(factor).max(initial=0.0))
     index_width = 0 if dense else (count - 1).bit_length()
+    every = max(1, stored.shape[1] // SAMPLE)
+    some, wanted = np.ascontiguousarray(stored[:, ::every]), np.ascontiguousarray(targets[:, ::every])
     best: tuple[float, Sums] | None = None
     for width in WIDTHS:
         most = (1 << (width - 1)) - 1
@@ -94,7 +99,7 @@ def fit_sums(targets: Floats, stored: npt.NDArray[np.int64], terms: int, bit: fl
             continue
         rounded = np.clip(np.rint(factor * 2.0**shift), -most - 1, most).astype(np.int64)
         sums = Sums(index.astype(np.int64), rounded, width, shift, index_width)
-        missed = float(np.square(sums.levels(stored) - targets, dtype=np.float64).sum())
+        missed = float(np.square(sums.levels(some) - wanted, dtype=np.float64).sum()) * stored.shape[1] / some.shape[1]
         cost = missed + bit * sums.bits
         if best is None or cost < best[0]:
             best = cost, sums

@@ -79,31 +79,6 @@ std::pair<Out1<uint32_t>, Out1<double>> pivot_rows(In2<float> weights, size_t mo
     return {order.array(), bits.array()};
 }
 
-// Solves the n × n system of a positive definite matrix, its diagonal raised a little; false where it is none.
-bool solve(std::vector<double> a, size_t n, std::vector<double> &x) {
-    for (size_t i = 0; i < n; ++i) {
-        for (size_t j = 0; j <= i; ++j) {
-            double sum = a[i * n + j];
-            for (size_t k = 0; k < j; ++k) sum -= a[i * n + k] * a[j * n + k];
-            if (i == j) {
-                if (!(sum > 1e-9 * a[i * n + i])) return false;
-                a[i * n + i] = std::sqrt(sum);
-            } else {
-                a[i * n + j] = sum / a[j * n + j];
-            }
-        }
-    }
-    for (size_t i = 0; i < n; ++i) {
-        for (size_t k = 0; k < i; ++k) x[i] -= a[i * n + k] * x[k];
-        x[i] /= a[i * n + i];
-    }
-    for (size_t i = n; i-- > 0;) {
-        for (size_t k = i + 1; k < n; ++k) x[i] -= a[k * n + i] * x[k];
-        x[i] /= a[i * n + i];
-    }
-    return true;
-}
-
 // Orthogonal matching pursuit (Pati, Rezaiifar and Krishnaprasad 1993): the terms of each row, best first, and factors by
 // least squares. Terms that are not used have factor 0.
 std::pair<Out2<uint32_t>, Out2<double>> match_rows(In2<float> weights, In2<float> stored, size_t terms) {
@@ -114,7 +89,7 @@ std::pair<Out2<uint32_t>, Out2<double>> match_rows(In2<float> weights, In2<float
     Buffer<double> factor(rows * terms);
     {
         nb::gil_scoped_release release;
-        std::vector<double> gram(count * count), with(count), left(count);
+        std::vector<double> gram(count * count), with(count), left(count), l(terms * terms), forward(terms);
         for (size_t i = 0; i < count; ++i)
             for (size_t j = 0; j <= i; ++j)
                 gram[i * count + j] = gram[j * count + i] = dot(stored.data() + i * cols, stored.data() + j * cols, cols);
@@ -123,7 +98,8 @@ std::pair<Out2<uint32_t>, Out2<double>> match_rows(In2<float> weights, In2<float
             left = with;
             std::vector<uint32_t> chosen;
             std::vector<double> found;
-            while (chosen.size() < terms) {
+            size_t n = 0;  // of the triangle l, whose product with its transpose is what Gram's matrix says of the chosen
+            while (n < terms) {
                 size_t best = count;
                 double gain = 0;
                 for (size_t i = 0; i < count; ++i) {
@@ -132,21 +108,30 @@ std::pair<Out2<uint32_t>, Out2<double>> match_rows(In2<float> weights, In2<float
                     if (left[i] * left[i] / own > gain) best = i, gain = left[i] * left[i] / own;
                 }
                 if (best == count) break;
-                chosen.push_back(static_cast<uint32_t>(best));
-                const size_t n = chosen.size();
-                std::vector<double> a(n * n), x(n);
+                const double *const of_best = &gram[best * count];
+                double rest = of_best[best], y = with[best];
                 for (size_t i = 0; i < n; ++i) {
-                    x[i] = with[chosen[i]];
-                    for (size_t j = 0; j < n; ++j) a[i * n + j] = gram[chosen[i] * count + chosen[j]];
+                    double sum = of_best[chosen[i]];
+                    for (size_t k = 0; k < i; ++k) sum -= l[n * terms + k] * l[i * terms + k];
+                    sum /= l[i * terms + i];
+                    l[n * terms + i] = sum;
+                    rest -= sum * sum;
+                    y -= sum * forward[i];
                 }
-                if (!solve(a, n, x)) {
-                    chosen.pop_back();
-                    break;
+                if (!(rest > 1e-9 * of_best[best])) break;
+                l[n * terms + n] = std::sqrt(rest);
+                forward[n] = y / l[n * terms + n];
+                chosen.push_back(static_cast<uint32_t>(best));
+                ++n;
+                found.assign(forward.begin(), forward.begin() + static_cast<std::ptrdiff_t>(n));
+                for (size_t i = n; i-- > 0;) {
+                    for (size_t k = i + 1; k < n; ++k) found[i] -= l[k * terms + i] * found[k];
+                    found[i] /= l[i * terms + i];
                 }
-                found = x;
-                for (size_t i = 0; i < count; ++i) {
-                    left[i] = with[i];
-                    for (size_t j = 0; j < n; ++j) left[i] -= found[j] * gram[i * count + chosen[j]];
+                left = with;
+                for (size_t j = 0; j < n; ++j) {
+                    const double *const line = &gram[chosen[j] * count];
+                    for (size_t i = 0; i < count; ++i) left[i] -= found[j] * line[i];
                 }
             }
             for (size_t k = 0; k < terms; ++k) {
