@@ -20,8 +20,8 @@ from bench.network import networks
 from neuralcodec.models.autoencoder_likelihood import entropy_models
 from neuralcodec.models.corpus import TEST_NETWORKS, Matrix, matrix_of
 
-BLOCK, HYPER, HIDDEN, STEPS, BATCH = 16, 2, 64, 1200, 4096
-LAMBDAS = (4.0, 16.0, 64.0)
+BLOCK, HYPER, HIDDEN, STEPS, BATCH = 16, 2, 64, 400, 2048
+LAMBDAS = (16.0,)
 QUICK = ("resnet-fashion", "mobilenet-fashion", "g2p-en", "lenet300", "lenet5", "silero-vad", "crepe-tiny")
 
 
