@@ -74,7 +74,8 @@ class Deep(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The transform."""
-        return self.straight(x) + self.bent(x)
+        transformed: torch.Tensor = self.straight(x) + self.bent(x)
+        return transformed
 
 
 def blocks_of(matrix: Matrix, most: int = 4096) -> torch.Tensor:
@@ -95,7 +96,7 @@ def trained(kind: str, data: torch.Tensor, lagrangian: float, *, hyperprior: boo
         bits, rebuilt = model(batch)
         loss = bits / batch.numel() + lagrangian * (batch - rebuilt).square().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     return model.eval()

@@ -9,13 +9,14 @@ from neuralcodec.codecs.generative.coding import read_head
 from neuralcodec.errors import PlanError
 from neuralcodec.model import CompressedModel
 from neuralcodec.plan.run import Progress
+from neuralcodec.registry import make_codec
 
 FROM, TO = "generative", "trellis"
 """Codecs that have levels of the same quantizers."""
 
 
 def transcode(
-    cm: CompressedModel, executor: Executor | None = None, *, progress: Progress | None = None, **options: object
+    cm: CompressedModel, *, executor: Executor | None = None, progress: Progress | None = None, **options: object
 ) -> CompressedModel:
     """Turns a model of codec generative into one of codec trellis, which microcontrollers decode tile by tile.
 
@@ -52,11 +53,9 @@ def transcode(
         raise PlanError("no tensor of the model has levels of codec generative")
     return encode(
         cm.state_dict(),
-        TO,
+        make_codec(TO, {"small": None, **options}),
         include=overrides.__contains__,
         executor=executor,
         overrides=overrides,
         progress=progress,
-        small=None,
-        **options,
     )

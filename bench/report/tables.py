@@ -24,6 +24,9 @@ from bench.report.results import (
 ANCHOR = "nncodec"
 """Rate differences are against this method."""
 
+CLOSEST = ("trellis", "generative", "autoencoder")
+"""Beginnings of the names of methods that are set beside it point by point."""
+
 RATES = (1, 5)
 """Bits a weight between which bytes are set beside the anchor's at each point."""
 
@@ -117,7 +120,7 @@ def rate_differences(results: Results) -> Table:
 def beside_anchor(results: Results) -> Table:
     """Bytes over the anchor's at equal SNR: the mean over a curve, and its best and worst point."""
     anchor = next((m for m in results.methods if m.name == ANCHOR), None)
-    ours = [m for m in results.methods if m.name.startswith("trellis")]
+    ours = [m for m in results.methods if m.name.startswith(CLOSEST)]
     rows, means = [], [list[float]() for _ in ours]
     worst = [0.0] * len(ours)
     for network in results.networks if anchor is not None else ():

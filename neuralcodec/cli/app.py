@@ -203,7 +203,8 @@ def transcode(
     if output.exists() and source.exists() and output.samefile(source):
         _fail("the output is the input; give another name with -o", EXIT_USAGE)
     with encoding_bar(err, quiet or as_json, "transcoding") as progress:
-        cm = neuralcodec.transcode(neuralcodec.load(source), progress=progress, **opt.parse(option or []))
+        options = opt.parse(option or [])
+        cm = neuralcodec.transcode(neuralcodec.load(source), progress=progress, **options)  # type: ignore[arg-type]
         neuralcodec.save(cm, output)
     if as_json:
         _print_json({"output": str(output), **cm.report().to_dict()})
