@@ -1,9 +1,9 @@
 """What each part of codec generative's model buys: `python bench/generative_ablation.py [--page]`.
 
 Encodes networks of the benchmark, and counts the bits of their levels with the model as it is and with a part of it
-left out: the decoder's own source, with some words changed, is compiled anew for each. The prior is not trained anew, so
-a part that others can stand in for may buy a little less than it seems. With --page the table of docs/generative.md is
-written.
+left out: the decoder's own source, with some words changed, is compiled anew for each. The prior is not trained anew,
+so a part that others can stand in for may buy a little less than it seems. With --page the table of docs/generative.md
+is written.
 """
 
 from __future__ import annotations
