@@ -243,3 +243,13 @@ def test_transcode_on_the_command_line(tmp_path):
     )
     assert json.loads(done.stdout)["output"] == str(small)
     assert torch.equal(neuralcodec.load(packed).decode("w"), neuralcodec.load(small).decode("w"))
+
+
+def test_exports_its_levels_with_a_decoder_that_fits(tmp_path):
+    generator = torch.Generator().manual_seed(10)
+    module = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.ReLU(), torch.nn.Linear(30, 20))
+    cm = neuralcodec.encode(module, "generative", step=0.02)
+    inputs = torch.randn(20, 40, generator=generator)
+    report = neuralcodec.export_firmware(cm, module, inputs[:1], inputs, tmp_path / "network")
+    assert all("generative" in layer.recoded for layer in report.layers)
+    assert report.ram_bytes < 10_000

@@ -27,6 +27,7 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, 
         "NCD_ENABLE_LOSSLESS": int(mode == "float" and "huffman" in codecs),
         "NCD_ENABLE_KMEANS": int("kmeans" in codecs or KMEANS in nested),
         "NCD_ENABLE_TRELLIS": int("trellis" in codecs or TRELLIS in nested),
+        "NCD_ENABLE_AUTOENCODER": int("autoencoder" in codecs),
         "NCD_ENABLE_REGRESSION": int("regression" in codecs),
         "NCD_ENABLE_FLOAT": int(mode == "float"),
     }

@@ -182,6 +182,9 @@ class Weights:
             lossless = "integers, coded losslessly: the same as levels"
             return Stored(entry.spec, entry.number, entry.codec, payload, levels, np.ones(rows), False, lossless)
         scales = np.array(opened.scales(), np.float64) if opened.has_levels else np.ones(rows)
+        if entry.codec == "generative":
+            learns = "decoding codec generative takes 250 KB of RAM: the same levels with prefix codes"
+            return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, False, learns)
         return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, "")
 
 
