@@ -91,6 +91,21 @@ static inline ncd_status ncd_tensor_read_scales(ncd_tensor *t, ncd_cursor *c, ui
     return NCD_OK;
 }
 
+#if NCD_HAS_COLUMNS
+/* Reads the scale codes of `count` rows or columns. */
+static inline ncd_status ncd_tensor_read_codes(ncd_cursor *c, uint32_t count, uint8_t *width, const uint8_t **codes)
+{
+    const uint32_t w = ncd_get_u8(c);
+    if (w >> 4)
+        return NCD_ERR_UNSUPPORTED;
+    if (w - 1u > 7u)
+        return NCD_ERR_CORRUPT;
+    *width = (uint8_t)w;
+    *codes = ncd_get_fields(c, count, w);
+    return ncd_is_bad(c) ? NCD_ERR_CORRUPT : NCD_OK;
+}
+#endif
+
 /* Reads the tile index. `bits`: what all codes together take at least; 0: they are constant, with neither index nor
  * data. */
 static inline ncd_status ncd_tensor_read_data(ncd_tensor *t, ncd_cursor *c, uint64_t bits)

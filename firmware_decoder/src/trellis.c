@@ -5,18 +5,6 @@
 
 enum { WIDE = 1, COLUMNS = 2, SHARED = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
 
-static ncd_status read_codes(ncd_cursor *c, uint32_t count, uint8_t *width, const uint8_t **codes)
-{
-    const uint32_t w = ncd_get_u8(c);
-    if (w >> 4)
-        return NCD_ERR_UNSUPPORTED;
-    if (w - 1u > 7u)
-        return NCD_ERR_CORRUPT;
-    *width = (uint8_t)w;
-    *codes = ncd_get_fields(c, count, w);
-    return ncd_is_bad(c) ? NCD_ERR_CORRUPT : NCD_OK;
-}
-
 ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
 {
     const uint32_t rows = t->rows, cols = t->cols;
@@ -47,9 +35,9 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
     if (t->step_bits - 1u >= 0x7F7FFFFFu)
         return NCD_ERR_CORRUPT; /* the step is finite and positive */
     if (mode & ROW_SCALES)
-        status = read_codes(&c, rows, &t->scale_width, &t->scales);
+        status = ncd_tensor_read_codes(&c, rows, &t->scale_width, &t->scales);
     if (status == NCD_OK && (mode & COLUMN_SCALES))
-        status = read_codes(&c, cols, &t->column_scale_width, &t->column_scales);
+        status = ncd_tensor_read_codes(&c, cols, &t->column_scale_width, &t->column_scales);
     if (status != NCD_OK)
         return status;
     t->data = c.p;
