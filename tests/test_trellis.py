@@ -180,7 +180,7 @@ def test_not_finite(bad):
         ({"relative_step": -1}, "relative_step: "),
         ({"rdo": -0.1}, "rdo: a number from 0 on"),
         ({"scan": "diagonal"}, "scan: 'auto', 'rows' or 'columns' expected"),
-        ({"coding": "huffman"}, "coding: 'contexts', 'rans' or 'prefix' expected"),
+        ({"coding": "huffman"}, "coding: 'contexts', 'light', 'rans' or 'prefix' expected"),
         ({"tables": 65}, "tables: an integer from 1 to 64"),
         ({"room": 0}, "room: "),
         ({"magnitudes": 9}, "magnitudes: "),
@@ -447,7 +447,7 @@ def test_states_pay():
 def test_contexts_pay_where_magnitudes_vary():
     # As in trained layers: scales of rows and columns differ.
     w = bell(256, 256) * torch.logspace(-1.5, 0, 256)[:, None] * torch.logspace(-1, 0, 256)
-    contexts, rans, prefix = (snr_at(2.5, w, coding=coding, states=8) for coding in CODINGS)
+    contexts, rans, prefix = (snr_at(2.5, w, coding=coding, states=8) for coding in ("contexts", "rans", "prefix"))
     assert contexts > rans + 2
     assert rans > prefix
 
