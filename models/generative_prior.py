@@ -16,7 +16,7 @@ from neuralcodec import _native
 from neuralcodec.codecs.generative.coding import Matrix as Levels
 from neuralcodec.codecs.generative.coding import Rates
 from neuralcodec.codecs.huffman.tiles import MOST
-from neuralcodec.codecs.trellis.codec import STATES, Trellis
+from neuralcodec.codecs.trellis.codec import Trellis
 from neuralcodec.dtypes import BY_NAME
 from neuralcodec.models.corpus import Matrix
 from neuralcodec.tensor import Tensor, TensorSpec
@@ -101,7 +101,7 @@ def quantized(matrix: Matrix, step: float, states: int, most: int) -> Iterator[L
         Tensor(spec, weights.reshape(-1).view(np.uint8))
     )
     if found.model is not None:
-        states_log2 = STATES.index(states) + 1 if states > 1 else 0
+        states_log2 = states.bit_length() - 1
         yield Levels(found.levels, found.tile, states_log2, 1 if found.columns else matrix.kernel)
 
 

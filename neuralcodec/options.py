@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def check_integer(name: str, value: object, least: int, most: int) -> None:
     """Refuses what is neither None nor an integer in a range.
@@ -11,3 +13,13 @@ def check_integer(name: str, value: object, least: int, most: int) -> None:
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
         raise ValueError(f"{name}: an integer from {least} to {most} or None expected, not {value!r}")
+
+
+def check_number(name: str, value: object, least: float) -> None:
+    """Refuses what is not a finite number from ``least`` on.
+
+    Raises:
+        ValueError: it names the option and the bound.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+        raise ValueError(f"{name}: a number from {least:g} on expected, not {value!r}")

@@ -12,7 +12,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
@@ -20,10 +19,11 @@ from neuralcodec.codecs.autoencoder.predictor import MOST_TAPS, NONE, Predictor,
 from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST
 from neuralcodec.dtypes import DType
-from neuralcodec.errors import PlanError, SourceError
-from neuralcodec.options import check_integer
+from neuralcodec.errors import PlanError
+from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
+from neuralcodec.weights import counted, finite_weights, largest_weight
 
 WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 8
 """Bits of the mode."""
@@ -103,10 +103,10 @@ class Autoencoder:
             raise ValueError(f"prior: a path or None expected, not {self.prior!r}")
         if self.small != "auto":
             check_integer("small", self.small, 1, 23)
-        _number("rdo", self.rdo, 0)
-        _number("relative_step", self.relative_step, 1e-6)
+        check_number("rdo", self.rdo, 0)
+        check_number("relative_step", self.relative_step, 1e-6)
         if self.step is not None:
-            _number("step", self.step, TINIEST)
+            check_number("step", self.step, TINIEST)
 
     @property
     def lossy(self) -> bool:
@@ -173,13 +173,13 @@ class Autoencoder:
         step = self.step
         if step is None:
             step = self.relative_step * math.sqrt(energy / weights.size)
-        return min(max(step, largest / MOST_LEVEL, TINIEST), _largest_weight(dtype) / 4.001)
+        return min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / 4.001)
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
         spec = tensor.spec
         if not spec.size:
             return b""
-        weights = _finite_weights(tensor)
+        weights = finite_weights(tensor)
         if not weights.any():
             return (
                 bytes([ZEROS]) + varint(best(weights, spec.shape, 1.0, 0, self.tile)[0].tile) + struct.pack("<f", 1.0)
@@ -215,13 +215,13 @@ class Autoencoder:
         """With the class of the model that takes fewest bits."""
         fraction = FRACTION_BITS if predictor.predicts and self.levels == "auto" else 0
         largest, _, _ = _native.scan(weights)
-        limit = _largest_weight(tensor.spec.dtype)
+        limit = largest_weight(tensor.spec.dtype)
         while fraction and (largest * (1 << fraction) / step > MOST_LEVEL or limit * (1 << fraction) / step < 1024):
             fraction -= 1
         unit = float(np.float32(max(step / (1 << fraction), TINIEST)))
         most = max(min(math.floor(limit / unit), 32767), 1)
         ordered = scan.ordered(weights) / np.float32(unit)
-        importance = _counted(tensor)
+        importance = counted(tensor)
         counts = None if importance is None else scan.ordered(importance)
         native = predictor.native(scan, fraction, unit)
         lagrangian = LAGRANGIAN * self.rdo
@@ -301,32 +301,3 @@ def _lines(weights: Weights, tile: int) -> npt.NDArray[np.int64]:
     lines: npt.NDArray[np.int64] = (drawn[:, None] * height + np.arange(height)).reshape(-1)
     found: npt.NDArray[np.int64] = lines[lines < rows]
     return found
-
-
-def _finite_weights(tensor: Tensor) -> Weights:
-    weights = np.ascontiguousarray(tensor.float32())
-    _, _, bad = _native.scan(weights)
-    if bad:
-        raise SourceError(
-            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which levels cannot express",
-            tensor=tensor.spec.name,
-        )
-    return weights
-
-
-def _largest_weight(dtype: DType) -> float:
-    return float(min(torch.finfo(dtype.torch).max, torch.finfo(torch.float32).max))
-
-
-def _counted(tensor: Tensor) -> Weights | None:
-    """The importance with a mean of 1, so that λ keeps its meaning."""
-    if tensor.importance is None:
-        return None
-    mean = float(tensor.importance.mean(dtype=np.float64))
-    scaled: Weights = (tensor.importance / np.float32(mean)).astype(np.float32)
-    return scaled
-
-
-def _number(name: str, value: object, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        raise ValueError(f"{name}: a number from {least:g} on expected, not {value!r}")

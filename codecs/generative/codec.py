@@ -13,7 +13,7 @@ from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject
 from neuralcodec.codecs.generative.coding import EXACT, Matrix, Rates, coded, coded_exactly, every_rates
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
-from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, STATES, Trellis
+from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, Trellis
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 
@@ -129,7 +129,7 @@ class Generative:
         for scan in scans:
             found = replace(quantizer, scan=scan).quantize(tensor)
             kernel = 1 if found.columns else kernel_of(tensor.spec)
-            states_log2 = STATES.index(self.states) + 1 if self.states > 1 else 0
+            states_log2 = self.states.bit_length() - 1
             matrix = Matrix(found.levels, found.tile, states_log2, kernel)
             for rates in every_rates() if self.tune else (Rates(),):
                 yield coded(matrix, rates, found.step, found.columns)

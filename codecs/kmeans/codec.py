@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from neuralcodec.codecs.kmeans.quantize import (
 )
 from neuralcodec.codecs.kmeans.scales import of_rows, of_tensor
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_integer
+from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 
@@ -102,9 +101,9 @@ class KMeans:
         _one_of("centroids", self.centroids, get_args(Centroids))
         _one_of("coding", self.coding, get_args(Coding))
         _one_of("scale", self.scale, ("row", "tensor"))
-        _number("entropy", self.entropy, 0)
+        check_number("entropy", self.entropy, 0)
         if self.step is not None:
-            _number("step", self.step, TINIEST)
+            check_number("step", self.step, TINIEST)
         if self.shared and self.group is not None:
             raise ValueError("group: a codebook for groups of rows cannot be shared by tensors")
         if self.zero and self.clusters == 1:
@@ -239,8 +238,3 @@ def padded(found: Book, to_power_of_two: bool) -> Book:
 def _one_of(name: str, value: object, known: Sequence[str]) -> None:
     if value not in known:
         raise ValueError(f"{name}: {', '.join(map(repr, known[:-1]))} or {known[-1]!r} expected, not {value!r}")
-
-
-def _number(name: str, value: object, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        raise ValueError(f"{name}: a number from {least:g} on expected, not {value!r}")

@@ -31,9 +31,9 @@ from neuralcodec.codecs.regression.payload import (
 from neuralcodec.codecs.regression.selection import SELECTIONS, Selection, order_rows
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.codec import LAGRANGIAN, RELATIVE_STEP, SMALL, STEP_RATIO
-from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
+from neuralcodec.weights import finite_weights
 
 NOISE = 0.27
 """Mean squared error of codec trellis, in squared distances between levels."""
@@ -178,7 +178,7 @@ class Regression:
         """
         if self.regressor != "auto" or not tensor.spec.size:
             return self
-        weights = _finite_weights(tensor)
+        weights = finite_weights(tensor)
         if _is_constant(weights):
             return self
         step = self._step(weights, tensor.spec)
@@ -209,7 +209,7 @@ class Regression:
         """
         if not tensor.spec.size:
             return b""
-        weights = _finite_weights(tensor)
+        weights = finite_weights(tensor)
         if _is_constant(weights):
             return self._constant(float(weights.flat[0]), tensor.spec)
         step = self._step(weights, tensor.spec)
@@ -432,14 +432,3 @@ def _different(weights: Floats) -> int:
 
 def _is_constant(weights: Floats) -> bool:
     return bool((weights == weights.flat[0]).all())
-
-
-def _finite_weights(tensor: Tensor) -> Floats:
-    weights = np.ascontiguousarray(tensor.float32())
-    _, _, bad = _native.scan(weights)
-    if bad:
-        raise SourceError(
-            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which levels cannot express",
-            tensor=tensor.spec.name,
-        )
-    return weights

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
@@ -22,9 +21,10 @@ from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train, widened
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_integer
+from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
+from neuralcodec.weights import counted, finite_weights, largest_weight
 
 WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 32
 """Bits of the mode."""
@@ -124,10 +124,10 @@ class Trellis:
         if self.small != "auto":
             check_integer("small", self.small, 1, 23)
         check_integer("tile", self.tile, 1, MOST)
-        _number("rdo", self.rdo, 0)
-        _number("relative_step", self.relative_step, 1e-6)
+        check_number("rdo", self.rdo, 0)
+        check_number("relative_step", self.relative_step, 1e-6)
         if self.step is not None:
-            _number("step", self.step, TINIEST)
+            check_number("step", self.step, TINIEST)
 
     @property
     def lossy(self) -> bool:
@@ -237,14 +237,14 @@ class Trellis:
 
     def _sample(self, tensor: Tensor) -> Sample | None:
         """The tensor's weights, or some of many; None if all are 0."""
-        weights = _finite_weights(tensor)
+        weights = finite_weights(tensor)
         largest, _, _ = _native.scan(weights)
         if largest == 0:
             return None
         step = self._step(weights, tensor.spec.dtype)
         scaled = weights / np.float32(step)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled)))
-        part = _part(scaled, columns, self._tile(tensor.spec, columns), _counted(tensor))
+        part = _part(scaled, columns, self._tile(tensor.spec, columns), counted(tensor))
         beyond: list[int] = []
         if scaled.size > SAMPLE:
             part = _thinned(part, SAMPLE / scaled.size)
@@ -265,7 +265,7 @@ class Trellis:
         step = self.step
         if step is None:
             step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self.states == 1 else 1)
-        step = min(max(step, largest / MOST_LEVEL, TINIEST), _largest_weight(dtype) / SMALL_LEVELS)
+        step = min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         return float(np.float32(step))
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
@@ -299,12 +299,12 @@ class Trellis:
 
     def _search(self, tensor: Tensor, hint: Hint | None) -> Quantized:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
-        weights = _finite_weights(tensor)
+        weights = finite_weights(tensor)
         spec = tensor.spec
         step = self._step(weights, spec.dtype) if weights.any() else 1.0
         if hint is not None:
-            part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), _counted(tensor))
-            most = min(math.floor(_largest_weight(spec.dtype) / step), 32767)
+            part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), counted(tensor))
+            most = min(math.floor(largest_weight(spec.dtype) / step), 32767)
             model, index = hint.model, hint.index
             levels = self._levels(model, part, most)
             while (more := widened(model, part, levels, self.coding)) is not None:
@@ -375,30 +375,6 @@ class Hint:
     columns: bool
 
 
-def _finite_weights(tensor: Tensor) -> npt.NDArray[np.float32]:
-    weights = np.ascontiguousarray(tensor.float32())
-    _, _, bad = _native.scan(weights)
-    if bad:
-        raise SourceError(
-            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which levels cannot express",
-            tensor=tensor.spec.name,
-        )
-    return weights
-
-
-def _largest_weight(dtype: DType) -> float:
-    return float(min(torch.finfo(dtype.torch).max, torch.finfo(torch.float32).max))
-
-
-def _counted(tensor: Tensor) -> npt.NDArray[np.float32] | None:
-    """The importance with a mean of 1, so that λ keeps its meaning."""
-    if tensor.importance is None:
-        return None
-    mean = float(tensor.importance.mean(dtype=np.float64))
-    scaled: npt.NDArray[np.float32] = (tensor.importance / np.float32(mean)).astype(np.float32)
-    return scaled
-
-
 def _part(
     weights: npt.NDArray[np.float32], columns: bool, tile: int, importance: npt.NDArray[np.float32] | None
 ) -> Part:
@@ -436,8 +412,3 @@ def _thinned(part: Part, share: float) -> Part:
         return np.ascontiguousarray(of[lines, along])
 
     return Part(thinned(part.weights), part.tile, None if part.importance is None else thinned(part.importance))
-
-
-def _number(name: str, value: object, least: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        raise ValueError(f"{name}: a number from {least:g} on expected, not {value!r}")
