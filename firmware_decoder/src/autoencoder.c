@@ -3,7 +3,7 @@
 
 #if NCD_ENABLE_AUTOENCODER
 
-enum { WIDE = 1, COLUMNS = 2, SHARED = 4, ZEROS = 8 };
+enum { SHARED = 4, ZEROS = 8 };
 enum { LOWEST = 1 << 16 };
 
 /* ---- Header ---- */
@@ -64,7 +64,6 @@ static ncd_status read_predictor(ncd_cursor *c, ncd_tensor *t)
 
 ncd_status ncd_autoencoder_bind(const ncd_model *m, ncd_tensor *t)
 {
-    const uint32_t rows = t->rows, cols = t->cols;
     ncd_cursor c;
     ncd_status status;
     uint32_t mode;
@@ -76,20 +75,9 @@ ncd_status ncd_autoencoder_bind(const ncd_model *m, ncd_tensor *t)
         return NCD_ERR_CORRUPT;
     if (mode >> 4 || (mode & (SHARED | ZEROS)) == (SHARED | ZEROS))
         return NCD_ERR_UNSUPPORTED;
-    if (t->dtype > NCD_F64)
-        return NCD_ERR_CORRUPT;
-    t->mode = mode & WIDE ? NCD_MODE_WIDE : NCD_MODE_LEVELS;
-    if (mode & COLUMNS) {
-        t->columns = 1;
-        t->rows = cols;
-        t->cols = rows;
-    }
-    status = ncd_tiles_cut(t, ncd_get_varint32(&c));
+    status = ncd_tensor_read_levels(t, &c, mode);
     if (status != NCD_OK)
         return status;
-    t->step_bits = ncd_get_u32(&c);
-    if (t->step_bits - 1u >= 0x7F7FFFFFu)
-        return NCD_ERR_CORRUPT; /* the step is finite and positive */
     t->data = c.p;
     if (mode & ZEROS) {
         t->zeros = 1;

@@ -1,9 +1,10 @@
 /* Codec 6: levels that a model predicts, bit by bit, from those before (docs/format.md section 15). */
 #include "generative.h"
+#include "quantizer.h"
 
 #if NCD_ENABLE_GENERATIVE
 
-enum { WIDE = 1, COLUMNS = 2, EXACT = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
+enum { EXACT = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
 
 #define TAG 0x4E455647u
 
@@ -44,7 +45,6 @@ void ncd_generative_reset(ncd_generative_model *m, const uint8_t *prior)
 
 ncd_status ncd_generative_read_head(ncd_cursor *c, ncd_generative_head *head)
 {
-    static const uint8_t polynomials[7][2] = {{2, 1}, {5, 2}, {9, 2}, {18, 4}, {33, 10}, {78, 43}, {166, 121}};
     const uint32_t version = ncd_get_u8(c), states = ncd_get_u8(c), rates = ncd_get_u8(c), start = ncd_get_u8(c);
     const uint32_t kernel = ncd_get_varint32(c);
     if (ncd_is_bad(c))
@@ -58,8 +58,7 @@ ncd_status ncd_generative_read_head(ncd_cursor *c, ncd_generative_head *head)
     head->step_rate = (uint8_t)(rates >> 2);
     head->start = (uint8_t)start;
     head->kernel = kernel;
-    head->polynomials[0] = states ? polynomials[states - 2][0] : 0;
-    head->polynomials[1] = states ? polynomials[states - 2][1] : 0;
+    head->polynomials = ncd_quantizer_polynomials(states);
     return NCD_OK;
 }
 
@@ -76,35 +75,20 @@ ncd_status ncd_generative_bind(ncd_tensor *t)
     mode = ncd_get_u8(&c);
     if (ncd_is_bad(&c))
         return NCD_ERR_CORRUPT;
-    if (mode >> 6 || ((mode & EXACT) && (mode & (WIDE | ROW_SCALES | COLUMN_SCALES | ZEROS))))
+    if (mode >> 6 || ((mode & EXACT) && mode != EXACT))
         return NCD_ERR_UNSUPPORTED;
-    if (!(mode & EXACT) && t->dtype > NCD_F64)
-        return NCD_ERR_CORRUPT;
-    if (!(mode & EXACT))
-        t->mode = mode & WIDE ? NCD_MODE_WIDE : NCD_MODE_LEVELS;
-    if (mode & COLUMNS) {
-        if (mode & EXACT)
-            return NCD_ERR_UNSUPPORTED;
-        t->columns = 1;
-        t->rows = cols;
-        t->cols = rows;
-    }
-    status = ncd_tiles_cut(t, ncd_get_varint32(&c));
-    if (status != NCD_OK)
-        return status;
     if (mode & EXACT) {
+        status = ncd_tiles_cut(t, ncd_get_varint32(&c));
         t->center = ncd_get_u8(&c);
     } else {
-        t->step_bits = ncd_get_u32(&c);
-        if (t->step_bits - 1u >= 0x7F7FFFFFu)
-            return NCD_ERR_CORRUPT; /* the step is finite and positive */
-        if (mode & ROW_SCALES)
+        status = ncd_tensor_read_levels(t, &c, mode);
+        if (status == NCD_OK && (mode & ROW_SCALES))
             status = ncd_tensor_read_codes(&c, rows, &t->scale_width, &t->scales);
         if (status == NCD_OK && (mode & COLUMN_SCALES))
             status = ncd_tensor_read_codes(&c, cols, &t->column_scale_width, &t->column_scales);
-        if (status != NCD_OK)
-            return status;
     }
+    if (status != NCD_OK)
+        return status;
     t->data = c.p;
     if (mode & ZEROS) {
         t->zeros = 1;

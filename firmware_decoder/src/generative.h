@@ -46,11 +46,11 @@ typedef struct ncd_generative_model {
 
 /* What the header of a payload says of the levels. */
 typedef struct ncd_generative_head {
-    uint8_t states_log2;    /* 0: one quantizer */
-    uint8_t start;          /* running magnitude at the start of a tile, four steps an octave */
+    uint8_t states_log2;        /* 0: one quantizer */
+    uint8_t start;              /* running magnitude at the start of a tile, four steps an octave */
     uint8_t mix_rate, step_rate;
-    uint8_t polynomials[2]; /* of the trellis, halved */
-    uint32_t kernel;        /* columns after which places in the kernel repeat */
+    uint32_t kernel;            /* columns after which places in the kernel repeat */
+    const uint8_t *polynomials; /* of the trellis */
 } ncd_generative_head;
 
 NCD_INLINE uint32_t ncd_magnitude(int32_t v)

@@ -8,6 +8,7 @@
 #define NCD_GENERATIVE_MODEL_H
 
 #include "generative.h"
+#include "quantizer.h"
 
 enum {
     NCD_GENERATIVE_LEFT = 16,   /* levels before that the prediction of a level's value weighs */
@@ -247,9 +248,7 @@ NCD_INLINE int32_t ncd_generative_level(ncd_generative_walk *t, const void *leve
         t->recent = NCD_GENERATIVE_HISTORY - NCD_GENERATIVE_LEFT + 1;
     }
     t->history[--t->recent] = level;
-    if (head->states_log2)
-        t->state = t->state >> 1 ^ (u ? head->polynomials[0] : 0u) ^
-                   ((uint32_t)(level + (int32_t)u) >> 1 & 1u ? head->polynomials[1] : 0u);
+    t->state = ncd_quantizer_next(head->polynomials, t->state, ncd_quantizer_subset(level, u));
     ++t->at;
     if (++t->kernel_at >= head->kernel)
         t->kernel_at = 0;

@@ -70,6 +70,16 @@ ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c);
 /* Where the bytes of a tile lie. */
 ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **src, size_t *size);
 
+#if NCD_HAS_COLUMNS || NCD_ENABLE_REGRESSION
+/* ---- What codecs 4 to 7 have in common ---- */
+
+enum { NCD_LEVELS_WIDE = 1, NCD_LEVELS_COLUMNS = 2 }; /* as in the modes of codecs 4, 5 and 6 */
+
+/* Reads what is behind the mode: the cut in tiles, of the matrix or of the transposed one, and the step. CORRUPT where the
+ * dtype has no levels. */
+ncd_status ncd_tensor_read_levels(ncd_tensor *t, ncd_cursor *c, uint32_t mode);
+#endif
+
 /* ---- What codecs 2 and 3 have in common. Inline: with one of them compiled in, a function would cost bytes. ---- */
 
 /* Reads the step, and the scale codes if there are any; the cursor may be bad afterwards. CORRUPT where the dtype has no

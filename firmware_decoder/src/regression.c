@@ -93,16 +93,10 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
     if (mode >> 5 || t->regressor > NCD_REGRESSOR_BASIS || ((mode & WIDE) && !NCD_ENABLE_TRELLIS) ||
         ((mode & REPLACE) && (t->regressor != NCD_REGRESSOR_EXPRESSION || !(mode & RESIDUAL))))
         return NCD_ERR_UNSUPPORTED;
-    if (t->dtype > NCD_F64)
-        return NCD_ERR_CORRUPT;
-    t->mode = mode & WIDE ? NCD_MODE_WIDE : NCD_MODE_LEVELS;
     t->replaces = (mode & REPLACE) != 0;
-    status = ncd_tiles_cut(t, ncd_get_varint32(&c));
+    status = ncd_tensor_read_levels(t, &c, mode & WIDE ? NCD_LEVELS_WIDE : 0u);
     if (status != NCD_OK)
         return status;
-    t->step_bits = ncd_get_u32(&c);
-    if (t->step_bits - 1u >= 0x7F7FFFFFu)
-        return NCD_ERR_CORRUPT; /* the step is finite and positive */
     t->fraction = ncd_get_u8(&c);
     if (t->fraction > FRACTION_MAX)
         return NCD_ERR_CORRUPT;

@@ -23,6 +23,29 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
     return NCD_OK;
 }
 
+#if NCD_HAS_COLUMNS || NCD_ENABLE_REGRESSION
+ncd_status ncd_tensor_read_levels(ncd_tensor *t, ncd_cursor *c, uint32_t mode)
+{
+    ncd_status status;
+    if (t->dtype > NCD_F64)
+        return NCD_ERR_CORRUPT;
+    t->mode = mode & NCD_LEVELS_WIDE ? NCD_MODE_WIDE : NCD_MODE_LEVELS;
+#if NCD_HAS_COLUMNS
+    if (mode & NCD_LEVELS_COLUMNS) {
+        const uint32_t rows = t->rows;
+        t->columns = 1;
+        t->rows = t->cols;
+        t->cols = rows;
+    }
+#endif
+    status = ncd_tiles_cut(t, ncd_get_varint32(c));
+    t->step_bits = ncd_get_u32(c);
+    if (status == NCD_OK && t->step_bits - 1u >= 0x7F7FFFFFu)
+        status = NCD_ERR_CORRUPT; /* the step is finite and positive */
+    return status;
+}
+#endif
+
 NCD_CODED ncd_status ncd_coded_bind(const ncd_model *m, ncd_tensor *t)
 {
     (void)m;

@@ -3,7 +3,7 @@
 
 #if NCD_ENABLE_TRELLIS
 
-enum { WIDE = 1, COLUMNS = 2, SHARED = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
+enum { SHARED = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
 
 ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
 {
@@ -20,20 +20,9 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
         return NCD_ERR_CORRUPT;
     if (mode >> 6 || (mode & (SHARED | ZEROS)) == (SHARED | ZEROS))
         return NCD_ERR_UNSUPPORTED;
-    if (t->dtype > NCD_F64)
-        return NCD_ERR_CORRUPT;
-    t->mode = mode & WIDE ? NCD_MODE_WIDE : NCD_MODE_LEVELS;
-    if (mode & COLUMNS) {
-        t->columns = 1;
-        t->rows = cols;
-        t->cols = rows;
-    }
-    status = ncd_tiles_cut(t, ncd_get_varint32(&c));
+    status = ncd_tensor_read_levels(t, &c, mode);
     if (status != NCD_OK)
         return status;
-    t->step_bits = ncd_get_u32(&c);
-    if (t->step_bits - 1u >= 0x7F7FFFFFu)
-        return NCD_ERR_CORRUPT; /* the step is finite and positive */
     if (mode & ROW_SCALES)
         status = ncd_tensor_read_codes(&c, rows, &t->scale_width, &t->scales);
     if (status == NCD_OK && (mode & COLUMN_SCALES))

@@ -1,4 +1,5 @@
 /* Models of codec 4: checks, and the workspace that tiles are decoded with (docs/format.md section 12.1). */
+#include "quantizer.h"
 #include "trellis.h"
 
 #if NCD_ENABLE_TRELLIS
@@ -144,13 +145,9 @@ ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
         !ascends(f->signs, f->n_signs, 255))
         return NCD_ERR_CORRUPT;
 #endif
-    quantizers = f->states_log2 ? 2 : 1;
-    if (quantizers == 1) {
-        f->values[0] = (uint16_t)(f->lo + f->hi + 1u);
-    } else {
-        f->values[0] = (uint16_t)(f->lo / 2u + f->hi / 2u + 1u);
-        f->values[1] = (uint16_t)((f->lo + 1u) / 2u + (f->hi + 1u) / 2u);
-    }
+    quantizers = ncd_quantizer_count(f->states_log2);
+    for (u = 0; u < quantizers; ++u)
+        f->values[u] = (uint16_t)ncd_quantizer_values(f->states_log2, f->lo, f->hi, u);
     for (u = 0; u < quantizers; ++u) {
         status = read_map(c, f, u);
         if (status != NCD_OK)
@@ -169,7 +166,7 @@ ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
 
 static uint32_t quantizers_of(const ncd_trellis_model *f)
 {
-    return f->states_log2 ? 2 : 1;
+    return ncd_quantizer_count(f->states_log2);
 }
 
 uint32_t ncd_trellis_model_kind(const ncd_trellis_model *f, int wide, uint32_t lanes)
@@ -211,21 +208,13 @@ uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, uint32_t kind, uint3
 /* Value of a symbol. */
 static int32_t value_of(const ncd_trellis_model *f, uint32_t u, uint32_t symbol)
 {
-    if (!f->states_log2)
-        return (int32_t)symbol - (int32_t)f->lo;
-    return (int32_t)(2u * symbol + ((f->lo ^ u) & 1u)) - (int32_t)f->lo;
+    return ncd_quantizer_value(f->states_log2, f->lo, u, symbol);
 }
 
-/* What a value changes of the state. */
+/* What a value changes of the state, which is the state after it if that before has no other bit than u. */
 static uint32_t change_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
 {
-    /* h0 and h1 without their last bit, by log2 of the number of states from 2 on. */
-    static const uint8_t polynomials[7][2] = {{2, 1}, {5, 2}, {9, 2}, {18, 4}, {33, 10}, {78, 43}, {166, 121}};
-    const uint8_t *h;
-    if (!f->states_log2)
-        return 0;
-    h = polynomials[f->states_log2 - 2u];
-    return (u ? h[0] : 0u) ^ ((((uint32_t)value + u) >> 1 & 1u) ? h[1] : 0u);
+    return ncd_quantizer_next(ncd_quantizer_polynomials(f->states_log2), u, ncd_quantizer_subset(value, u));
 }
 
 static uint32_t entry_of(const ncd_trellis_model *f, int32_t value, uint32_t u)

@@ -15,6 +15,10 @@
 
 #include "common.hpp"
 
+extern "C" {
+#include "quantizer.h"
+}
+
 namespace neuralcodec {
 
 namespace {
@@ -25,12 +29,10 @@ constexpr size_t most_tables = 64;
 template <typename T>
 using In3 = nb::ndarray<const T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
-// Ungerboeck's polynomials h0 and h1 without their last bit, by log2 of the number of states.
-constexpr unsigned polynomials[9][2] = {{0, 0}, {0, 0}, {2, 1}, {5, 2}, {9, 2}, {18, 4}, {33, 10}, {78, 43}, {166, 121}};
-
 // What picks quantizers and tables.
 struct Context {
-    unsigned states, quantizers, h0, h1;
+    unsigned states, quantizers;
+    const uint8_t *polynomials = nullptr;
     int lo, hi;
     unsigned raw_bits;
     bool open;
@@ -43,14 +45,13 @@ struct Context {
     Context(unsigned states_log2, int low, int high, unsigned raw, bool open_ends, unsigned cap_, unsigned start_bin,
             const std::vector<unsigned> &magnitudes, const std::vector<unsigned> &sign_thresholds,
             const std::vector<std::vector<unsigned>> &maps)
-        : states(1u << states_log2), quantizers(states_log2 ? 2 : 1), h0(0), h1(0), lo(low), hi(high), raw_bits(raw),
+        : states(1u << states_log2), quantizers(ncd_quantizer_count(states_log2)), lo(low), hi(high), raw_bits(raw),
           open(open_ends), cap(cap_), shift(0), start(0), classes(static_cast<unsigned>(magnitudes.size()) + 1),
           signs(2 * static_cast<unsigned>(sign_thresholds.size()) + 1) {
         if (states_log2 == 1 || states_log2 > 8 || low < 0 || low > 255 || high < 0 || high > 255 || raw > 12 || !cap ||
             cap > 127 || start_bin > 63 || maps.size() != quantizers || low + high < (quantizers == 2 ? 3 : 0))
             throw std::invalid_argument("context: a field is out of its range");
-        h0 = polynomials[states_log2][0];
-        h1 = polynomials[states_log2][1];
+        polynomials = ncd_quantizer_polynomials(states_log2);
         while ((128 * cap + 7) >> shift > 63) ++shift;
         start = start_bin << shift;
         for (unsigned i = 0; i < 64; ++i)
@@ -106,8 +107,8 @@ struct Context {
         const int reach = quantizers == 2 ? 3 : 0;
         return open && (value >= hi - reach || value <= reach - lo);
     }
-    unsigned subset(int value, unsigned u) const { return static_cast<unsigned>((value + static_cast<int>(u)) >> 1) & 1; }
-    unsigned after(unsigned s, unsigned x) const { return s >> 1 ^ (s & 1 ? h0 : 0) ^ (x ? h1 : 0); }
+    unsigned subset(int value, unsigned u) const { return ncd_quantizer_subset(value, u); }
+    unsigned after(unsigned s, unsigned x) const { return ncd_quantizer_next(polynomials, s, x); }
 };
 
 // Walks the symbols of a tile as a decoder does: f(i, quantizer, cell, value).
