@@ -194,6 +194,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
         size -= NCD_HUFFMAN_WORKSPACE;
     }
 #else
+    (void)t;
     (void)lookup;
     (void)i;
     (void)size;

@@ -32,6 +32,7 @@ DECODER_CONFIGS = (
     f"{NO['float']} {NO['lossless']}",
     f"{NO['kmeans']} {NO['trellis']}",
     f"{NO['kmeans']} {NO['huffman']}",
+    " ".join(NO.values()),
     f"-DNCD_ENABLE_GENERATIVE=1 {NO['trellis']}",
     TRELLIS["light"],
     *(" ".join(option for other, option in TRELLIS.items() if other != only) for only in TRELLIS),
