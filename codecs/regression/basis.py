@@ -91,7 +91,7 @@ def serialize(  # noqa: PLR0917
     records = pack_records(fields, [shape.seed_bits, EXPONENT_BITS] + [shape.factor_bits] * shape.vectors)
     parameters = bytes([shape.block, shape.vectors, shape.seed_bits, shape.factor_bits, EXPONENT_BITS, shift])
     body = parameters + records
-    wide = largest / step > LEVELS
+    wide = largest / step > LEVELS + 1  # a step that was rounded to float32 makes it somewhat more than LEVELS
     payload = head(BASIS, WIDE if wide else 0, length, step) + body
     if residual is None:
         return payload

@@ -149,7 +149,8 @@ typedef struct ncd_tensor {
     const uint8_t *stored, *stored_end;               /* payload of the stored rows, or null */
     const uint8_t *residual, *residual_end;           /* payload of the residual, or null */
     uint32_t stored_rows;
-    uint32_t regression_workspace, regression_tables; /* bytes of all, and of the tables at the end */
+    uint32_t stored_tables, residual_tables;          /* bytes */
+    uint32_t regression_workspace, regression_least; /* bytes, with all stored rows and with one tile of them */
 #endif
 } ncd_tensor;
 
@@ -179,11 +180,17 @@ ncd_status ncd_tensor_find(const ncd_model *m, const char *name, uint32_t *index
 /* Compares the payload's crc32. Optional: decoding is memory-safe without it, but may then give wrong weights. */
 ncd_status ncd_tensor_check(const ncd_tensor *t);
 
-/* Bytes of workspace that ncd_tensor_prepare needs; 0 for codecs without tables. 4-byte aligned memory. */
+/* Bytes of workspace that ncd_tensor_prepare wants; 0 for codecs without tables. 4-byte aligned memory. */
 size_t ncd_tensor_workspace(const ncd_tensor *t);
 
+/* The least that it takes. It is less for tensors of codec regression whose rows are sums of stored rows: at this size
+ * there is room for one tile of the stored rows and for sums, and each tile of the tensor has those tiles of the stored
+ * rows decoded anew that it needs, which takes a multiple of the time. Sizes between the two keep as many of them as there
+ * is room for. */
+size_t ncd_tensor_least_workspace(const ncd_tensor *t);
+
 /* Fills the workspace with the tensor's tables. Tensors that share all tables may share a prepared workspace. Of codec
- * regression it decodes the stored rows, too, and may find that their data are CORRUPT. */
+ * regression it decodes the stored rows, too, where there is room, and may find that their data are CORRUPT. */
 ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size);
 
 /* Where a tile lies in the matrix. */
@@ -192,8 +199,8 @@ ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uin
 
 /* Decodes one tile to levels (lossy tensors) or to int8 weights (tensors of dtype i8).
  * capacity: room at dst, in weights; t->tile_size always suffices. workspace: as prepared, may be null where none is
- * needed; codecs autoencoder and generative write to it, so that one call at a time may use it. On an error the content of dst is
- * undefined, but nothing is written outside it. */
+ * needed; codecs autoencoder and generative write to it, and regression does to one that is smaller than it wants, so that
+ * one call at a time may use it. On an error the content of dst is undefined, but nothing is written outside it. */
 ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, size_t capacity, const void *workspace);
 
 /* Tiles first .. last-1, one behind the other; the same as one call for each, and faster with NCD_TRELLIS_LANES. */

@@ -267,10 +267,10 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t
 #if NCD_ENABLE_REGRESSION
 ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t);
 
-/* Fills a workspace of t->regression_workspace bytes. */
-ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace);
+/* Fills a workspace of t->regression_workspace bytes, or of the t->regression_least that will do. */
+ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace, size_t size);
 
-/* Levels of a tile, of 8 or 16 bits as t->mode says. */
+/* Levels of a tile, of 8 or 16 bits as t->mode says. A workspace of least size is written to, const or not. */
 ncd_status ncd_regression_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
 #endif
 

@@ -9,6 +9,9 @@ enum { FRACTION_MAX = 8, STORED_MAX = 1 << 24 };
 /* A nested payload refers to no shared object: there are none. */
 static const uint8_t no_objects[17] = {0};
 
+/* Bytes of an opened tensor in a workspace. */
+#define OPENED ((sizeof(ncd_tensor) + 3u) / 4u * 4u)
+
 /* ---- Nested tensors ---- */
 
 /* Opens the levels that are coded from `payload` on. */
@@ -75,12 +78,30 @@ static uint32_t least_tables(const ncd_tensor *nested)
 
 /* ---- Header ---- */
 
+/* Rounded up to whole words. */
+static size_t words(size_t bytes)
+{
+    return (bytes + 3u) / 4u * 4u;
+}
+
+/* Bytes that a full tile of the stored rows takes in a workspace. */
+static size_t tile_levels(const ncd_tensor *nested)
+{
+    return words((size_t)nested->tile_size << (nested->mode == NCD_MODE_WIDE));
+}
+
+/* Bytes of the tables of one nested tensor at a time. */
+static uint32_t most_tables(const ncd_tensor *t)
+{
+    return t->stored_tables > t->residual_tables ? t->stored_tables : t->residual_tables;
+}
+
 ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
 {
     ncd_cursor c;
     ncd_tensor nested;
     ncd_status status;
-    size_t tables = 0, more;
+    size_t full = 4, least = 4;
     uint32_t mode;
 
     (void)m;
@@ -109,7 +130,6 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
     if (status != NCD_OK)
         return status;
     t->data = c.p;
-    more = 0;
     if (t->regressor == NCD_REGRESSOR_ROWS) {
         if ((uint64_t)t->stored_rows * t->cols > STORED_MAX)
             return NCD_ERR_CORRUPT;
@@ -120,9 +140,10 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
         t->stored_wide = nested.mode == NCD_MODE_WIDE;
         t->stored = nested.payload;
         t->stored_end = nested.end;
-        tables = ncd_coded_workspace(&nested);
+        t->stored_tables = (uint32_t)words(ncd_coded_workspace(&nested));
         LEAST(t, &nested);
-        more = 4 + (((size_t)t->stored_rows * t->cols << t->stored_wide) + 3u) / 4u * 4u;
+        full += words((size_t)t->stored_rows * t->cols << t->stored_wide);
+        least += t->stored_tables + OPENED + 4u + 4u * (size_t)t->tile_size + tile_levels(&nested);
     }
     if (mode & RESIDUAL) {
         status = read_nested(&c, t, t->rows, &nested);
@@ -133,37 +154,54 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
         t->residual_codec = nested.codec;
         t->residual = nested.payload;
         t->residual_end = nested.end;
+        t->residual_tables = (uint32_t)words(ncd_coded_workspace(&nested));
         LEAST(t, &nested);
-        if (ncd_coded_workspace(&nested) > tables)
-            tables = ncd_coded_workspace(&nested);
-        if (more == 0)
-            more = 4;
-        more += (sizeof nested + 3u) / 4u * 4u;
+        full += OPENED;
+        least += OPENED + t->residual_tables;
     }
-    t->regression_tables = (uint32_t)tables;
+    if (t->stored || t->residual) {
 #if NCD_ENABLE_TRELLIS && NCD_TRELLIS_INDEX_LOG2 > 4
-    t->least_workspace += (uint32_t)more;
+        t->least_workspace += (uint32_t)full;
 #endif
-    t->regression_workspace = (uint32_t)(more + tables);
+        t->regression_workspace = (uint32_t)full + most_tables(t);
+        t->regression_least = t->stored && least < t->regression_workspace ? (uint32_t)least : t->regression_workspace;
+    }
     return c.p == c.end ? NCD_OK : NCD_ERR_CORRUPT;
 }
 
-/* ---- Workspace: a tag, the opened residual, the levels of the stored rows, tables of one nested tensor ---- */
+/* ---- Workspace ----
+ *
+ * Full:  a tag, the opened residual, tables of one nested tensor, levels of all stored rows
+ * Less:  a tag, the opened residual, its tables, those of the stored rows, these opened, how many of their tiles are
+ *        kept, sums of a tile, levels of the tile of the stored rows at hand, levels of the tiles that are kept */
+
+enum { LESS = 2 }; /* in the tag */
 
 static uint32_t tag_of(const ncd_tensor *t)
 {
-    return (uint32_t)(uintptr_t)t->params << 1 | 1u;
+    return (uint32_t)(uintptr_t)t->params << 2 | 1u;
+}
+
+static uint32_t *tables_in(const ncd_tensor *t, uint32_t *workspace)
+{
+    return workspace + 1 + (t->residual ? OPENED / 4u : 0);
 }
 
 static uint8_t *cache_in(const ncd_tensor *t, uint32_t *workspace)
 {
-    return (uint8_t *)(workspace + 1) + (t->residual ? (sizeof *t + 3u) / 4u * 4u : 0);
+    return (uint8_t *)(tables_in(t, workspace) + most_tables(t) / 4u);
 }
 
-/* Where tables begin: behind all else. */
-static uint32_t *tables_in(const ncd_tensor *t, uint32_t *workspace)
+/* Where a workspace that is less than full has what; `nested` for the opened stored rows. */
+static void find_pieces(const ncd_tensor *t, uint32_t *workspace, const ncd_tensor *nested, ncd_rows_pieces *from)
 {
-    return workspace + (t->regression_workspace - t->regression_tables) / 4u;
+    uint32_t *const tables = tables_in(t, workspace) + t->residual_tables / 4u;
+    from->stored = nested;
+    from->tables = tables;
+    from->opened = tables + t->stored_tables / 4u;
+    from->kept = from->opened + OPENED / 4u;
+    from->sums = from->kept + 1;
+    from->levels = (uint8_t *)(from->sums + t->tile_size);
 }
 
 static ncd_status decode_nested(const ncd_tensor *nested, uint32_t tile, int wide, void *dst, uint32_t n,
@@ -181,33 +219,64 @@ static ncd_status decode_nested(const ncd_tensor *nested, uint32_t tile, int wid
     return status;
 }
 
-ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace)
+/* Decodes tiles of the stored rows, each `stride` bytes behind the one before. */
+static ncd_status decode_stored(const ncd_tensor *nested, uint32_t tiles, uint8_t *levels, size_t stride,
+                                const uint32_t *tables)
 {
-    uint32_t *const tables = tables_in(t, workspace);
-    ncd_tensor nested;
     ncd_status status = NCD_OK;
     uint32_t row, col, rows, cols, tile;
+    for (tile = 0; status == NCD_OK && tile < tiles; ++tile) {
+        (void)ncd_tile_place(nested, tile, &row, &col, &rows, &cols);
+        status = ncd_coded_tile(nested, tile, levels, rows * cols, tables);
+        levels += stride ? stride : (size_t)(rows * cols) << (nested->mode == NCD_MODE_WIDE);
+    }
+    return status;
+}
 
+/* room: bytes beyond the least. */
+static ncd_status prepare_stored(const ncd_tensor *t, uint32_t *workspace, int less, size_t room)
+{
+    ncd_tensor nested;
+    ncd_rows_pieces from;
+    uint32_t *tables = tables_in(t, workspace);
+    ncd_status status = open_nested(t, t->stored_codec, t->stored_rows, t->stored, t->stored_end, &nested);
+    if (status != NCD_OK)
+        return status;
+    if (less)
+        tables += t->residual_tables / 4u;
+    status = ncd_coded_prepare(&nested, tables, t->stored_tables);
+    if (status != NCD_OK)
+        return status;
+    if (!less)
+        return decode_stored(&nested, nested.tiles, cache_in(t, workspace), 0, tables);
+    find_pieces(t, workspace, &nested, &from);
+    NCD_COPY(from.opened, &nested, sizeof nested);
+    *from.kept = (uint32_t)(room / tile_levels(&nested)); /* not all: the workspace would be full */
+    return decode_stored(&nested, *from.kept, from.levels + tile_levels(&nested), tile_levels(&nested), tables);
+}
+
+/* After the stored rows, whose tables those of the residual may replace. */
+static ncd_status prepare_residual(const ncd_tensor *t, uint32_t *workspace)
+{
+    ncd_tensor nested;
+    const ncd_status status = open_nested(t, t->residual_codec, t->rows, t->residual, t->residual_end, &nested);
+    if (status != NCD_OK)
+        return status;
+    NCD_COPY(workspace + 1, &nested, sizeof nested);
+    return ncd_coded_prepare(&nested, tables_in(t, workspace), t->residual_tables);
+}
+
+ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace, size_t size)
+{
+    const int less = size < t->regression_workspace;
+    ncd_status status = NCD_OK;
     workspace[0] = 0;
-    if (t->regressor == NCD_REGRESSOR_ROWS) {
-        uint8_t *cache = cache_in(t, workspace);
-        status = open_nested(t, t->stored_codec, t->stored_rows, t->stored, t->stored_end, &nested);
-        if (status == NCD_OK)
-            status = ncd_coded_prepare(&nested, tables, t->regression_tables);
-        for (tile = 0; status == NCD_OK && tile < nested.tiles; ++tile) {
-            (void)ncd_tile_place(&nested, tile, &row, &col, &rows, &cols);
-            status = ncd_coded_tile(&nested, tile, cache, rows * cols, tables);
-            cache += (size_t)(rows * cols) << t->stored_wide;
-        }
-    }
-    if (status == NCD_OK && t->residual) {
-        status = open_nested(t, t->residual_codec, t->rows, t->residual, t->residual_end, &nested);
-        if (status == NCD_OK)
-            status = ncd_coded_prepare(&nested, tables, t->regression_tables);
-        NCD_COPY(workspace + 1, &nested, sizeof nested);
-    }
+    if (t->stored)
+        status = prepare_stored(t, workspace, less, size - t->regression_least);
+    if (status == NCD_OK && t->residual)
+        status = prepare_residual(t, workspace);
     if (status == NCD_OK)
-        workspace[0] = tag_of(t);
+        workspace[0] = tag_of(t) | (less ? LESS : 0);
     return status;
 }
 
@@ -215,27 +284,37 @@ ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace)
 
 ncd_status ncd_regression_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace)
 {
+    uint32_t *const memory = (uint32_t *)(uintptr_t)workspace; /* the caller's, which is not const */
+    ncd_tensor nested;
+    int less = 0;
     ncd_inference i;
     i.t = t;
     i.tile = tile;
     i.dst = dst;
     (void)ncd_tile_place(t, tile, &i.row, &i.col, &i.rows, &i.cols);
-    if (t->regression_workspace &&
-        (!NCD_GIVEN(workspace) || !NCD_GIVEN(((uintptr_t)workspace & 3u) == 0) || workspace[0] != tag_of(t)))
-        return NCD_ERR_WORKSPACE;
+    if (t->regression_workspace) {
+        if (!NCD_GIVEN(memory) || !NCD_GIVEN(((uintptr_t)memory & 3u) == 0) ||
+            (memory[0] & ~(uint32_t)LESS) != tag_of(t))
+            return NCD_ERR_WORKSPACE;
+        less = (memory[0] & LESS) != 0;
+    }
     if (t->residual) {
-        ncd_tensor nested;
         ncd_status status;
-        NCD_COPY(&nested, workspace + 1, sizeof nested);
-        status = decode_nested(&nested, tile, t->mode == NCD_MODE_WIDE, dst, n,
-                               workspace + (t->regression_workspace - t->regression_tables) / 4u);
+        NCD_COPY(&nested, memory + 1, sizeof nested);
+        status = decode_nested(&nested, tile, t->mode == NCD_MODE_WIDE, dst, n, tables_in(t, memory));
         if (status != NCD_OK)
             return status;
-    } else if (t->regressor != NCD_REGRESSOR_ROWS) {
+    } else if (less || !t->stored) {
         NCD_FILL(dst, 0, t->mode == NCD_MODE_WIDE ? 2u * (size_t)n : n);
     }
-    if (t->regressor == NCD_REGRESSOR_ROWS)
-        return ncd_rows_tile(&i, (const uint8_t *)(workspace + 1) + (t->residual ? (sizeof *t + 3u) / 4u * 4u : 0));
+    if (less) {
+        ncd_rows_pieces from;
+        find_pieces(t, memory, &nested, &from);
+        NCD_COPY(&nested, from.opened, sizeof nested);
+        return ncd_rows_tile_by_pieces(&i, &from, tile_levels(&nested));
+    }
+    if (t->stored)
+        return ncd_rows_tile(&i, cache_in(t, memory));
     if (t->regressor == NCD_REGRESSOR_EXPRESSION)
         ncd_expression_tile(&i);
     else

@@ -105,6 +105,20 @@ ncd_status ncd_rows_read(ncd_cursor *c, ncd_tensor *t);
 /* cache: the levels of the stored rows, one row behind the other. */
 ncd_status ncd_rows_tile(const ncd_inference *i, const void *cache);
 
+/* Where there is no room for all stored rows: what is at hand of them, and where. */
+typedef struct ncd_rows_pieces {
+    const ncd_tensor *stored;
+    const uint32_t *tables;
+    uint32_t *opened; /* the same tensor in the workspace */
+    uint32_t *kept;   /* how many of its tiles, from the first on, are decoded already */
+    uint32_t *sums;   /* as many as a full tile has weights */
+    uint8_t *levels;  /* of another tile, decoded where it is wanted, and then of those that are kept */
+} ncd_rows_pieces;
+
+/* The same levels, added to what dst holds; tiles of the stored rows are decoded that have something to add, each once.
+ * stride: bytes of a tile of theirs. */
+ncd_status ncd_rows_tile_by_pieces(const ncd_inference *i, const ncd_rows_pieces *from, size_t stride);
+
 ncd_status ncd_expression_read(ncd_cursor *c, ncd_tensor *t);
 void ncd_expression_tile(const ncd_inference *i);
 

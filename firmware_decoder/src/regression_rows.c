@@ -161,6 +161,34 @@ static NCD_NOINLINE void sum_any(const term *terms, uint32_t count, uint32_t shi
         sum_terms(terms, count, shift, 0, wide_out, residual, fraction, dst, n);
 }
 
+/* Rows of a tile, one after the other, and the records of those that are sums. */
+typedef struct walk {
+    layout l;
+    ncd_fields f;
+    uint32_t stored; /* rows in all */
+    uint32_t at;     /* the next stored row */
+} walk;
+
+static ncd_status start_walk(const ncd_inference *i, walk *w)
+{
+    ncd_cursor c;
+    c.p = i->t->params;
+    c.end = i->t->data;
+    if (read_layout(&c, i->t, &w->stored, &w->l) != NCD_OK)
+        return NCD_ERR_CORRUPT; /* it was good when the tensor was opened */
+    w->at = stored_before(&w->l, i->row);
+    w->f = ncd_fields_at(w->l.records, (uint64_t)(i->row - w->at) * (w->l.terms * (w->l.index_width + w->l.width)));
+    return NCD_OK;
+}
+
+/* Term k of the next row. 0: there is no such stored row. */
+static int next_term(walk *w, uint32_t k, uint32_t *index, uint32_t *factor)
+{
+    *index = w->l.index_width ? ncd_field(&w->f, w->l.index_width) : k;
+    *factor = (uint32_t)ncd_signed_field(&w->f, w->l.width);
+    return *index < w->stored;
+}
+
 ncd_status ncd_rows_tile(const ncd_inference *i, const void *cache)
 {
     const ncd_tensor *const t = i->t;
@@ -169,37 +197,148 @@ ncd_status ncd_rows_tile(const ncd_inference *i, const void *cache)
     const int wide = t->mode == NCD_MODE_WIDE;
     uint8_t *dst = (uint8_t *)i->dst;
     term terms[TERMS_MAX];
-    layout l;
-    ncd_cursor c;
-    ncd_fields f;
-    uint32_t stored, at, row;
+    walk w;
+    uint32_t row;
 
-    c.p = t->params;
-    c.end = t->data;
-    if (read_layout(&c, t, &stored, &l) != NCD_OK)
-        return NCD_ERR_CORRUPT; /* it was good when the tensor was opened */
-    at = stored_before(&l, i->row);
-    f = ncd_fields_at(l.records, (uint64_t)(i->row - at) * (l.terms * (l.index_width + l.width)));
+    if (start_walk(i, &w) != NCD_OK)
+        return NCD_ERR_CORRUPT;
     for (row = i->row; row < i->row + i->rows; ++row, dst += (size_t)i->cols << wide) {
         uint32_t count = 1, shift = 0, k;
-        if (is_stored(&l, row)) {
-            terms[0].levels = levels + at++ * stride;
+        if (is_stored(&w.l, row)) {
+            terms[0].levels = levels + w.at++ * stride;
             terms[0].factor = (uint32_t)1 << t->fraction;
         } else {
-            count = l.terms;
-            shift = l.shift;
+            count = w.l.terms;
+            shift = w.l.shift;
             for (k = 0; k < count; ++k) {
-                const uint32_t index = l.index_width ? ncd_field(&f, l.index_width) : k;
-                if (index >= stored)
+                uint32_t index;
+                if (!next_term(&w, k, &index, &terms[k].factor))
                     return NCD_ERR_CORRUPT;
                 terms[k].levels = levels + index * stride;
-                terms[k].factor = (uint32_t)ncd_signed_field(&f, l.width);
             }
         }
         if (wide || t->residual)
             sum_any(terms, count, shift, t->stored_wide, wide, t->residual != NULL, t->fraction, dst, i->cols);
         else
             sum_narrow(terms, count, shift, dst, i->cols);
+    }
+    return NCD_OK;
+}
+
+/* ---- The same without the levels of all stored rows at hand ---- */
+
+/* A tile of the stored rows, decoded. */
+typedef struct piece {
+    const uint8_t *levels; /* null: not yet */
+    uint32_t row, col, rows, cols;
+} piece;
+
+NCD_INLINE void add_levels(const uint8_t *levels, uint32_t factor, const int wide_in, uint32_t *sums, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; ++i)
+        sums[i] += factor * LEVEL(levels, i);
+}
+
+/* Adds what is in a piece of a stored row to the sums of a row of the tile. */
+static NCD_NOINLINE void add_piece(const ncd_inference *i, const piece *p, uint32_t index, uint32_t factor,
+                                   uint32_t *sums)
+{
+    const uint32_t first = p->col > i->col ? p->col : i->col;
+    const uint32_t end = p->col + p->cols < i->col + i->cols ? p->col + p->cols : i->col + i->cols;
+    const size_t at = (size_t)(index - p->row) * p->cols + (first - p->col);
+    const uint8_t *const levels = p->levels + (at << i->t->stored_wide);
+    if (i->t->stored_wide)
+        add_levels(levels, factor, 1, sums + (first - i->col), end - first);
+    else
+        add_levels(levels, factor, 0, sums + (first - i->col), end - first);
+}
+
+static ncd_status fetch_piece(const ncd_rows_pieces *from, uint32_t tile, size_t stride, piece *p)
+{
+    const ncd_status status = ncd_tile_place(from->stored, tile, &p->row, &p->col, &p->rows, &p->cols);
+    if (status != NCD_OK)
+        return status;
+    p->levels = from->levels;
+    if (tile < *from->kept) {
+        p->levels += (tile + 1u) * stride;
+        return NCD_OK;
+    }
+    return ncd_coded_tile(from->stored, tile, from->levels, p->rows * p->cols, from->tables);
+}
+
+/* Adds what one tile of the stored rows has to all sums, and gives the next that has something, or UINT32_MAX. It is
+ * decoded where it has. */
+static ncd_status add_pieces(const ncd_inference *i, const ncd_rows_pieces *from, size_t stride, uint32_t tile,
+                             uint32_t *next)
+{
+    const ncd_tensor *const stored = from->stored;
+    uint32_t *sums = from->sums;
+    piece p;
+    walk w;
+    uint32_t row, first_part = 0, last_part = 0;
+
+    p.levels = NULL;
+    *next = UINT32_MAX;
+    if (start_walk(i, &w) != NCD_OK)
+        return NCD_ERR_CORRUPT;
+    if (stored->per_row != 1) {
+        first_part = i->col / stored->tile_cols;
+        last_part = (i->col + i->cols - 1u) / stored->tile_cols;
+    }
+    for (row = i->row; row < i->row + i->rows; ++row, sums += i->cols) {
+        const int whole = is_stored(&w.l, row);
+        const uint32_t count = whole ? 1 : w.l.terms;
+        uint32_t k;
+        for (k = 0; k < count; ++k) {
+            uint32_t index, factor, first, last;
+            if (whole) {
+                index = w.at++;
+                factor = (uint32_t)1 << i->t->fraction;
+            } else if (!next_term(&w, k, &index, &factor)) {
+                return NCD_ERR_CORRUPT;
+            }
+            first = stored->tile_rows == 1 ? index * stored->per_row : index / stored->tile_rows;
+            last = first + last_part;
+            first += first_part;
+            if (first <= tile && tile <= last) {
+                if (!p.levels) {
+                    const ncd_status status = fetch_piece(from, tile, stride, &p);
+                    if (status != NCD_OK)
+                        return status;
+                }
+                add_piece(i, &p, index, factor, sums);
+            }
+            if (first <= tile)
+                first = tile + 1u;
+            if (first <= last && first < *next)
+                *next = first;
+        }
+    }
+    return NCD_OK;
+}
+
+ncd_status ncd_rows_tile_by_pieces(const ncd_inference *i, const ncd_rows_pieces *from, size_t stride)
+{
+    const int wide = i->t->mode == NCD_MODE_WIDE;
+    uint32_t tile = 0, next, row, at = 0, k;
+    layout l;
+    ncd_cursor c;
+    NCD_FILL(from->sums, 0, 4u * (size_t)(i->rows * i->cols));
+    do {
+        const ncd_status status = add_pieces(i, from, stride, tile, &next);
+        if (status != NCD_OK)
+            return status;
+        tile = next;
+    } while (tile != UINT32_MAX);
+    c.p = i->t->params;
+    c.end = i->t->data;
+    (void)read_layout(&c, i->t, &k, &l);
+    for (row = i->row; row < i->row + i->rows; ++row) {
+        const uint32_t shift = is_stored(&l, row) ? 0 : l.shift;
+        const uint32_t half = shift ? (uint32_t)1 << (shift - 1u) : 0;
+        for (k = 0; k < i->cols; ++k, ++at)
+            ncd_move_level(i->dst, at, wide, i->t->fraction, ncd_floor_shift(from->sums[at] + half, shift));
     }
     return NCD_OK;
 }

@@ -148,6 +148,15 @@ size_t ncd_tensor_workspace(const ncd_tensor *t)
     return ncd_coded_workspace(t);
 }
 
+size_t ncd_tensor_least_workspace(const ncd_tensor *t)
+{
+#if NCD_ENABLE_REGRESSION
+    if (NCD_GIVEN(t) && t->codec == NCD_CODEC_REGRESSION)
+        return t->regression_least;
+#endif
+    return ncd_tensor_workspace(t);
+}
+
 NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, size_t size)
 {
     uint32_t *lookup = (uint32_t *)workspace;
@@ -210,9 +219,9 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
     if (t->codec == NCD_CODEC_REGRESSION) {
         if (t->regression_workspace == 0)
             return NCD_OK;
-        if (size < t->regression_workspace || !workspace || ((uintptr_t)workspace & 3u))
+        if (size < t->regression_least || !workspace || ((uintptr_t)workspace & 3u))
             return NCD_ERR_WORKSPACE;
-        return ncd_regression_prepare(t, (uint32_t *)workspace);
+        return ncd_regression_prepare(t, (uint32_t *)workspace, size);
     }
 #endif
 #if NCD_ENABLE_AUTOENCODER

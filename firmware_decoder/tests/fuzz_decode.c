@@ -83,6 +83,44 @@ static void decode_tiles(const ncd_tensor *t, uint32_t first, const void *worksp
     free(levels);
 }
 
+/* Levels of a tile, as bytes. */
+static ncd_status decode_levels(const ncd_tensor *t, uint32_t tile, void *levels, const void *workspace)
+{
+#if NCD_HAS_COLUMNS
+    if (t->mode == 3)
+        return ncd_decode_tile_i16(t, tile, (int16_t *)levels, t->tile_size, workspace);
+#endif
+    return ncd_decode_tile_i8(t, tile, (int8_t *)levels, t->tile_size, workspace);
+}
+
+/* A tensor of codec regression by a workspace that is less than the full one, which, if it could be prepared, gives the
+ * same. */
+static void decode_with_less(const ncd_tensor *t, const void *full, size_t size)
+{
+    const size_t bytes = t->mode == 3 ? 2u * (size_t)t->tile_size : t->tile_size;
+    const uint32_t step = t->tiles > TILES ? t->tiles / TILES : 1;
+    void *const less = allocate(size);
+    uint8_t *const one = (uint8_t *)allocate(bytes), *const other = (uint8_t *)allocate(bytes);
+    const ncd_status prepared = ncd_tensor_prepare(t, less, size);
+    uint32_t i, tile = 0;
+    require(prepared == NCD_OK || (prepared == NCD_ERR_CORRUPT && !full));
+    for (i = 0; prepared == NCD_OK && i < TILES && tile < t->tiles; ++i) {
+        ncd_status status;
+        memset(one, 0, bytes);
+        memset(other, 0, bytes);
+        status = decode_levels(t, tile, one, less);
+        require(status == NCD_OK || status == NCD_ERR_CORRUPT);
+        if (full) {
+            require(decode_levels(t, tile, other, full) == status);
+            require(status != NCD_OK || memcmp(one, other, bytes) == 0);
+        }
+        tile = t->tiles - tile > step ? tile + step : t->tiles;
+    }
+    free(less);
+    free(one);
+    free(other);
+}
+
 static void decode_tensor(const ncd_tensor *t)
 {
     const size_t workspace_size = ncd_tensor_workspace(t);
@@ -95,6 +133,11 @@ static void decode_tensor(const ncd_tensor *t)
     {
         const ncd_status status = ncd_tensor_prepare(t, workspace, workspace_size);
         require(status == NCD_OK || (t->codec == NCD_CODEC_REGRESSION && status == NCD_ERR_CORRUPT));
+        if (ncd_tensor_least_workspace(t) < workspace_size) {
+            const void *const full = status == NCD_OK ? workspace : NULL;
+            decode_with_less(t, full, ncd_tensor_least_workspace(t));
+            decode_with_less(t, full, (ncd_tensor_least_workspace(t) + workspace_size) / 2u);
+        }
         if (status != NCD_OK) { /* a tile of what it nests; nothing can be decoded then */
             free(workspace);
             return;

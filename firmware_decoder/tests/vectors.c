@@ -4,6 +4,8 @@
  *                     codebooks) or element bytes, in order of tensors and tiles
  *     error NAME      the status that stopped it, NCD_ERR_...
  *
+ * The exit code is 1 where decoding in another way gives something else, which stderr tells.
+ *
  * With --tensors a line `tensor INDEX CRC` for each untied tensor comes before. Checks run in the order of
  * docs/format.md section 8. Every buffer has the exact size that the interface asks for, so that a sanitizer sees any
  * access outside. */
@@ -26,6 +28,15 @@ static const char *status_name(ncd_status status)
     case NCD_ERR_CHECKSUM: return "NCD_ERR_CHECKSUM";
     }
     return "?";
+}
+
+static int disagreements;
+
+/* What should be the same is not. */
+static void disagree(uint32_t tile, const char *what)
+{
+    fprintf(stderr, "tile %lu: %s\n", (unsigned long)tile, what);
+    disagreements = 1;
 }
 
 static void *allocate(size_t size)
@@ -109,6 +120,49 @@ static int same_together(const ncd_tensor *t, const void *workspace)
     return same;
 }
 
+#if NCD_HAS_COLUMNS
+#define DECODE_LEVELS(t, tile, dst, workspace)                                                                  \
+    ((t)->mode == 3 ? ncd_decode_tile_i16(t, tile, (int16_t *)(void *)(dst), (t)->tile_size, workspace)         \
+                    : ncd_decode_tile_i8(t, tile, (int8_t *)(dst), (t)->tile_size, workspace))
+#else
+#define DECODE_LEVELS(t, tile, dst, workspace) ncd_decode_tile_i8(t, tile, (int8_t *)(dst), (t)->tile_size, workspace)
+#endif
+
+/* Whether a workspace of `size` bytes, less than the full one, gives the same status and the same levels, tile by tile;
+ * where the stored rows are damaged, which only those tiles tell that need them, whether it stays in its bounds. */
+static int same_with_less(const ncd_tensor *t, const void *full, ncd_status prepared, size_t size)
+{
+    const size_t bytes = t->mode == 3 ? 2u * (size_t)t->tile_size : t->tile_size;
+    void *const less = allocate(size);
+    uint8_t *const one = (uint8_t *)allocate(bytes), *const other = (uint8_t *)allocate(bytes);
+    const ncd_status status = ncd_tensor_prepare(t, less, size);
+    uint32_t tile;
+    int same = prepared != NCD_OK || status == NCD_OK;
+    for (tile = 0; same && status == NCD_OK && tile < t->tiles; ++tile) {
+        ncd_status got;
+        memset(one, 0, bytes);
+        memset(other, 0, bytes);
+        got = DECODE_LEVELS(t, tile, one, less);
+        if (prepared == NCD_OK)
+            same = DECODE_LEVELS(t, tile, other, full) == got && (got != NCD_OK || memcmp(one, other, bytes) == 0);
+    }
+    free(less);
+    free(one);
+    free(other);
+    return same;
+}
+
+/* The same of the least size, of one in between, and of the largest that is not full. */
+static int same_with_all_sizes(const ncd_tensor *t, const void *full, ncd_status prepared)
+{
+    const size_t least = ncd_tensor_least_workspace(t), most = ncd_tensor_workspace(t) - 1u;
+    void *const memory = allocate(least);
+    const int refused = ncd_tensor_prepare(t, memory, least - 1u) == NCD_ERR_WORKSPACE;
+    free(memory);
+    return refused && same_with_less(t, full, prepared, least) &&
+           same_with_less(t, full, prepared, (least + most) / 2u) && same_with_less(t, full, prepared, most);
+}
+
 /* Decodes all tiles of an opened tensor and adds their bytes to the crc. */
 static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
 {
@@ -117,6 +171,8 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
     void *const workspace = workspace_size ? allocate(workspace_size) : NULL;
     ncd_status status = ncd_tensor_prepare(t, workspace, workspace_size);
     uint32_t tile;
+    if (ncd_tensor_least_workspace(t) < workspace_size && !same_with_all_sizes(t, workspace, status))
+        disagree(0, "a smaller workspace gives something else");
     for (tile = 0; status == NCD_OK && tile < t->tiles; ++tile) {
         uint32_t row, col, rows, cols;
         status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
@@ -137,7 +193,7 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
             if (levels || indices || wide) { /* the floats must come out wherever the levels do */
                 float *const f = (float *)allocate(n * sizeof *f);
                 if (ncd_decode_tile_f32(t, tile, f, n, workspace) != status)
-                    fprintf(stderr, "tile %lu: levels and floats disagree\n", (unsigned long)tile);
+                    disagree(tile, "levels and floats disagree");
                 free(f);
             }
 #endif
@@ -146,10 +202,10 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
                 int16_t *const widened = (int16_t *)allocate(2 * n);
                 size_t i;
                 if (ncd_decode_tile_i16(t, tile, widened, n, workspace) != status)
-                    fprintf(stderr, "tile %lu: levels of 8 and 16 bits disagree\n", (unsigned long)tile);
+                    disagree(tile, "levels of 8 and 16 bits disagree");
                 for (i = 0; status == NCD_OK && i < n; ++i)
                     if (widened[i] != ((const int8_t *)out)[i])
-                        fprintf(stderr, "tile %lu: levels of 8 and 16 bits differ\n", (unsigned long)tile);
+                        disagree(tile, "levels of 8 and 16 bits differ");
                 free(widened);
             }
 #endif
@@ -157,10 +213,10 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
         }
     }
     if (levels && !same_together(t, workspace))
-        fprintf(stderr, "tiles that are decoded together differ\n");
+        disagree(0, "those that are decoded together differ");
 #if NCD_ENABLE_KMEANS
     if (status == NCD_OK && levels && t->codec == NCD_CODEC_KMEANS && !same_levels(t, workspace, workspace_size))
-        fprintf(stderr, "levels and indices disagree\n");
+        disagree(0, "levels and indices disagree");
 #endif
     free(workspace);
     return status;
@@ -235,5 +291,5 @@ int main(int argc, char **argv)
             printf("error %s\n", status_name(status));
         free(blob);
     }
-    return 0;
+    return disagreements;
 }

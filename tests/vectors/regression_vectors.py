@@ -191,6 +191,37 @@ def valid_regression(valid: Make) -> Iterator[object]:
         (3, 4),
         Rows([1], Nested(trellis((1, 4), None, dice(1)), 4), sums(2, 1, 1, 1)),
     )
+    # With stored rows that are much larger than a tile: decoders may take them from tiles of theirs.
+    yield one(
+        "rows_pieces",
+        "60 stored rows in tiles of three, sums of four, tiles of five rows",
+        (90, 40),
+        Rows([*range(0, 50), *range(80, 90)], coded(60, 40, 21, tile=130), sums(30, 60, 4, 21)),
+        tile=200,
+    )
+    yield one(
+        "rows_pieces_columns",
+        "40 stored rows in tiles of 23 columns, tiles of 31 columns, with a residual",
+        (48, 70),
+        Rows(range(2, 42), coded(40, 70, 22, tile=23), sums(8, 40, 9, 22)),
+        coded(48, 70, 23, tile=31, table=WIDER),
+        tile=31,
+        fraction=2,
+    )
+    yield one(
+        "rows_pieces_wide",
+        "16 bits: 25 wide stored rows in tiles of five, tiles of 27 columns, a residual by a trellis",
+        (50, 50),
+        Rows(
+            range(0, 50, 2)[:25],
+            Nested(trellis((25, 50), replace(FAR, raw_bits=5), dice(24), wide=True, tile=250), 4),
+            sums(25, 25, 3, 24),
+        ),
+        Nested(trellis((50, 50), EIGHT, dice(25), tile=27), 4),
+        wide=True,
+        fraction=3,
+        tile=27,
+    )
     yield one("expression", "every operation", (9, 24), EVERY)
     yield one("expression_wide", "every operation, 16 bits", (9, 24), EVERY, wide=True)
     yield one("expression_columns", "every operation, tiles of 7 columns", (4, 24), EVERY, wide=True, tile=7)
@@ -318,6 +349,14 @@ def invalid_regression(invalid: Make) -> Iterator[object]:
     yield bad("rows_shift", "h = 25", CORRUPT, made(replace(rows, shift_byte=25)))
     three = Rows([0, 1, 2], coded(3, 6, 1), [[(3, 5)]])
     yield bad("rows_index", "stored row 3 of three", CORRUPT, made(three))
+    far = Rows(range(60), coded(60, 40, 21, tile=130), [*sums(3, 60, 4, 21), [(3, 5), (60, 1), (2, 1), (0, 0)]])
+    yield bad(
+        "rows_pieces_index",
+        "stored row 60 of 60, in the last tile",
+        CORRUPT,
+        regression((64, 40), far, tile=200),
+        shape=(64, 40),
+    )
     many = Nested(Payload(b"\x20\xff\xff\3\0\0\x80\x3f"), 4)
     large = regression((257, 65_536), Rows([], many, count=257, flags=b"\xff" * 32 + b"\1"), tile=b"\xff\xff\3")
     yield bad("rows_large", "more than 2^24 stored weights", CORRUPT, large, shape=(257, 65_536))

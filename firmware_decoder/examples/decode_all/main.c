@@ -13,6 +13,11 @@
 #define WORKSPACE_BYTES (4u * NCD_HUFFMAN_WORKSPACE)
 #endif
 
+/* Per cent of the way from the least workspace that tensors take, which decodes slowest, to the one that they want. */
+#ifndef WORKSPACE_SHARE
+#define WORKSPACE_SHARE 100u
+#endif
+
 extern const uint8_t model_stream[], model_stream_end[];
 extern const uint8_t _decoder_start[], _decoder_end[]; /* image.ld */
 
@@ -110,6 +115,21 @@ static int kind_of_tensor(void)
     return tensor.codec == NCD_CODEC_GENERATIVE ? GENERATIVE : OTHER;
 }
 
+/* Bytes of the workspace that a tensor gets. */
+static size_t workspace_size(void)
+{
+    size_t least = ncd_tensor_least_workspace(&tensor);
+
+    return least + (ncd_tensor_workspace(&tensor) - least) / 4u * WORKSPACE_SHARE / 100u * 4u;
+}
+
+static ncd_status prepare(void)
+{
+    size_t size = workspace_size();
+
+    return size > sizeof workspace ? NCD_ERR_WORKSPACE : ncd_tensor_prepare(&tensor, workspace, size);
+}
+
 /* Bytes of the output for a weight. */
 static uint32_t unit_size(void)
 {
@@ -144,7 +164,7 @@ __attribute__((noinline)) static uint32_t measure_stack(void)
     port_stack_paint();
     open_model();
     while (next_tensor()) {
-        status = ncd_tensor_prepare(&tensor, workspace, sizeof workspace);
+        status = prepare();
         if (status != NCD_OK) {
             fail("prepare", 0, status);
         }
@@ -191,12 +211,12 @@ static void check_payload(void)
 
 static void prepare_tensor(void)
 {
-    size_t size = ncd_tensor_workspace(&tensor);
+    size_t size = workspace_size();
     uint32_t from, to;
     ncd_status status;
 
     from = port_counter();
-    status = ncd_tensor_prepare(&tensor, workspace, sizeof workspace);
+    status = prepare();
     to = port_counter();
     if (status != NCD_OK) {
         fail("prepare", 0, status);
