@@ -12,8 +12,8 @@ import numpy.typing as npt
 from neuralcodec.codecs.kmeans.frequencies import fit
 
 FEATURES, TABLES, SPREADS, TOKENS, SLOTS_LOG2 = 6, 28, 64, 32, 12
-LAYOUT = 1
-"""First byte of a model."""
+LAYOUT, TUNED = 1, 3
+"""First byte of a model, and of one that replaces tables of a universal one."""
 
 LEAST = -4.0
 """log2 of the spread of table 0; each further one is a quarter of an octave wider."""
@@ -24,6 +24,9 @@ WEIGHT, FRACTION = 256, 1024
 MOST_WEIGHT, MOST_BIAS = 8191, 0xFFFFFF
 
 Counts = npt.NDArray[np.int64]
+
+OwnTables = dict[int, tuple[int, ...]]
+"""By number, tables of a class that stand in the place of those of a universal model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,22 @@ def serialize(classes: Sequence[Class]) -> bytes:
     return bytes(head + body)
 
 
+def serialize_tuned(version: int, classes: Sequence[tuple[int, OwnTables]]) -> bytes:
+    """A tuned model as it stands in a stream.
+
+    Args:
+        version: of the universal model.
+        classes: for each the class of that model, and tables in ascending order.
+    """
+    out = bytearray(struct.pack("<BBI", TUNED, len(classes) - 1, version))
+    for index, tables in classes:
+        out += struct.pack("<BI", index, sum(1 << t for t in tables))
+        for table in tables.values():
+            out.append(len(table))
+            out += np.cumsum(table).astype("<u2").tobytes()
+    return bytes(out)
+
+
 def parse(data: bytes) -> list[Class]:
     """The classes of a model that is known to be one."""
     classes = []
@@ -70,6 +89,13 @@ def parse(data: bytes) -> list[Class]:
             tables.append(tuple(np.diff(sums, prepend=0).tolist()))
         classes.append(Class(tuple(weights), bias, tuple(tables)))
     return classes
+
+
+def spreads_of(features: npt.NDArray[np.int16], of: Class) -> npt.NDArray[np.int64]:
+    """The spread that a class predicts for each row of features, 0 to 63."""
+    sums = features.astype(np.int64) @ np.array(of.weights, np.int64) + of.bias
+    found: npt.NDArray[np.int64] = np.clip(sums >> 10, 0, SPREADS - 1)
+    return found
 
 
 def raw_bits(spreads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

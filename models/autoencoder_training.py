@@ -251,7 +251,7 @@ def _first(traces: _Traces, settings: Settings, conditional: torch.nn.Module) ->
 
 def _ranked(traces: _Traces, of: Class, classes: int) -> npt.NDArray[np.int64]:
     """Pieces in as many groups, by how much oftener residuals are 0 than those of a Laplacian of the spread."""
-    spreads = spreads_of(traces.features, of)
+    spreads = model.spreads_of(traces.features, of)
     expected = np.array([model.laplacian(2.0 ** (model.LEAST + s / 4))[0] for s in range(model.SPREADS)])
     more = (traces.residuals == 0) - expected[spreads]
     mean = np.bincount(traces.pieces, more) / np.bincount(traces.pieces)
@@ -260,19 +260,12 @@ def _ranked(traces: _Traces, of: Class, classes: int) -> npt.NDArray[np.int64]:
     return found
 
 
-def spreads_of(features: npt.NDArray[np.int16], of: Class) -> npt.NDArray[np.int64]:
-    """The spread that a class predicts for each row of features, 0 to 63."""
-    sums = features.astype(np.int64) @ np.array(of.weights, np.int64) + of.bias
-    found: npt.NDArray[np.int64] = np.clip(sums >> 10, 0, model.SPREADS - 1)
-    return found
-
-
 def _assigned(traces: _Traces, classes: Sequence[Class], pieces: int) -> tuple[npt.NDArray[np.int64], float]:
     """The class that codes each piece shortest, and mean bits of all residuals."""
     magnitudes = np.minimum(np.abs(traces.residuals), 8191)
     costs = np.zeros((len(classes), pieces))
     for i, each in enumerate(classes):
-        bits = model.table_bits(each)[spreads_of(traces.features, each), magnitudes]
+        bits = model.table_bits(each)[model.spreads_of(traces.features, each), magnitudes]
         costs[i] = np.bincount(traces.pieces, bits * traces.counts, pieces)
     return costs.argmin(0), float(costs.min(0).sum() / traces.counts.sum())
 
@@ -309,7 +302,7 @@ def _fitted(  # noqa: PLR0917
         schedule.step()
     whole = [round(min(max(w, -31.0), 31.0) * model.WEIGHT) for w in weights.tolist()]
     made = Class(tuple(whole), round((bias.item() * 4 + 0.5) * model.FRACTION), of.tables)
-    spreads = spreads_of(traces.features[places], made)
+    spreads = model.spreads_of(traces.features[places], made)
     magnitudes = np.abs(traces.residuals[places]).astype(np.int64)
     counted = model.token_counts(spreads, magnitudes, traces.counts[places])
     return Class(made.weights, made.bias, model.tables_of(counted, 30.0))

@@ -57,6 +57,46 @@ class PriorModel:
         return bytes(out) + self.tail
 
 
+@dataclass
+class TunedModel:
+    """A model that replaces tables of a universal one. What is wrong in it: as in :class:`PriorModel`.
+
+    Attributes:
+        universal: the model it begins from, which has the version.
+        classes: for each the class that it begins from, and tables by number.
+    """
+
+    universal: PriorModel
+    own: Sequence[tuple[int, dict[int, Sequence[int]]]]
+    version: int = 1
+    reserved: int = 0
+    change: dict[int, int] = field(default_factory=dict)
+    tail: bytes = b""
+
+    @property
+    def classes(self) -> list[Prior]:
+        """With all their tables."""
+        found = []
+        for index, tables in self.own:
+            base = self.universal.classes[index]
+            found.append(Prior(base.weights, base.bias, [tables.get(t, base.tables[t]) for t in range(28)]))
+        return found
+
+    def data(self) -> bytes:
+        """Its bytes."""
+        out = bytearray([3, len(self.own) - 1]) + self.version.to_bytes(4, "little")
+        for index, tables in self.own:
+            out.append(index)
+            out += (sum(1 << t for t in tables) | self.reserved).to_bytes(4, "little")
+            for _, table in sorted(tables.items()):
+                out.append(len(table))
+                for i in range(len(table)):
+                    out += (sum(table[: i + 1]) % 2**16).to_bytes(2, "little")
+        for place, byte in self.change.items():
+            out[place] = byte
+        return bytes(out) + self.tail
+
+
 def log(f: int) -> int:
     """L of the document."""
     v, e = 2 * f + 1, 0
@@ -145,7 +185,7 @@ def encode_tile(steps: Sequence[tuple[int, int, int]], end: int = 0) -> bytes:
 
 def autoencoder(
     shape: Sequence[int],
-    model: PriorModel | None,
+    model: PriorModel | TunedModel | None,
     draw: Draw,
     *,
     chosen: int = 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,8 @@ def test_weights_that_are_not_numbers() -> None:
         ({"levels": "int4"}, "levels"),
         ({"tile": 0}, "tile"),
         ({"prior": 3}, "prior"),
+        ({"tune": -1}, "tune"),
+        ({"tune": 1, "prior": "model.bin"}, "not with prior"),
         ({"prior": "/nowhere/model.bin"}, "cannot be read"),
     ],
 )
@@ -245,6 +248,65 @@ def test_model_of_ones_own_travels_in_the_file(tmp_path: Path) -> None:
         neuralcodec.encode(state, codec="autoencoder", prior=str(path))
     with pytest.raises(PlanError, match="shared by all tensors"):
         Autoencoder(prior=str(path)).encode(tensor(bell(3, 4)))
+
+
+def heavy(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Weights whose tails are heavier than those of any network."""
+    return bell(*shape, seed=seed) ** 5 / 10
+
+
+def test_fine_tuning_pays_where_weights_are_unlike_the_corpus() -> None:
+    state = {f"w{i}": heavy(100, 90, seed=i) for i in range(3)} | {"bell": bell(60, 60)}
+    plain = neuralcodec.encode(state, codec="autoencoder", step=0.3)
+    for rounds in (1, 3):
+        cm = neuralcodec.encode(state, codec="autoencoder", step=0.3, tune=rounds)
+        assert cm.nbytes < 0.97 * plain.nbytes
+        assert neuralcodec.encode(state, codec="autoencoder", step=0.3, tune=rounds).to_bytes() == cm.to_bytes()
+        reasons = {row.name: row.reason for row in cm.report().rows}
+        assert "prior in the file" in reasons["w0"]
+        assert "prior in the file" not in reasons["bell"]
+        for name, w in state.items():
+            assert through_reference(cm, name) == cm.decode(name).numpy().tobytes()
+            assert abs(snr(w, cm.decode(name)) - snr(w, plain.decode(name))) < 0.6
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    rows=st.integers(1, 60),
+    columns=st.integers(1, 60),
+    seed=st.integers(0, 2**32 - 1),
+    power=st.sampled_from([1, 3, 7]),
+    step=st.sampled_from([0.01, 0.3, 2.0]),
+    rounds=st.integers(1, 4),
+)
+def test_fine_tuning_never_costs_more_than_it_must(rows, columns, seed, power, step, rounds) -> None:  # noqa: PLR0917
+    w = bell(rows, columns, seed=seed) ** power
+    plain = neuralcodec.encode({"w": w}, codec="autoencoder", step=step)
+    cm = neuralcodec.encode({"w": w}, codec="autoencoder", step=step, tune=rounds)
+    assert cm.nbytes <= plain.nbytes
+    if w.numel() >= 256:
+        assert through_reference(cm, "w") == cm.decode("w").numpy().tobytes()
+
+
+def test_fine_tuning_leaves_out_what_does_not_pay() -> None:
+    state = {"small": heavy(16, 17), "zeros": torch.zeros(40, 40), "bell": bell(50, 60)}
+    plain = neuralcodec.encode(state, codec="autoencoder", step=0.5)
+    assert neuralcodec.encode(state, codec="autoencoder", step=0.5, tune=2).to_bytes() == plain.to_bytes()
+
+
+def test_version_that_a_tuned_model_wants_is_named() -> None:
+    w = heavy(100, 90)
+    cm = neuralcodec.encode({"w": w}, codec="autoencoder", step=0.3, tune=1)
+    assert cm.decode("w").shape == w.shape
+    t = tensor(w)
+    codec = Autoencoder(step=0.3, tune=1)
+    shares = codec.share({t.spec.name: codec.survey(t)}, 0)
+    payload = codec.encode_shared(t, shares.hints[t.spec.name])
+    (model,) = shares.objects
+    assert codec.decode(payload, t.spec, shares.objects).spec == t.spec
+    other = replace(model, data=model.data[:2] + (77).to_bytes(4, "little") + model.data[6:])
+    with pytest.raises(UnsupportedError, match="version 77 of the universal model"):
+        codec.decode(payload, t.spec, (other,))
 
 
 def test_version_that_is_not_here_is_named() -> None:

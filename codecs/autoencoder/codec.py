@@ -16,10 +16,12 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.autoencoder.predictor import MOST_TAPS, NONE, Predictor, Scan, Weights, best
+from neuralcodec.codecs.autoencoder.tuning import Sample, sample, tuned
 from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST
 from neuralcodec.dtypes import DType
-from neuralcodec.errors import PlanError
+from neuralcodec.errors import PlanError, SourceError
+from neuralcodec.models.autoencoder_model import Class, parse
 from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
@@ -49,6 +51,11 @@ SMALL = 10
 SAMPLE = 1 << 16
 """Most weights that classes are compared on."""
 
+TUNING_SAMPLE = 1 << 20
+"""Most weights of a tensor that the model is fine-tuned on."""
+
+MOST_ROUNDS = 100
+
 TINIEST = 2.0**-126
 MOST_LEVEL = 32_000
 
@@ -70,6 +77,8 @@ class Autoencoder:
         taps: most weights that one is predicted from, 0 to 8; 0 for no transform.
         levels: "int8" keeps levels on the grid of the step, so that int8 kernels can take them at all but high rates,
             for somewhat larger files; "auto" takes finer levels where weights are predicted.
+        tune: rounds of fine-tuning the universal model on the tensors at hand. Tables that change then travel in the
+            file, if they save more than they take. 0 for none.
         prior: path of a model that ``neuralcodec train-codec`` made, which then travels in the file; None for the
             universal one, which decoders have.
         small: bits of the mantissa that tensors keep which are too small for the codec, such as biases and norms; None
@@ -90,6 +99,7 @@ class Autoencoder:
     rdo: float = 1.0
     taps: int = 6
     levels: Literal["auto", "int8"] = "auto"
+    tune: int = 0
     prior: str | None = None
     small: int | Literal["auto"] | None = "auto"
     tile: int | None = None
@@ -99,6 +109,9 @@ class Autoencoder:
         check_integer("tile", self.tile, 1, MOST)
         if self.levels not in {"auto", "int8"}:
             raise ValueError(f"levels: 'auto' or 'int8' expected, not {self.levels!r}")
+        check_integer("tune", self.tune, 0, MOST_ROUNDS)
+        if self.tune and self.prior is not None:
+            raise ValueError("tune: fine-tunes the universal model: not with prior")
         if self.prior is not None and not isinstance(self.prior, str):
             raise ValueError(f"prior: a path or None expected, not {self.prior!r}")
         if self.small != "auto":
@@ -143,20 +156,32 @@ class Autoencoder:
         reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
         return Tensor(spec, reader.elements())
 
-    def survey(self, tensor: Tensor) -> object | None:
-        """Whether the tensor will use a model that travels in the file."""
-        return True if self.prior is not None and tensor.spec.size else None
+    def survey(self, tensor: Tensor) -> Sample | Literal[True] | None:
+        """What fine-tuning wants to know of a tensor, or that it uses the model of ``prior``; else None."""
+        if not tensor.spec.size or (self.prior is None and not self.tune):
+            return None
+        if self.prior is not None:
+            return True
+        try:
+            weights = finite_weights(tensor)
+        except SourceError:
+            return None
+        return self._sample(tensor, weights) if weights.any() else None
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
-        """The model of the option ``prior``, for all tensors.
+        """The model of the option ``prior`` for all tensors, or a tuned one for those that it pays for.
 
         Raises:
-            PlanError: its file is not one.
+            PlanError: the file of ``prior`` is not one.
         """
-        if self.prior is None or not surveys:
+        if self.prior is not None and surveys:
+            data = _read(self.prior)
+            return Shares((SharedObject(MODEL, data),), {name: Hint(first, data) for name in surveys})
+        samples = {name: each for name, each in surveys.items() if isinstance(each, Sample)}
+        found = tuned(samples, _classes(), UNIVERSAL, self.tune) if samples else None
+        if found is None:
             return Shares((), {})
-        data = _read(self.prior)
-        return Shares((SharedObject(MODEL, data),), {name: Hint(first, data) for name in surveys})
+        return Shares((SharedObject(MODEL, found.model),), {name: Hint(first, found.model) for name in found.names})
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
         """As :meth:`encode`, with the model of a hint."""
@@ -166,7 +191,10 @@ class Autoencoder:
 
     def explain(self, payload: bytes) -> str:
         """What the report says of a payload besides the codec's name."""
-        return "down the columns" if payload[0] & COLUMNS and not payload[0] & ZEROS else ""
+        if payload[0] & ZEROS:
+            return ""
+        said = ["down the columns"] if payload[0] & COLUMNS else []
+        return ", ".join([*said, "prior in the file"] if payload[0] & SHARED else said)
 
     def _step(self, weights: Weights, dtype: DType) -> float:
         largest, energy, _ = _native.scan(weights)
@@ -184,14 +212,12 @@ class Autoencoder:
             return (
                 bytes([ZEROS]) + varint(best(weights, spec.shape, 1.0, 0, self.tile)[0].tile) + struct.pack("<f", 1.0)
             )
-        step = self._step(weights, spec.dtype)
-        scan, predictor = best(weights, spec.shape, step, self.taps, self.tile)
-        if not self.taps:
-            predictor = replace(NONE, variance=predictor.variance)
+        made = self._prepared(tensor, weights)
         data = np.frombuffer(_universal() if hint is None else hint.model, np.uint8)
-        coded = self._coded(tensor, weights, step, scan, predictor, data)
+        coded = self._coded(made, counted(tensor), data)
+        scan, predictor = made.scan, made.predictor
         if not coded.levels.any():
-            return bytes([ZEROS]) + varint(scan.tile) + struct.pack("<f", coded.unit)
+            return bytes([ZEROS]) + varint(scan.tile) + struct.pack("<f", made.unit)
         mode = COLUMNS if scan.columns else 0
         mode |= WIDE if coded.levels.min() < -128 or coded.levels.max() > 127 else 0
         mode |= SHARED if hint is not None else 0
@@ -199,20 +225,22 @@ class Autoencoder:
             (
                 bytes([mode]),
                 varint(scan.tile),
-                struct.pack("<f", coded.unit),
+                struct.pack("<f", made.unit),
                 varint(UNIVERSAL if hint is None else hint.index),
-                bytes([coded.index, scan.period - 1, len(predictor.lags) | coded.fraction_bits << 4]),
-                struct.pack("<i", predictor.bias_units(coded.unit)),
+                bytes([coded.index, scan.period - 1, len(predictor.lags) | made.fraction_bits << 4]),
+                struct.pack("<i", predictor.bias_units(made.unit)),
                 *(struct.pack("<Hb", *tap) for tap in zip(predictor.lags, predictor.coefficients, strict=True)),
                 _native.tile_index(coded.sizes),
                 coded.data,
             )
         )
 
-    def _coded(  # noqa: PLR0917
-        self, tensor: Tensor, weights: Weights, step: float, scan: Scan, predictor: Predictor, model: Bytes
-    ) -> Coded:
-        """With the class of the model that takes fewest bits."""
+    def _prepared(self, tensor: Tensor, weights: Weights) -> Prepared:
+        """The transform, and weights in the order and the unit that they are coded in."""
+        step = self._step(weights, tensor.spec.dtype)
+        scan, predictor = best(weights, tensor.spec.shape, step, self.taps, self.tile)
+        if not self.taps:
+            predictor = replace(NONE, variance=predictor.variance)
         fraction = FRACTION_BITS if predictor.predicts and self.levels == "auto" else 0
         largest, _, _ = _native.scan(weights)
         limit = largest_weight(tensor.spec.dtype)
@@ -220,20 +248,26 @@ class Autoencoder:
             fraction -= 1
         unit = float(np.float32(max(step / (1 << fraction), TINIEST)))
         most = max(min(math.floor(limit / unit), 32767), 1)
-        ordered = scan.ordered(weights) / np.float32(unit)
-        importance = counted(tensor)
-        counts = None if importance is None else scan.ordered(importance)
-        native = predictor.native(scan, fraction, unit)
+        return Prepared(scan, predictor, fraction, unit, most, scan.ordered(weights) / np.float32(unit))
+
+    def _coded(self, made: Prepared, importance: Weights | None, model: Bytes) -> Coded:
+        """With the class of the model that takes fewest bits."""
+        counts = None if importance is None else made.scan.ordered(importance)
+        native, lagrangian = made.native, LAGRANGIAN * self.rdo
+        index = _shortest(made, counts, model, lagrangian)
+        levels, data, sizes, _ = _native.autoencoder_encode(
+            native, model, index, made.ordered, lagrangian, made.most, counts
+        )
+        return Coded(levels, data, sizes, index)
+
+    def _sample(self, tensor: Tensor, weights: Weights) -> Sample:
+        made, model = self._prepared(tensor, weights), np.frombuffer(_universal(), np.uint8)
         lagrangian = LAGRANGIAN * self.rdo
-        rows = _lines(ordered, scan.tile)
-        sample = ordered[rows], None if counts is None else counts[rows]
-        bits = [
-            _native.autoencoder_encode(native, model, i, sample[0], lagrangian, most, sample[1])[3]
-            for i in range(int(model[1]) + 1)
-        ]
-        index = bits.index(min(bits))
-        levels, data, sizes, _ = _native.autoencoder_encode(native, model, index, ordered, lagrangian, most, counts)
-        return Coded(levels, data, sizes, index, fraction, unit)
+        importance = counted(tensor)
+        index = _shortest(made, None if importance is None else made.scan.ordered(importance), model, lagrangian)
+        rows = _lines(made.ordered, made.scan.tile, TUNING_SAMPLE)
+        residuals, features = _native.autoencoder_trace(made.native, made.ordered[rows], model, index, lagrangian)
+        return sample(features, residuals, _classes(), max(round(made.ordered.size / len(residuals)), 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,6 +279,31 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What is coded, and how.
+
+    Attributes:
+        scan, predictor: the transform.
+        fraction_bits: log2 of the levels between residuals.
+        unit: distance between levels.
+        most: largest level.
+        ordered: weights over ``unit``, in the order they are coded.
+    """
+
+    scan: Scan
+    predictor: Predictor
+    fraction_bits: int
+    unit: float
+    most: int
+    ordered: Weights
+
+    @property
+    def native(self) -> _native.AutoencoderPredictor:
+        """For the native kernels."""
+        return self.predictor.native(self.scan, self.fraction_bits, self.unit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Coded:
     """Levels and their code.
 
@@ -253,16 +312,12 @@ class Coded:
         data: all tiles.
         sizes: bytes of each.
         index: class of the model.
-        fraction_bits: log2 of the levels between residuals.
-        unit: distance between levels.
     """
 
     levels: npt.NDArray[np.int16]
     data: bytes
     sizes: npt.NDArray[np.uint32]
     index: int
-    fraction_bits: int
-    unit: float
 
 
 @functools.cache
@@ -270,6 +325,23 @@ def _universal() -> bytes:
     found = _native.autoencoder_universal(UNIVERSAL)
     assert found is not None
     return found
+
+
+@functools.cache
+def _classes() -> tuple[Class, ...]:
+    return tuple(parse(_universal()))
+
+
+def _shortest(made: Prepared, counts: Weights | None, model: Bytes, lagrangian: float) -> int:
+    """The class that codes a part of the weights in fewest bits."""
+    rows = _lines(made.ordered, made.scan.tile, SAMPLE)
+    part, counted_part = made.ordered[rows], None if counts is None else counts[rows]
+    native = made.native
+    bits = [
+        _native.autoencoder_encode(native, model, i, part, lagrangian, made.most, counted_part)[3]
+        for i in range(int(model[1]) + 1)
+    ]
+    return bits.index(min(bits))
 
 
 def _read(path: str) -> bytes:
@@ -291,12 +363,12 @@ def _read(path: str) -> bytes:
     return data
 
 
-def _lines(weights: Weights, tile: int) -> npt.NDArray[np.int64]:
-    """Rows of whole tiles from all over a large matrix, about ``SAMPLE`` weights of them."""
+def _lines(weights: Weights, tile: int, most: int) -> npt.NDArray[np.int64]:
+    """Rows of whole tiles from all over a large matrix, about ``most`` weights of them."""
     rows, columns = weights.shape
     height = max(tile // columns, 1)
     tiles = -(-rows // height)
-    wanted = min(max(SAMPLE // (height * columns), 1), tiles)
+    wanted = min(max(most // (height * columns), 1), tiles)
     drawn = np.arange(wanted) * tiles // wanted
     lines: npt.NDArray[np.int64] = (drawn[:, None] * height + np.arange(height)).reshape(-1)
     found: npt.NDArray[np.int64] = lines[lines < rows]

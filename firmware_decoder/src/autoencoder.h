@@ -14,6 +14,8 @@ enum {
     NCD_AE_TOKENS = 32,
     NCD_AE_KERNEL = 256,
     NCD_AE_START_BITS = 5,
+    NCD_AE_CLASSES = 16, /* most of a model */
+    NCD_AE_WHOLE = 1, NCD_AE_TUNED = 3, /* layouts of a model */
     NCD_AE_WEIGHTS = 2 * NCD_AE_FEATURES + 4 /* bytes of a class: weights, bias */
 };
 
@@ -21,8 +23,7 @@ enum {
 
 /* A class of a model that has been checked. */
 typedef struct ncd_ae_class {
-    const uint8_t *model;
-    const uint8_t *offsets; /* of the tables of the class in the model */
+    const uint8_t *tables[NCD_AE_TABLES]; /* where each begins */
     int32_t weights[NCD_AE_FEATURES], bias;
 } ncd_ae_class;
 
@@ -38,6 +39,11 @@ typedef struct ncd_ae_state {
 NCD_INLINE uint32_t ncd_ae_u16(const uint8_t *p)
 {
     return p[0] | (uint32_t)p[1] << 8;
+}
+
+NCD_INLINE uint32_t ncd_ae_u32(const uint8_t *p)
+{
+    return ncd_ae_u16(p) | ncd_ae_u16(p + 2) << 16;
 }
 
 /* Number of bits of v > 0, less one. */
@@ -141,7 +147,7 @@ NCD_INLINE uint32_t ncd_ae_raw_bits(uint32_t spread)
 /* Sums of the frequencies up to and with each token; count: tokens, the last of which opens to what lies beyond. */
 NCD_INLINE const uint8_t *ncd_ae_table(const ncd_ae_class *c, uint32_t index, uint32_t *count)
 {
-    const uint8_t *const table = c->model + ncd_ae_u16(c->offsets + 2u * index);
+    const uint8_t *const table = c->tables[index];
     *count = table[0];
     return table + 1;
 }

@@ -17,6 +17,10 @@
 
 #include "common.hpp"
 
+extern "C" {
+#include "../../firmware_decoder/src/autoencoder.h"
+}
+
 namespace neuralcodec {
 
 // Rounding f32 to narrower floats, to nearest, ties to even. Levels times scales are never NaN, so NaN may become any.
@@ -350,14 +354,24 @@ public:
                                                                      : "the code table breaks a rule of the format");
     }
 
-    // Where a payload of codec autoencoder names a universal model that is not here: words that say which.
+    // Where a payload of codec autoencoder, or a tuned model that it uses, names a universal model that is not here: words
+    // that say which.
     std::string unknown_model() const {
-        if (record_.raw.codec != NCD_CODEC_AUTOENCODER || payload_.size() < 2 || payload_.data()[0] >> 2) return "";
-        Cursor c{payload_.data() + 1, payload_.data() + payload_.size()};
-        c.varint();
-        c.u32();
-        const uint64_t version = c.varint();
-        return c.ok ? "version " + std::to_string(version) + " of the universal model: " : "";
+        if (record_.raw.codec != NCD_CODEC_AUTOENCODER || payload_.size() < 2 || payload_.data()[0] >> 3) return "";
+        uint64_t version;
+        if (payload_.data()[0] >> 2) {  // a shared object, which has been found good as far as its version
+            if (!t_.model || t_.model[0] != NCD_AE_TUNED || t_.model[1] >= NCD_AE_CLASSES) return "";
+            version = ncd_ae_u32(t_.model + 2);
+        } else {
+            Cursor c{payload_.data() + 1, payload_.data() + payload_.size()};
+            c.varint();
+            c.u32();
+            version = c.varint();
+            if (!c.ok) return "";
+        }
+        size_t size;
+        if (version <= std::numeric_limits<uint32_t>::max() && ncd_ae_universal(static_cast<uint32_t>(version), &size)) return "";
+        return "version " + std::to_string(version) + " of the universal model: ";
     }
 
     const ncd_tensor &tensor() const { return t_; }

@@ -23,6 +23,9 @@ WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 8
 
 TABLES, SPREADS, M = 28, 64, 12
 
+WHOLE, TUNED = 1, 3
+"""Layouts of a model."""
+
 UNIVERSAL = {1: ("autoencoder_1.bin", "6d3ec24af6f8b1da95a60af90b004855849d1ffaa3120c4472e0e326d42403ac")}
 """Section 14.2: by version, the file and its sha256."""
 
@@ -189,8 +192,12 @@ def universal(version: int) -> bytes:
 def read_model(reader: Reader) -> list[Class]:
     """Section 14.1."""
     layout, count = reader.u8("layout"), reader.u8("classes") + 1
-    if layout != 1 or count > 16:
+    if layout not in {WHOLE, TUNED} or count > 16:
         raise reader.unsupported(f"layout {layout} of a model, {count} classes")
+    return _whole_classes(reader, count) if layout == WHOLE else _tuned_classes(reader, count)
+
+
+def _whole_classes(reader: Reader, count: int) -> list[Class]:
     heads = []
     numbers = reader.take(16 * count, "weights")
     offsets = reader.take(2 * TABLES * count, "offsets of tables")
@@ -204,16 +211,39 @@ def read_model(reader: Reader) -> list[Class]:
     for i in range(TABLES * count):
         if int.from_bytes(offsets[2 * i : 2 * i + 2], "little") != reader.position:
             raise reader.corrupt(f"table {i} is not where its offset says")
-        tokens = reader.u8("tokens")
-        if not 2 <= tokens <= 32:
-            raise reader.corrupt(f"{tokens} tokens")
-        data = reader.take(2 * tokens, "sums")
-        sums = [0, *(int.from_bytes(data[j : j + 2], "little") for j in range(0, len(data), 2))]
-        frequencies = [after - before for before, after in itertools.pairwise(sums)]
-        if min(frequencies) < 1 or sums[-1] != 2**M:
-            raise reader.corrupt("sums of frequencies do not ascend to 4096")
-        tables.append(Frequencies(M, frequencies))
+        tables.append(_read_table(reader))
     return [Class(*heads[i], tables[TABLES * i : TABLES * (i + 1)]) for i in range(count)]
+
+
+def _tuned_classes(reader: Reader, count: int) -> list[Class]:
+    version = int.from_bytes(reader.take(4, "version of a universal model"), "little")
+    if version not in UNIVERSAL:
+        raise reader.unsupported(f"version {version} of the universal model is not known here")
+    universals = read_model(Reader(universal(version)))
+    classes = []
+    for _ in range(count):
+        index = reader.u8("class")
+        if index >= len(universals):
+            raise reader.corrupt(f"class {index} of {len(universals)}")
+        base = universals[index]
+        mask = int.from_bytes(reader.take(4, "mask"), "little")
+        if mask >> TABLES:
+            raise reader.unsupported("reserved bits of a mask")
+        tables = [_read_table(reader) if mask >> t & 1 else base.tables[t] for t in range(TABLES)]
+        classes.append(Class(base.weights, base.bias, tables))
+    return classes
+
+
+def _read_table(reader: Reader) -> Frequencies:
+    tokens = reader.u8("tokens")
+    if not 2 <= tokens <= 32:
+        raise reader.corrupt(f"{tokens} tokens")
+    data = reader.take(2 * tokens, "sums")
+    sums = [0, *(int.from_bytes(data[j : j + 2], "little") for j in range(0, len(data), 2))]
+    frequencies = [after - before for before, after in itertools.pairwise(sums)]
+    if min(frequencies) < 1 or sums[-1] != 2**M:
+        raise reader.corrupt("sums of frequencies do not ascend to 4096")
+    return Frequencies(M, frequencies)
 
 
 def _signed(data: bytes) -> int:

@@ -29,7 +29,7 @@ def smooth() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def mixed(smooth: torch.Tensor) -> neuralcodec.CompressedModel:
-    """Levels of 8 and 16 bits, predicted and not, along rows and down columns."""
+    """Levels of 8 and 16 bits, predicted and not, along rows and down columns, and with a tuned prior."""
     noise = torch.randn(40, 12, 3, 3, generator=torch.Generator().manual_seed(1))
     state = {
         "conv": noise,
@@ -37,7 +37,13 @@ def mixed(smooth: torch.Tensor) -> neuralcodec.CompressedModel:
         "plain": noise.reshape(30, -1),
         "smooth": smooth[:40],
     }
-    overrides = {"down": {"tile": 60}, "plain": {"taps": 0, "relative_step": 0.5}, "conv": {"levels": "int8"}}
+    state["tuned"] = torch.randn(90, 100, generator=torch.Generator().manual_seed(2)) ** 5
+    overrides = {
+        "down": {"tile": 60},
+        "plain": {"taps": 0, "relative_step": 0.5},
+        "conv": {"levels": "int8"},
+        "tuned": {"tune": 1, "relative_step": 0.2},
+    }
     return neuralcodec.encode(state, codec="autoencoder", relative_step=0.2, overrides=overrides)
 
 
@@ -61,6 +67,7 @@ def decode_on(board: str, cm: neuralcodec.CompressedModel, out: Path) -> emulato
 
 
 def test_levels_are_those_of_the_host(board: str, out: Path, mixed: neuralcodec.CompressedModel) -> None:
+    assert mixed.report().rows[-1].reason.endswith("prior in the file")
     result = decode_on(board, mixed, out)
     assert result.number("crc32") == crc_of(mixed)
     assert result.number("autoencoder.weights") == sum(entry.spec.size for entry in mixed.entries)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
 
-from autoencoder_builder import Prior, PriorModel, autoencoder
+from autoencoder_builder import Prior, PriorModel, TunedModel, autoencoder
 from stream_builder import Index, Model, Payload, Shared, Tensor
 from trellis_vectors import dice
 
@@ -54,6 +54,9 @@ def universal() -> PriorModel:
 
 
 UNIVERSAL = universal()
+EVERY = dict(enumerate(peaked(2 + i % 5, 2900 - 80 * i) for i in range(28)))
+LONGEST = [4096 - 31, *[1] * 31]
+TUNED = TunedModel(UNIVERSAL, [(2, {8: LONGEST, 11: peaked(4, 2000), 27: peaked(3, 900)}), (0, EVERY), (5, {})])
 
 
 def tensor(payload: Payload, shape: Sequence[int], dtype: str = "f32", name: str = "w") -> Tensor:
@@ -111,6 +114,11 @@ def valid_autoencoder(valid: Make) -> Iterator[object]:
     scalar = autoencoder((), UNIVERSAL, dice(3), z=4)
     yield valid("autoencoder_scalar", "a tensor without dimensions", Model([tensor(scalar, ())]))
     yield one("infinite", "weights beyond f16", (3, 20), dtype="f16", step=30_000.0, z=5)
+    for i, what in enumerate(("three tables of its own", "all tables of its own", "no table of its own")):
+        yield one(f"tuned_{i}", f"a tuned model: a class with {what}", (6, 40), model=TUNED, chosen=i, z=7)
+    yield one("tuned_wide", "a tuned model, raw bits", (4, 30), model=TUNED, chosen=1, z=20, wide=True)
+    most = TunedModel(UNIVERSAL, [(i % 6, {i: LONGEST, 10: peaked(5, 1500)}) for i in range(16)])
+    yield one("tuned_16", "a tuned model of 16 classes", (6, 40), model=most, chosen=15, z=7)
     two = [
         tensor(autoencoder((4, 9), TWO, dice(1), shared=0), (4, 9), name="a"),
         tensor(autoencoder((5, 9), TWO, dice(2), shared=0, chosen=1), (5, 9), name="b"),
@@ -175,7 +183,9 @@ def invalid_autoencoder(invalid: Make) -> Iterator[object]:
         objects=[good],
     )
 
-    def broken(name: str, description: str, error: str, model: PriorModel, cut: int | None = None) -> object:
+    def broken(
+        name: str, description: str, error: str, model: PriorModel | TunedModel, cut: int | None = None
+    ) -> object:
         data = model.data()[:cut]
         return one(name, description, error, model=SMALL, shared=0, objects=[Shared(data, KIND)])
 
@@ -204,3 +214,35 @@ def invalid_autoencoder(invalid: Make) -> Iterator[object]:
     yield broken("model_sum", "frequencies that add up to 4,095", CORRUPT, PriorModel([replace(ONE, tables=few)]))
     many = [[1000, 3097], *TABLES[1:]]
     yield broken("model_sum_more", "frequencies that add up to 4,097", CORRUPT, PriorModel([replace(ONE, tables=many)]))
+
+    short = TunedModel(UNIVERSAL, [(2, {5: peaked(3, 900)})])
+    size = len(short.data())
+    for cut in (2, 5, 6, 7, 10, 11, size - 1):
+        yield broken(f"tuned_cut_{cut}", f"a tuned model of {cut} bytes", CORRUPT, short, cut)
+    yield broken("tuned_tail", "bytes after a tuned model", CORRUPT, replace(short, tail=b"\0"))
+    yield broken(
+        "tuned_version", "a tuned model of a version that is not there", UNSUPPORTED, replace(short, version=2)
+    )
+    large = replace(short, version=2**32 - 255)
+    yield broken("tuned_version_large", "a tuned model of a version of 32 bits", UNSUPPORTED, large)
+    yield broken("tuned_classes", "a tuned model of 17 classes", UNSUPPORTED, replace(short, change={1: 16}))
+    yield broken("tuned_class", "a tuned class of none", CORRUPT, replace(short, change={6: 6}))
+    for bit in (28, 31):
+        yield broken(f"tuned_mask_{bit}", "a reserved bit of a mask", UNSUPPORTED, replace(short, reserved=1 << bit))
+    for tokens in (1, 33):
+        yield broken(
+            f"tuned_tokens_{tokens}", f"a table of {tokens} tokens", CORRUPT, replace(short, change={11: tokens})
+        )
+    zero = TunedModel(UNIVERSAL, [(2, {5: [0, 4096]})])
+    yield broken("tuned_frequency", "a frequency of 0 in a tuned model", CORRUPT, zero)
+    few = TunedModel(UNIVERSAL, [(2, {5: [1000, 3095]})])
+    yield broken("tuned_sum", "frequencies that add up to 4,095 in a tuned model", CORRUPT, few)
+    yield one(
+        "tuned_names_class",
+        "a class that a tuned model lacks",
+        CORRUPT,
+        model=SMALL,
+        shared=0,
+        class_byte=1,
+        objects=[Shared(short.data(), KIND)],
+    )
