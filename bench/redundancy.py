@@ -128,7 +128,8 @@ def left(weights: npt.NDArray[np.float32], how: selection.Selection) -> float:
     order, _ = selection.order_rows(weights, None, how, 0, 1e-3 * float(np.square(weights).mean()))
     kept = np.sort(order[:count])
     step = float(np.abs(weights).max()) / 4000
-    plan = rows.decompose(weights, rows.rounded(np.ascontiguousarray(weights[kept]), step), kept, TERMS, 0.0)
+    stored = rows.rounded(np.ascontiguousarray(weights[kept]), step)
+    (plan,) = rows.decompose(weights, stored, kept, [TERMS], 0.0)
     others = ~plan.is_stored
     return float(np.square(plan.made()[others] - weights[others]).sum() / np.square(weights[others]).sum())
 

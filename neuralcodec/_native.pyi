@@ -329,14 +329,29 @@ def pivot_rows(
     """
 
 def match_rows(
-    weights: npt.NDArray[np.float32], stored: npt.NDArray[np.float32], terms: int
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]:
-    """Rows as sums of stored rows, by orthogonal matching pursuit: indices and factors, shape [rows, terms].
+    weights: npt.NDArray[np.float32], stored: npt.NDArray[np.float32], terms: Sequence[int]
+) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]]:
+    """Rows as sums of stored rows, by orthogonal matching pursuit.
 
     Args:
         weights: shape [rows, cols].
         stored: shape [count, cols].
-        terms: most terms of a sum, up to 32 and ``count``; those that are not used have index and factor 0.
+        terms: most terms of a sum, ascending, up to 32 and ``count``; those that are not used have index and factor 0.
+
+    Returns:
+        For each number of terms indices and factors, shape [rows, terms].
+    """
+
+def sum_rows(
+    index: npt.NDArray[np.int32], factor: npt.NDArray[np.int32], stored: npt.NDArray[np.int32], shift: int
+) -> npt.NDArray[np.int32]:
+    """Sums of stored rows over 2^shift, modulo 2^32 as decoders have them, shape [rows, cols].
+
+    Args:
+        index: of a stored row, shape [rows, terms].
+        factor: of the same shape.
+        stored: levels, shape [count, cols].
+        shift: 0 to 24.
     """
 
 # basis.cpp

@@ -216,7 +216,7 @@ def test_a_sum_is_what_decoders_make_of_it():
     weights = low_rank(30, 50, 4).astype(np.float32)
     kept = np.array([2, 5, 9, 17], np.uint32)
     stored = rows.rounded(np.ascontiguousarray(weights[kept]), 0.01)
-    plan = rows.decompose(weights, stored, kept, 4, 0.0)
+    (plan,) = rows.decompose(weights, stored, kept, [4], 0.0)
     assert plan.sums.index_width == 0
     error = np.square(plan.made() - weights).sum() / np.square(weights).sum()
     assert error < 1e-3

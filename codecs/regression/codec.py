@@ -297,10 +297,10 @@ class Regression:
         plans: list[tuple[float, float, rows.Plan]] = []
         for number in sorted({min(each, most) for each in wanted}):
             kept = np.sort(order[:number]) if number <= len(order) else np.arange(number, dtype=np.uint32)
-            for finer in (0, 1):
+            for finer in (0,) if self.residual is True else (0, 1):
                 stored = rows.rounded(np.ascontiguousarray(weights[kept]), step / (1 << finer))
-                for terms in sorted({min(each, self.terms, number) for each in (1, FEW, self.terms)}):
-                    plan = rows.decompose(weights, stored, kept, terms, bit)
+                terms = {min(each, self.terms) for each in (1, FEW, self.terms)}
+                for plan in rows.decompose(weights, stored, kept, terms, bit):
                     taken_by_all = plan.bits + number * cols * (rate + finer)
                     plans.append((*self._costs(plan, weights, tensor.importance, step, taken_by_all), plan))
 
@@ -308,7 +308,7 @@ class Regression:
             kept = np.flatnonzero(plan.is_stored).astype(np.uint32)
             inner = None if tensor.importance is None else np.ascontiguousarray(tensor.importance[kept])
             stored = nest(np.ascontiguousarray(weights[kept]), inner, plan.stored.step, self.base)
-            final = rows.decompose(weights, stored, kept, plan.terms, bit)
+            (final,) = rows.decompose(weights, stored, kept, [plan.terms], bit)
             return rows.serialize(final, weights, tensor.importance, residual, self.tile)
 
         made: list[bytes] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ MOST_SHIFT = 24
 MOST_STORED = 1 << 24
 
 Doubles = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +42,15 @@ class Sums:
     """Rows as sums of stored ones, in integers.
 
     Attributes:
-        index: the stored row of each term, shape [others, terms].
-        factor: of each term, integers of ``width`` bits, shape [others, terms].
+        index: the stored row of each term, int32, shape [others, terms].
+        factor: of each term, int32 of ``width`` bits, shape [others, terms].
         width: bits of a factor.
         shift: h.
         index_width: bits of an index; 0 where all stored rows are terms, in order.
     """
 
-    index: npt.NDArray[np.int64]
-    factor: npt.NDArray[np.int64]
+    index: Integers
+    factor: Integers
     width: int
     shift: int
     index_width: int
@@ -58,32 +60,33 @@ class Sums:
         """What the records take."""
         return self.factor.size * (self.index_width + self.width)
 
-    def levels(self, stored: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The predictions, as decoders compute them, shape [others, cols]."""
-        sums = np.zeros((len(self.index), stored.shape[1]), np.int64)
-        for k in range(self.index.shape[1]):
-            sums += self.factor[:, k : k + 1] * stored[self.index[:, k]]
-        half = (1 << self.shift) >> 1
-        return (sums + half) >> self.shift
+    def levels(self, stored: Integers) -> Integers:
+        """The predictions, as decoders compute them, int32, shape [others, cols]."""
+        return _native.sum_rows(self.index, self.factor, stored, self.shift)
 
 
-def fit_sums(targets: Floats, stored: npt.NDArray[np.int64], terms: int, bit: float) -> Sums:
-    """The sums that come nearest to rows.
+def fit_sums(
+    targets: Floats,
+    stored: Integers,
+    matched: tuple[npt.NDArray[np.uint32], Doubles],
+    bit: float,
+) -> Sums:
+    """The sums that come nearest to rows, with rounded factors.
 
     Args:
         targets: rows in units of the stored levels, shape [others, cols].
         stored: levels of the stored rows, shape [count, cols].
-        terms: of a sum, at most as many as there are stored rows.
+        matched: indices and factors of the terms, shape [others, terms].
         bit: squared error, in the same units, that a bit of the records is worth.
     """
     count = len(stored)
-    index, factor = _native.match_rows(targets, stored.astype(np.float32), terms)
-    dense = terms == count
+    index, factor = matched[0].astype(np.int32), matched[1]
+    dense = factor.shape[1] == count
     if dense:
         in_place = np.zeros(factor.shape)
         np.put_along_axis(in_place, index.astype(np.int64)[:, ::-1], factor[:, ::-1], axis=1)
         # A term that is not used points to row 0, which may be used: it has been written first then.
-        factor, index = in_place, np.broadcast_to(np.arange(count, dtype=np.uint32), index.shape)
+        factor, index = in_place, np.tile(np.arange(count, dtype=np.int32), (len(index), 1))
     largest = float(np.abs(factor).max(initial=0.0))
     index_width = 0 if dense else (count - 1).bit_length()
     every = max(1, stored.shape[1] // SAMPLE)
@@ -97,15 +100,14 @@ def fit_sums(targets: Floats, stored: npt.NDArray[np.int64], terms: int, bit: fl
             shift -= 1
         if shift < 0:
             continue
-        rounded = np.clip(np.rint(factor * 2.0**shift), -most - 1, most).astype(np.int64)
-        sums = Sums(index.astype(np.int64), rounded, width, shift, index_width)
+        rounded = np.clip(np.rint(factor * 2.0**shift), -most - 1, most).astype(np.int32)
+        sums = Sums(index, rounded, width, shift, index_width)
         missed = float(np.square(sums.levels(some) - wanted, dtype=np.float64).sum()) * stored.shape[1] / some.shape[1]
         cost = missed + bit * sums.bits
         if best is None or cost < best[0]:
             best = cost, sums
     if best is None:  # factors beyond 16 bits: none
-        nothing = np.zeros(index.shape, np.int64)
-        return Sums(index.astype(np.int64), nothing, WIDTHS[0], 0, index_width)
+        return Sums(index, np.zeros_like(index), WIDTHS[0], 0, index_width)
     return best[1]
 
 
@@ -124,7 +126,7 @@ class Plan:
     is_stored: npt.NDArray[np.bool_]
     stored: Nested
     sums: Sums
-    levels: npt.NDArray[np.int64]
+    levels: Integers
     terms: int
 
     @property
@@ -144,26 +146,31 @@ def rounded(weights: Floats, step: float) -> Nested:
     return Nested(0, b"", levels, step, True)
 
 
-def decompose(weights: Floats, stored: Nested, kept: npt.NDArray[np.uint32], terms: int, bit: float) -> Plan:
+def decompose(
+    weights: Floats, stored: Nested, kept: npt.NDArray[np.uint32], terms: Iterable[int], bit: float
+) -> list[Plan]:
     """Makes sums of the stored rows for the others.
 
     Args:
         weights: shape [rows, cols].
         stored: the rows that are kept, coded.
         kept: these rows, ascending.
-        terms: most terms of a sum.
+        terms: most terms of a sum; a plan for each number, but for those that come to the same.
         bit: squared error of a weight that a bit is worth.
     """
     is_stored = np.zeros(len(weights), bool)
     is_stored[kept] = True
-    base = stored.levels.astype(np.int64)
+    base = stored.levels.astype(np.int32)
     targets = np.ascontiguousarray(weights[~is_stored] / np.float32(stored.step))
-    terms = min(terms, MOST_TERMS, len(base))
-    sums = fit_sums(targets, base, terms, bit / stored.step**2)
-    levels = np.zeros(weights.shape, np.int64)
-    levels[is_stored] = base
-    levels[~is_stored] = np.clip(sums.levels(base), -32768, 32767)
-    return Plan(is_stored, stored, sums, levels, terms)
+    numbers = sorted({min(each, MOST_TERMS, len(base)) for each in terms})
+    plans = []
+    for number, matched in zip(numbers, _native.match_rows(targets, base.astype(np.float32), numbers), strict=True):
+        sums = fit_sums(targets, base, matched, bit / stored.step**2)
+        levels = np.zeros(weights.shape, np.int32)
+        levels[is_stored] = base
+        levels[~is_stored] = np.clip(sums.levels(base), -32768, 32767)
+        plans.append(Plan(is_stored, stored, sums, levels, number))
+    return plans
 
 
 def serialize(plan: Plan, weights: Floats, importance: Floats | None, residual: Base | None, tile: int | None) -> bytes:
@@ -183,7 +190,7 @@ def serialize(plan: Plan, weights: Floats, importance: Floats | None, residual: 
     sums = plan.sums
     terms = sums.factor.shape[1]
     records = pack_records(
-        [sums.index.reshape(-1), sums.factor.reshape(-1)],
+        [sums.index.reshape(-1).astype(np.int64), sums.factor.reshape(-1).astype(np.int64)],
         [sums.index_width, sums.width],
     )
     return b"".join(
