@@ -165,10 +165,10 @@ def table(found: dict[str, list[float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str) -> None:
-    """Puts the table between its marks in docs/generative.md."""
+def write(text: str, mark: str = "ablation", script: str = "bench/generative_ablation.py") -> None:
+    """Puts the table of a script between its marks in docs/generative.md."""
     page = PAGE.read_text(encoding="utf-8")
-    first, last = "<!-- ablation: bench/generative_ablation.py writes between these lines -->\n", "<!-- /ablation -->"
+    first, last = f"<!-- {mark}: {script} writes between these lines -->\n", f"<!-- /{mark} -->"
     before, rest = page.split(first)
     with replace_file(PAGE) as file:
         file.write(f"{before}{first}\n{text}\n{last}{rest.split(last)[1]}".encode())

@@ -627,6 +627,7 @@ def generative_pack(
     rates: int,
     start: int,
     stored: npt.NDArray[np.uint8] | None = None,
+    tuned: bytes | None = None,
 ) -> tuple[bytes, npt.NDArray[np.uint32]]:
     """Levels of codec generative, coded: all tiles one after the other, and the bytes of each.
 
@@ -638,9 +639,10 @@ def generative_pack(
         rates: see there.
         start: see there.
         stored: planes that stand in front of the levels of each tile, shape [planes, rows·cols].
+        tuned: a shared object that changes the prior (docs/format.md, section 15.5).
 
     Raises:
-        ValueError: a field out of its range, or levels that are no path through the trellis.
+        ValueError: a field out of its range, an object that is none, or levels that are no path through the trellis.
     """
 
 class GenerativeTrainer:
@@ -653,6 +655,30 @@ class GenerativeTrainer:
         """Learns from levels; arguments as of :func:`generative_pack`. The bytes that they take."""
     def prior(self) -> bytes:
         """As docs/format.md, section 15.4, has it."""
+
+# generative_tune.cpp
+
+class GenerativeTuner:
+    """Tunes weights of the prior of codec generative to the levels of a model."""
+
+    def __init__(self) -> None: ...
+    def add(
+        self, levels: npt.NDArray[np.int16], tile: int, states_log2: int, kernel: int, rates: int, start: int
+    ) -> None:
+        """Adds levels, which must stay as they are; arguments as of :func:`generative_pack`.
+
+        Raises:
+            ValueError: a field out of its range.
+        """
+    def tune(self, steps: int) -> bytes:
+        """A shared object as docs/format.md, section 15.5, has it; empty where no change pays.
+
+        Args:
+            steps: passes over the levels, in which weights are learned.
+
+        Raises:
+            ValueError: levels that are no path through the trellis.
+        """
 
 # autoencoder.cpp
 

@@ -6,7 +6,7 @@ written here anew, the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream_builder import (
@@ -26,7 +26,7 @@ from stream_builder import (
 )
 from trellis_builder import GENERATORS, Draw, weight
 
-from neuralcodec.reference.generative import Head, Walk
+from neuralcodec.reference.generative import INPUTS, Chance, Head, Reader, Walk, tuned_weights
 
 
 @dataclass
@@ -58,6 +58,32 @@ class Writer:
             if code <= self.high:
                 return bytes(self.out + code.to_bytes(5, "big")[1 : 1 + size]).rstrip(b"\0")
         raise AssertionError
+
+
+WEIGHTS = 9600
+"""Of a prior."""
+
+
+def tuned_prior(changes: Mapping[int, int], shift: int = 3, tail: bytes = b"") -> bytes:
+    """A shared object that changes weights of the prior, by their place, by so many times 2^shift; ``tail`` follows."""
+    writer = Writer()
+
+    def put(chance: Chance, bit: bool) -> None:
+        writer.waiting.append(int(bit))
+        chance.take(writer)  # type: ignore[arg-type]
+
+    is_changed, is_weight, is_larger = Chance(2048), Chance(), [Chance() for _ in range(8)]
+    for first in range(0, WEIGHTS, INPUTS):
+        some = [changes.get(first + i, 0) for i in range(INPUTS)]
+        put(is_changed, any(some))
+        for change in some if any(some) else []:
+            put(is_weight, change != 0)
+            if change:
+                writer.waiting.append(int(change < 0))
+                writer.bit(32768)
+            for size in range(1, min(abs(change) + 1, 31)):
+                put(is_larger[min(size, 8) - 1], abs(change) > size)
+    return bytes([shift]) + writer.finish() + tail
 
 
 class Encoding(Walk):
@@ -157,6 +183,8 @@ def generative(
     center: int = 0,
     mode: int | None = None,
     change: dict[int, int] | None = None,
+    tuned: bytes | None = None,
+    shared: Number = 0,
     levels: Sequence[int] | None = None,
     index: Index | None = None,
     edit: TileEdit | None = None,
@@ -181,6 +209,8 @@ def generative(
         exact: elements that are kept exactly.
         mode: to write instead.
         change: bytes to write instead of version, states, rates and start, by their place among these.
+        tuned: a shared object that changes the prior.
+        shared: its index.
         levels: in place of drawn ones, in the order of tiles.
         index, edit, tail: as of :func:`stream_builder.levels`.
     """
@@ -205,11 +235,12 @@ def generative(
     bounds = tile_bounds(cut, length)
     found: list[int] = [0] * (n_rows * n_columns)
     if not zeros:
-        head = Head(states, rates & 3, rates >> 2, start, max(int(kernel), 1))
-        fields = [1, states.bit_length() - 1, rates, start]
+        weights = None if tuned is None else tuned_weights(Reader(tuned))
+        head = Head(states, rates & 3, rates >> 2, start, max(int(kernel), 1), weights)
+        fields = [1, states.bit_length() - 1, rates | (0 if tuned is None else 64), start]
         for at, byte in (change or {}).items():
             fields[at] = byte
-        out += bytes(fields) + varint(kernel)
+        out += bytes(fields) + varint(kernel) + (b"" if tuned is None else varint(shared))
         found, tiles = [], []
         for first, last in bounds:
             if exact is not None:

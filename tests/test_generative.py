@@ -5,22 +5,29 @@ import json
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from generative_builder import WEIGHTS, tuned_prior
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import neuralcodec
 from neuralcodec import _native, reference
+from neuralcodec.codec import SharedObject
 from neuralcodec.codecs.generative import Generative
-from neuralcodec.codecs.generative.coding import Matrix, Rates, every_rates
+from neuralcodec.codecs.generative.coding import KIND, Choice, Matrix, Rates, Tuned, every_rates, read_head
+from neuralcodec.dtypes import BY_NAME
 from neuralcodec.errors import CorruptError, PlanError, SourceError, UnsupportedError
 from neuralcodec.models.corpus import matrix_of
 from neuralcodec.models.generative_prior import Training, train
+from neuralcodec.reference.generative import tuned_weights
+from neuralcodec.reference.primitives import Reader
+from neuralcodec.tensor import Tensor, TensorSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 PRIOR = ROOT / "models" / "weights" / "generative_1.bin"
@@ -110,6 +117,107 @@ def test_tune_is_no_larger():
     assert tuned.nbytes < plain.nbytes
 
 
+def curves(seed: int = 3) -> torch.Tensor:
+    """Rows that are smooth, with some noise: in short tiles there is much to gain from knowing so beforehand."""
+    at = torch.arange(96.0)
+    rows = torch.stack([torch.sin(at / (3 + k % 7)) * (1 + k % 3) for k in range(96)])
+    return rows + 0.1 * torch.randn(96, 96, generator=torch.Generator().manual_seed(seed))
+
+
+def test_tuned_prior_travels_where_it_pays(tmp_path):
+    state = {"b": curves(), "a": curves(4)[:40], "zeros": torch.zeros(20, 20), "kept": torch.randn(20, 20)}
+    options = {"codec": "generative", "step": 0.05, "tile": 300, "exclude": "kept"}
+    rates_only = Generative(step=0.05, tile=300, tune=True)
+    cm = neuralcodec.encode(state, tune=True, **options)
+    assert 0 < cm.shared_bytes < 300
+    assert "tuned" in {e.spec.name: e.reason for e in cm.entries}["b"]
+    alone = sum(len(rates_only.encode(tensor_of(state[name]))) for name in ("a", "b"))
+    assert sum(len(cm.payload(name)) for name in ("a", "b")) + cm.shared_bytes < 0.99 * alone
+    path = tmp_path / "tuned.safetensors"
+    neuralcodec.save(cm, path)
+    plain = neuralcodec.encode(state, scan="rows", **options)
+    for tensor in reference.read_file(path).tensors:
+        decoded = neuralcodec.load(path).decode(tensor.name)
+        assert reference.decode_bytes(tensor) == decoded.reshape(-1).view(torch.uint8).numpy().tobytes()
+        assert snr(state[tensor.name] + 1e-9, decoded) > snr(state[tensor.name] + 1e-9, plain.decode(tensor.name)) - 0.5
+    back = neuralcodec.transcode(cm, coding="rans")
+    assert torch.equal(back.decode("b"), cm.decode("b"))
+    with ThreadPoolExecutor(2) as pool:
+        other = neuralcodec.encode(dict(reversed(state.items())), tune=True, executor=pool, **options)
+    assert other.to_bytes() == cm.to_bytes()
+
+
+def test_tuned_prior_stays_out_where_it_does_not_pay():
+    weights = torch.randn(30, 40, generator=torch.Generator().manual_seed(12))
+    cm = neuralcodec.encode({"w": weights}, "generative", step=0.3, tune=2)
+    assert cm.shared_bytes == 0
+    assert neuralcodec.encode({"w": weights}, "generative", step=0.3, tune=0).nbytes >= cm.nbytes
+    exact = neuralcodec.encode({"w": curves().to(torch.bfloat16)}, "generative", lossless=True, tune=True)
+    assert exact.shared_bytes == 0
+
+
+def test_tuned_meets_a_target():
+    target = neuralcodec.Target(bits_per_weight=3)
+    cm = neuralcodec.encode({"w": curves()}, "generative", tune=1, tile=512, target=target)
+    assert 8 * cm.nbytes / 96**2 == pytest.approx(3, rel=0.02)
+
+
+def test_hints_are_those_of_share():
+    with pytest.raises(TypeError, match="hint"):
+        Generative(tune=True).encode_shared(tensor_of(curves()), "a hint")
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    changes=st.dictionaries(st.integers(0, WEIGHTS - 1), st.integers(-5, 5), max_size=200),
+    shift=st.integers(0, 4),
+    seed=st.integers(0, 2**31),
+)
+def test_any_tuned_prior(changes, shift, seed):
+    """The encoder and the C decoder with objects of the tests' own, which the second decoder reads alike."""
+    prior = _native.generative_prior()[-WEIGHTS:]
+    kept = {at: by for at, by in changes.items() if 0 <= prior[at] + by * 2**shift <= 255}
+    tuned = Tuned(1, tuned_prior(kept, shift))
+    levels = np.random.default_rng(seed).integers(-9, 10, (6, 50)).astype(np.int16)
+    payload = Choice(Matrix(levels, 120, 0, 1), Rates(), 0.5, False).payload(tuned)
+    assert read_head(payload).is_tuned
+    spec = TensorSpec("w", BY_NAME["f32"], (6, 50))
+    objects = [SharedObject(KIND, tuned_prior({}, 0)), SharedObject(KIND, tuned.data)]
+    decoded = Generative().decode(payload, spec, objects)
+    assert decoded.data.tobytes() == (levels * np.float32(0.5)).tobytes()
+    weights = tuned_weights(Reader(tuned.data))
+    assert weights == [byte + kept.get(at, 0) * 2**shift for at, byte in enumerate(prior)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damage_to_a_tuned_prior_is_an_error_or_another_prior(data):
+    levels = np.arange(-50, 50, dtype=np.int16).reshape(5, 20)
+    prior = _native.generative_prior()[-WEIGHTS:]
+    object_ = tuned_prior({at: 1 + at % 3 for at in range(0, WEIGHTS, 40) if prior[at] < 200}, 3)
+    payload = Choice(Matrix(levels, 100, 0, 1), Rates(), 0.5, False).payload(Tuned(0, object_))
+    changed = bytearray(object_)
+    changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
+    cut = object_[: data.draw(st.integers(0, len(object_)))]
+    spec = TensorSpec("w", BY_NAME["f32"], (5, 20))
+    for hostile in (bytes(changed), cut):
+        try:
+            decoded = Generative().decode(payload, spec, [SharedObject(KIND, hostile)])
+        except (CorruptError, UnsupportedError):
+            continue
+        assert decoded.spec == spec
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [({"tuned": b""}, "tuned"), ({"tuned": b"\x08"}, "tuned"), ({"tuned": b"\3\0"}, "tuned"), ({"rates": 69}, "rates")],
+)
+def test_packer_refuses(options, match):
+    fields = {"tile": 9, "states_log2": 0, "kernel": 1, "rates": 5, "start": 9, **options}
+    with pytest.raises(ValueError, match=match):
+        _native.generative_pack(np.zeros((3, 3), np.int16), **fields)
+
+
 def test_every_rate_once():
     rates = list(every_rates())
     assert rates[0] == Rates()
@@ -140,19 +248,23 @@ def test_refuses_what_has_no_levels(tensor, match):
         neuralcodec.encode({"w": tensor}, "generative")
 
 
-@pytest.mark.parametrize("options", [{"tile": 0}, {"tile": 65536}, {"states": 3}, {"tune": 1}, {"lossless": "yes"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"tile": 0}, {"tile": 65536}, {"states": 3}, {"tune": 65}, {"tune": -1}, {"tune": "yes"}, {"lossless": "yes"}],
+)
 def test_refuses_options(options):
     with pytest.raises(PlanError):
         neuralcodec.encode({"w": torch.randn(20, 20)}, "generative", **options)
 
 
-def payload_of(weights: torch.Tensor) -> tuple[bytes, object]:
-    from neuralcodec.dtypes import BY_NAME
-    from neuralcodec.tensor import Tensor, TensorSpec
-
+def tensor_of(weights: torch.Tensor) -> Tensor:
     spec = TensorSpec("w", BY_NAME["f32"], tuple(weights.shape))
-    tensor = Tensor(spec, weights.reshape(-1).view(torch.uint8).numpy())
-    return Generative(step=0.25).encode(tensor), spec
+    return Tensor(spec, weights.reshape(-1).view(torch.uint8).numpy())
+
+
+def payload_of(weights: torch.Tensor) -> tuple[bytes, TensorSpec]:
+    tensor = tensor_of(weights)
+    return Generative(step=0.25).encode(tensor), tensor.spec
 
 
 def test_names_the_version_that_is_missing():

@@ -15,6 +15,12 @@ from neuralcodec.varint import varint
 WIDE, COLUMNS, EXACT, ZEROS = 1, 2, 4, 32
 """Bits of the mode."""
 
+TUNED = 64
+"""Bit of the rates: a shared object changes the prior."""
+
+KIND = 7
+"""Of that object."""
+
 MOST_MAGNITUDE = 2047
 """Largest magnitude that running magnitudes count."""
 
@@ -47,6 +53,19 @@ def every_rates() -> Iterator[Rates]:
                 yield other
 
 
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A shared object that changes the prior (docs/format.md, section 15.5), and its index."""
+
+    index: int
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in the file: its record and itself."""
+        return 1 + len(varint(len(self.data))) + 4 + len(self.data)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
     """Levels on their way to a payload.
@@ -63,10 +82,12 @@ class Matrix:
     states_log2: int
     kernel: int
 
-    def head(self, rates: Rates) -> bytes:
+    def head(self, rates: Rates, tuned: Tuned | None = None) -> bytes:
         """The part of the header that says how levels are coded."""
-        fixed = [_native.generative_version, self.states_log2, rates.byte, self.start]
-        return bytes(fixed) + varint(self.kernel)
+        flags = 0 if tuned is None else TUNED
+        fixed = [_native.generative_version, self.states_log2, rates.byte | flags, self.start]
+        index = b"" if tuned is None else varint(tuned.index)
+        return bytes(fixed) + varint(self.kernel) + index
 
     @property
     def start(self) -> int:
@@ -78,21 +99,29 @@ class Matrix:
         place: int = 2 * mean if bits < 3 else 4 * (bits - 1) + (mean >> (bits - 3) & 3)
         return place
 
-    def data(self, rates: Rates, stored: npt.NDArray[np.uint8] | None = None) -> bytes:
+    def data(self, rates: Rates, stored: npt.NDArray[np.uint8] | None = None, tuned: Tuned | None = None) -> bytes:
         """Tile index and tiles."""
         data, sizes = _native.generative_pack(
-            self.levels, self.tile, self.states_log2, self.kernel, rates.byte, self.start, stored
+            self.levels,
+            self.tile,
+            self.states_log2,
+            self.kernel,
+            rates.byte,
+            self.start,
+            stored,
+            None if tuned is None else tuned.data,
         )
         return _native.tile_index(sizes) + data
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a payload of levels says of its quantizer: states of the trellis, tile length T, and step."""
+    """What a payload of levels says: states of the trellis, tile length T, step, and whether the prior is tuned."""
 
     states: int
     tile: int
     step: float
+    is_tuned: bool
 
 
 def read_head(payload: bytes) -> Head:
@@ -105,18 +134,41 @@ def read_head(payload: bytes) -> Head:
         if byte < 128:
             break
     (step,) = struct.unpack_from("<f", payload, at)
-    states_log2 = 0 if payload[0] & ZEROS else payload[at + 5]
-    return Head(1 << states_log2, tile, step)
+    if payload[0] & ZEROS:
+        return Head(1, tile, step, False)
+    return Head(1 << payload[at + 5], tile, step, bool(payload[at + 6] & TUNED))
 
 
-def coded(matrix: Matrix, rates: Rates, step: float, columns: bool) -> bytes:
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """A way to code a tensor's levels.
+
+    Attributes:
+        matrix: the levels.
+        rates: how fast the model adapts.
+        step: distance between levels.
+        columns: whether the matrix is the transposed one.
+    """
+
+    matrix: Matrix
+    rates: Rates
+    step: float
+    columns: bool
+
+    def payload(self, tuned: Tuned | None = None) -> bytes:
+        """The payload, with the prior as it is or a changed one."""
+        return coded(self.matrix, self.rates, self.step, self.columns, tuned)
+
+
+def coded(matrix: Matrix, rates: Rates, step: float, columns: bool, tuned: Tuned | None = None) -> bytes:
     """The payload of levels; ``columns``: those of the transposed matrix."""
     mode = COLUMNS if columns else 0
     if not matrix.levels.any():
         return bytes([ZEROS]) + varint(matrix.tile) + struct.pack("<f", step)
     if matrix.levels.min() < -128 or matrix.levels.max() > 127:
         mode |= WIDE
-    return bytes([mode]) + varint(matrix.tile) + struct.pack("<f", step) + matrix.head(rates) + matrix.data(rates)
+    head = bytes([mode]) + varint(matrix.tile) + struct.pack("<f", step) + matrix.head(rates, tuned)
+    return head + matrix.data(rates, tuned=tuned)
 
 
 def coded_exactly(planes: npt.NDArray[np.uint8], matrix: Matrix, center: int, rates: Rates) -> bytes:

@@ -130,6 +130,9 @@ typedef struct ncd_tensor {
     uint8_t center;                       /* private: codec generative, what is added to levels that are bytes */
     const uint8_t *column_scales;
     const uint8_t *model_end;             /* private */
+#if NCD_ENABLE_GENERATIVE
+    const uint8_t *tuned;                 /* private: shared object that changes the prior, up to model_end; or null */
+#endif
     uint32_t model_workspace;             /* private: bytes that the tables take */
 #if NCD_TRELLIS_INDEX_LOG2 > 4
     uint32_t least_workspace;             /* private: what they take in firmware: 4 bits of index, one tile at a time */

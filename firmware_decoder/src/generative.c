@@ -5,6 +5,7 @@
 #if NCD_ENABLE_GENERATIVE
 
 enum { EXACT = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
+enum { TUNED = 64 }; /* among the rates */
 
 #define TAG 0x4E455647u
 
@@ -49,20 +50,33 @@ ncd_status ncd_generative_read_head(ncd_cursor *c, ncd_generative_head *head)
     const uint32_t kernel = ncd_get_varint32(c);
     if (ncd_is_bad(c))
         return NCD_ERR_CORRUPT;
-    if (version != NCD_GENERATIVE_VERSION || states >> 4 || rates >> 4)
+    if (version != NCD_GENERATIVE_VERSION || states >> 4 || (rates & ~(uint32_t)TUNED) >> 4)
         return NCD_ERR_UNSUPPORTED;
     if (states == 1 || states > 8 || start > 63 || kernel == 0)
         return NCD_ERR_CORRUPT;
     head->states_log2 = (uint8_t)states;
     head->mix_rate = (uint8_t)(rates & 3u);
-    head->step_rate = (uint8_t)(rates >> 2);
+    head->step_rate = (uint8_t)(rates >> 2 & 3u);
+    head->is_tuned = rates & TUNED ? 1 : 0;
     head->start = (uint8_t)start;
     head->kernel = kernel;
     head->polynomials = ncd_quantizer_polynomials(states);
     return NCD_OK;
 }
 
-ncd_status ncd_generative_bind(ncd_tensor *t)
+/* The shared object that changes the prior. */
+static ncd_status find_tuned(const ncd_model *m, ncd_cursor *c, ncd_tensor *t)
+{
+    ncd_cursor object;
+    const ncd_status status = ncd_model_shared(m, c, NCD_SHARED_GENERATIVE, &object);
+    if (status != NCD_OK)
+        return status;
+    t->tuned = object.p;
+    t->model_end = object.end;
+    return ncd_generative_tune(object.p, object.end, NULL);
+}
+
+ncd_status ncd_generative_bind(const ncd_model *m, ncd_tensor *t)
 {
     const uint32_t rows = t->rows, cols = t->cols;
     ncd_generative_head head;
@@ -100,6 +114,10 @@ ncd_status ncd_generative_bind(ncd_tensor *t)
         return status;
     if ((mode & EXACT) && head.states_log2)
         return NCD_ERR_CORRUPT;
+    if (head.is_tuned)
+        status = find_tuned(m, &c, t);
+    if (status != NCD_OK)
+        return status;
     t->model_workspace = (uint32_t)(sizeof(ncd_generative_model) + ((size_t)t->tile_cols * 2 + 3) / 4 * 4);
     return ncd_tiles_read_index(t, &c);
 }

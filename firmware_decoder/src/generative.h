@@ -49,6 +49,7 @@ typedef struct ncd_generative_head {
     uint8_t states_log2;        /* 0: one quantizer */
     uint8_t start;              /* running magnitude at the start of a tile, four steps an octave */
     uint8_t mix_rate, step_rate;
+    uint8_t is_tuned;           /* a shared object changes weights of the prior */
     uint32_t kernel;            /* columns after which places in the kernel repeat */
     const uint8_t *polynomials; /* of the trellis */
 } ncd_generative_head;
@@ -89,5 +90,11 @@ NCD_INLINE uint16_t *ncd_generative_columns(ncd_generative_model *m)
 
 /* Reads the part of a payload's header that says how levels are coded. */
 ncd_status ncd_generative_read_head(ncd_cursor *c, ncd_generative_head *head);
+
+/* ---- generative_tuned.c ---- */
+
+/* Reads a shared object that changes weights of the prior, and changes them, unless `m` is null. CORRUPT or UNSUPPORTED: it
+ * breaks a rule of the format. */
+ncd_status ncd_generative_tune(const uint8_t *object, const uint8_t *end, ncd_generative_model *m);
 
 #endif

@@ -3,12 +3,18 @@
  * one defines first
  *     NCD_GENERATIVE_CODER               the type of its coder, and
  *     NCD_GENERATIVE_CODE(c, p, bit)     codes a bit that is 1 with probability p / 65536, and gives it; a decoder ignores
- *                                        the bit it is told, an encoder gives it back. */
+ *                                        the bit it is told, an encoder gives it back.
+ * It may define, for a coder that wants to know where in the model a bit is decided,
+ *     NCD_GENERATIVE_CODE_AT(t, node, p, bit)     the same for the coder of walk t, at a node. */
 #ifndef NCD_GENERATIVE_MODEL_H
 #define NCD_GENERATIVE_MODEL_H
 
 #include "generative.h"
 #include "quantizer.h"
+
+#ifndef NCD_GENERATIVE_CODE_AT
+#define NCD_GENERATIVE_CODE_AT(t, node, p, bit) NCD_GENERATIVE_CODE((t)->coder, p, bit)
+#endif
 
 enum {
     NCD_GENERATIVE_LEFT = 16,   /* levels before that the prediction of a level's value weighs */
@@ -96,7 +102,7 @@ static NCD_NOINLINE uint32_t ncd_generative_bit(ncd_generative_walk *t, uint32_t
     x2 = ncd_limit(ncd_floor_shift(sum2, 16), NCD_GENERATIVE_STRETCH);
     p = ncd_squash((int32_t)((uint32_t)(x1 + x2 + 4096) >> 1) - 2048);
     p = p < 32 ? 32 : ncd_at_most(p, 65536 - 32);
-    bit = NCD_GENERATIVE_CODE(t->coder, p, bit);
+    bit = NCD_GENERATIVE_CODE_AT(t, node, p, bit);
     e1 = (int32_t)(bit << 16) - (int32_t)ncd_squash(x1);
     e2 = (int32_t)(bit << 16) - (int32_t)ncd_squash(x2);
     for (i = 0; i < NCD_GENERATIVE_INPUTS; ++i) {

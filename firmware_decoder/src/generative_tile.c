@@ -1,41 +1,11 @@
 /* Tiles of codec 6 (docs/format.md section 15.3). */
 #include "generative.h"
+#include "generative_coder.h"
 
 #if NCD_ENABLE_GENERATIVE
 
-/* A binary arithmetic coder. `low` and `high` are the first and the last code of the interval, `code` the one that the tile
- * has; where the tile has no bytes left, zeros stand for them. */
-typedef struct decoder {
-    const uint8_t *src, *end;
-    uint32_t low, high, code;
-} decoder;
-
-NCD_INLINE void shift(decoder *c)
-{
-    c->code <<= 8;
-    if (c->src != c->end)
-        c->code |= *c->src++;
-}
-
-NCD_INLINE uint32_t decode(decoder *c, uint32_t p)
-{
-    const uint32_t range = c->high - c->low;
-    const uint32_t middle = c->low + (range >> 16) * p + ((range & 0xFFFFu) * p >> 16);
-    const uint32_t bit = c->code <= middle;
-    if (bit)
-        c->high = middle;
-    else
-        c->low = middle + 1;
-    while (((c->low ^ c->high) >> 24) == 0) {
-        c->low <<= 8;
-        c->high = c->high << 8 | 255u;
-        shift(c);
-    }
-    return bit;
-}
-
-#define NCD_GENERATIVE_CODER decoder
-#define NCD_GENERATIVE_CODE(c, p, bit) ((void)(bit), decode(c, p))
+#define NCD_GENERATIVE_CODER ncd_generative_decoder
+#define NCD_GENERATIVE_CODE(c, p, bit) ((void)(bit), ncd_generative_decode(c, p))
 
 #include "generative_model.h"
 
@@ -98,9 +68,9 @@ ncd_status ncd_generative_tile(const ncd_tensor *t, uint32_t tile, void *dst, ui
     ncd_generative_walk w;
     uint32_t row, col, rows, cols;
     ncd_cursor c;
-    decoder from;
+    ncd_generative_decoder from;
     ncd_status status;
-    size_t size;
+    size_t size, planes = 0;
 
     if (t->zeros) {
         NCD_FILL(dst, 0, t->mode == NCD_MODE_WIDE ? (size_t)n * 2 : n);
@@ -117,28 +87,26 @@ ncd_status ncd_generative_tile(const ncd_tensor *t, uint32_t tile, void *dst, ui
         status = ncd_tiles_extent(t, tile, &stored, &size);
     if (status != NCD_OK)
         return status;
-    from.src = stored;
-    from.end = stored + size;
-    if (is_exact) { /* the stored planes come first */
-        const size_t planes = (size_t)n * (t->elem_size - 1u);
-        if (size < planes)
-            return NCD_ERR_CORRUPT;
-        from.src += planes;
-    }
-    if (from.src != from.end && from.end[-1] == 0)
+    if (is_exact) /* the stored planes come first */
+        planes = (size_t)n * (t->elem_size - 1u);
+    if (size < planes)
         return NCD_ERR_CORRUPT;
-    from.low = from.code = 0;
-    from.high = 0xFFFFFFFFu;
-    for (size = 0; size < 4; ++size)
-        shift(&from);
+    status = ncd_generative_start(&from, stored + planes, stored + size);
+    if (status != NCD_OK)
+        return status;
     ncd_generative_reset(m, ncd_generative_prior);
+    if (head.is_tuned) {
+        status = ncd_generative_tune(t->tuned, t->model_end, m);
+        if (status != NCD_OK)
+            return status;
+    }
     w.m = m;
     w.coder = &from;
     w.columns = ncd_generative_columns(m);
     w.head = &head;
     ncd_generative_begin(&w, cols, col);
     if (t->mode == NCD_MODE_WIDE ? !take_wide(&w, (int16_t *)dst, n)
-                                 : !take_narrow(&w, (int8_t *)dst + (is_exact ? (size_t)n * (t->elem_size - 1u) : 0), n))
+                                 : !take_narrow(&w, (int8_t *)dst + planes, n))
         return NCD_ERR_CORRUPT;
     if (from.src != from.end)
         return NCD_ERR_CORRUPT;

@@ -38,7 +38,8 @@
 enum { NCD_MODE_LEVELS = 0, NCD_MODE_LOSSLESS = 1, NCD_MODE_INDICES = 2, NCD_MODE_WIDE = 3 };
 
 /* Kinds of shared objects. */
-enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3, NCD_SHARED_TRELLIS = 4, NCD_SHARED_AUTOENCODER = 6 };
+enum { NCD_SHARED_TABLE = 1, NCD_SHARED_FREQUENCIES = 2, NCD_SHARED_BOOK = 3, NCD_SHARED_TRELLIS = 4, NCD_SHARED_AUTOENCODER = 6,
+       NCD_SHARED_GENERATIVE = 7 };
 
 /* ---- tensor.c ---- */
 
@@ -277,7 +278,7 @@ ncd_status ncd_regression_tile(const ncd_tensor *t, uint32_t tile, void *dst, ui
 /* ---- generative.c, generative_tile.c ---- */
 
 #if NCD_ENABLE_GENERATIVE
-ncd_status ncd_generative_bind(ncd_tensor *t);
+ncd_status ncd_generative_bind(const ncd_model *m, ncd_tensor *t);
 void ncd_generative_prepare(const ncd_tensor *t, void *workspace);
 
 /* Levels of a tile, of 8 or 16 bits, or its elements, as t->mode says. Writes to the workspace. */

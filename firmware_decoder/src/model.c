@@ -2,7 +2,7 @@
 #include "internal.h"
 
 /* Whether there are shared objects besides code tables. */
-#define MORE_KINDS (NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS || NCD_ENABLE_AUTOENCODER)
+#define MORE_KINDS (NCD_ENABLE_KMEANS || NCD_ENABLE_TRELLIS || NCD_ENABLE_AUTOENCODER || NCD_ENABLE_GENERATIVE)
 
 enum {
     FIXED_SIZE = 16,
@@ -10,7 +10,8 @@ enum {
     /* One bit a kind that is known here. */
     KINDS = 1 << NCD_SHARED_TABLE | (NCD_ENABLE_KMEANS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK : 0) |
             (NCD_ENABLE_TRELLIS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK | 1 << NCD_SHARED_TRELLIS : 0) |
-            (NCD_ENABLE_AUTOENCODER ? 1 << NCD_SHARED_AUTOENCODER : 0)
+            (NCD_ENABLE_AUTOENCODER ? 1 << NCD_SHARED_AUTOENCODER : 0) |
+            (NCD_ENABLE_GENERATIVE ? 1 << NCD_SHARED_GENERATIVE : 0)
 };
 
 #define MAGIC 0x4D44434Eu /* "NCDM" */

@@ -63,7 +63,7 @@ NCD_CODED ncd_status ncd_coded_bind(const ncd_model *m, ncd_tensor *t)
 #endif
 #if NCD_ENABLE_GENERATIVE
     if (t->codec == NCD_CODEC_GENERATIVE)
-        return ncd_generative_bind(t);
+        return ncd_generative_bind(m, t);
 #endif
     return ncd_raw_bind(t);
 }

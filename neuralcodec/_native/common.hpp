@@ -131,6 +131,7 @@ void bind_rows(nb::module_ &m);
 void bind_basis(nb::module_ &m);
 void bind_expression(nb::module_ &m);
 void bind_generative(nb::module_ &m);
+void bind_generative_tune(nb::module_ &m);
 void bind_autoencoder(nb::module_ &m);
 void bind_decode(nb::module_ &m);
 

@@ -8,59 +8,18 @@
 #include <optional>
 #include <vector>
 
-#include "common.hpp"
+#include "generative.hpp"
 
-namespace {
-
-// Writes what the decoder's coder reads.
-struct Encoder {
-    std::vector<uint8_t> bytes;
-    uint32_t low = 0, high = 0xFFFFFFFFu;
-
-    uint32_t code(uint32_t p, uint32_t bit) {
-        const uint32_t range = high - low;
-        const uint32_t middle = low + (range >> 16) * p + ((range & 0xFFFFu) * p >> 16);
-        if (bit)
-            high = middle;
-        else
-            low = middle + 1;
-        while (((low ^ high) >> 24) == 0) {
-            bytes.push_back(static_cast<uint8_t>(high >> 24));
-            low <<= 8;
-            high = high << 8 | 255u;
-        }
-        return bit;
-    }
-
-    // The fewest bytes that lie in the interval with zeros behind them.
-    void finish() {
-        for (unsigned kept = 0; kept <= 4; ++kept) {
-            const uint32_t below = kept == 4 ? 0 : 0xFFFFFFFFu >> (8 * kept);
-            const uint64_t value = (uint64_t{low} + below) & ~uint64_t{below};
-            if (value > high) continue;
-            for (unsigned b = 0; b < kept; ++b) bytes.push_back(static_cast<uint8_t>(value >> (24 - 8 * b)));
-            break;
-        }
-        while (!bytes.empty() && bytes.back() == 0) bytes.pop_back();
-        low = 0;
-        high = 0xFFFFFFFFu;
-    }
-};
-
-}  // namespace
-
-#define NCD_GENERATIVE_CODER Encoder
+#define NCD_GENERATIVE_CODER neuralcodec::GenerativeEncoder
 #define NCD_GENERATIVE_CODE(c, p, bit) ((c)->code(p, bit))
 
-extern "C" {
+namespace {
 #include "generative_model.h"
 }
 
 namespace neuralcodec {
 
-namespace {
-
-ncd_generative_head head_of(unsigned states_log2, uint32_t kernel, unsigned rates, unsigned start) {
+ncd_generative_head generative_head(unsigned states_log2, uint32_t kernel, unsigned rates, unsigned start) {
     if (!kernel) throw std::invalid_argument("kernel: at least 1 expected");
     // The reader of streams checks the rest.
     std::vector<uint8_t> bytes{NCD_GENERATIVE_VERSION, static_cast<uint8_t>(states_log2), static_cast<uint8_t>(rates),
@@ -69,25 +28,15 @@ ncd_generative_head head_of(unsigned states_log2, uint32_t kernel, unsigned rate
     bytes.push_back(static_cast<uint8_t>(kernel));
     ncd_generative_head head;
     ncd_cursor c{bytes.data(), bytes.data() + bytes.size()};
-    if (states_log2 > 255 || rates > 255 || start > 255 || ncd_generative_read_head(&c, &head) != NCD_OK)
+    if (states_log2 > 255 || rates > 15 || start > 255 || ncd_generative_read_head(&c, &head) != NCD_OK)
         throw std::invalid_argument("states_log2, rates or start out of range");
     return head;
 }
 
-// A model with room for the columns of a tile.
-class State {
-public:
-    explicit State(size_t columns) : memory_((sizeof(ncd_generative_model) + 2 * columns + 7) / 4) {
-        ncd_generative_tables(model());
-    }
-    ncd_generative_model *model() { return reinterpret_cast<ncd_generative_model *>(memory_.data()); }
-
-private:
-    std::vector<uint32_t> memory_;
-};
+namespace {
 
 // Levels of a tile; whether all of them could be.
-NC_CLONES bool walk(ncd_generative_model *model, Encoder *coder, const ncd_generative_head *head, const int16_t *levels,
+NC_CLONES bool walk(ncd_generative_model *model, GenerativeEncoder *coder, const ncd_generative_head *head, const int16_t *levels,
                     size_t n, uint32_t cols, uint32_t col) {
     ncd_generative_walk w;
     w.m = model;
@@ -100,32 +49,28 @@ NC_CLONES bool walk(ncd_generative_model *model, Encoder *coder, const ncd_gener
     return true;
 }
 
-// Calls f(first, count, columns, first column) for each tile of a matrix.
-template <typename F>
-void each_tile(size_t rows, size_t cols, size_t tile, F &&f) {
-    for_each_tile(rows, cols, tile, [&](size_t at, size_t n) {
-        const bool whole = cols <= tile;
-        f(at, n, static_cast<uint32_t>(whole ? cols : n), static_cast<uint32_t>(whole ? 0 : at % cols));
-    });
-}
-
 // All tiles of a matrix of levels, one after the other, and the bytes of each tile. `stored`: planes of the elements that
-// are stored as they are, in front of the levels of a tile.
+// are stored as they are, in front of the levels of a tile. `tuned`: a shared object that changes the prior.
 nb::tuple pack(In2<int16_t> levels, size_t tile, unsigned states_log2, uint32_t kernel, unsigned rates, unsigned start,
-               std::optional<In2<uint8_t>> stored) {
-    const ncd_generative_head head = head_of(states_log2, kernel, rates, start);
+               std::optional<In2<uint8_t>> stored, std::optional<nb::bytes> tuned) {
+    const ncd_generative_head head = generative_head(states_log2, kernel, rates, start);
     const size_t rows = levels.shape(0), cols = levels.shape(1);
     if (stored && stored->shape(1) != rows * cols) throw std::invalid_argument("stored: a byte for each level expected");
+    const uint8_t *const object = tuned ? reinterpret_cast<const uint8_t *>(tuned->c_str()) : nullptr;
+    const size_t object_size = tuned ? tuned->size() : 0;
+    if (tuned && ncd_generative_tune(object, object + object_size, nullptr) != NCD_OK)
+        throw std::invalid_argument("tuned: a shared object of codec generative expected");
     Bytes out;
     std::vector<uint32_t> sizes;
     bool alike = true;
     {
         nb::gil_scoped_release release;
-        State state(std::min(cols, tile));
-        Encoder coder;
-        each_tile(rows, cols, tile, [&](size_t at, size_t n, uint32_t width, uint32_t col) {
+        GenerativeState state(std::min(cols, tile));
+        GenerativeEncoder coder;
+        for_each_generative_tile(rows, cols, tile, [&](size_t at, size_t n, uint32_t width, uint32_t col) {
             if (!alike) return;
             ncd_generative_reset(state.model(), ncd_generative_prior);
+            if (object) (void)ncd_generative_tune(object, object + object_size, state.model());
             coder.bytes.clear();
             alike = walk(state.model(), &coder, &head, levels.data() + at, n, width, col);
             coder.finish();
@@ -156,13 +101,13 @@ public:
 
     // Bytes that the levels would take, learning on the way.
     size_t add(In2<int16_t> levels, size_t tile, unsigned states_log2, uint32_t kernel, unsigned rates, unsigned start) {
-        const ncd_generative_head head = head_of(states_log2, kernel, rates, start);
+        const ncd_generative_head head = generative_head(states_log2, kernel, rates, start);
         size_t size = 0;
         bool alike = true;
         {
             nb::gil_scoped_release release;
-            Encoder coder;
-            each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n, uint32_t width, uint32_t col) {
+            GenerativeEncoder coder;
+            for_each_generative_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n, uint32_t width, uint32_t col) {
                 if (!alike) return;
                 coder.bytes.clear();
                 alike = walk(state_.model(), &coder, &head, levels.data() + at, n, width, col);
@@ -193,14 +138,14 @@ public:
 
 private:
     static constexpr int32_t even = 10923;  // all inputs alike: a sixth each
-    State state_;
+    GenerativeState state_;
 };
 
 }  // namespace
 
 void bind_generative(nb::module_ &m) {
     m.def("generative_pack", &pack, nb::arg("levels"), nb::arg("tile"), nb::arg("states_log2"), nb::arg("kernel"),
-          nb::arg("rates"), nb::arg("start"), nb::arg("stored").none() = nb::none());
+          nb::arg("rates"), nb::arg("start"), nb::arg("stored").none() = nb::none(), nb::arg("tuned").none() = nb::none());
     m.attr("generative_version") = static_cast<int>(NCD_GENERATIVE_VERSION);
     m.def("generative_prior", [] { return nb::bytes(ncd_generative_prior, NCD_GENERATIVE_PRIOR); });
     nb::class_<Trainer>(m, "GenerativeTrainer")

@@ -16,6 +16,7 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_basis(m);
     neuralcodec::bind_expression(m);
     neuralcodec::bind_generative(m);
+    neuralcodec::bind_generative_tune(m);
     neuralcodec::bind_autoencoder(m);
     neuralcodec::bind_decode(m);
 }

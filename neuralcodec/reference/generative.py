@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neuralcodec.reference.huffman import read_scale_codes, read_step
 from neuralcodec.reference.primitives import Reader
-from neuralcodec.reference.registries import ElementType
+from neuralcodec.reference.registries import TUNED_PRIOR, ElementType
 from neuralcodec.reference.tiles import Tile, Tiling, read_index_and_data, tiling
 from neuralcodec.reference.trellis import COLUMN_SCALES, COLUMNS, POLYNOMIALS, ROW_SCALES, WIDE, ZEROS, TrellisLevels
 
@@ -26,6 +26,9 @@ PRIORS = Path(__file__).resolve().parent.parent / "models" / "weights"
 VERSION = 1
 NODES, CELLS, INPUTS, FIRST, SECOND = 25, 1325, 6, 12, 20
 """Of one quantizer; of a node; contexts; sets of weights."""
+
+TUNED = 64
+"""Bit of the rates."""
 
 MOST_MAGNITUDE, LOGIT, WEIGHT = 2047, 2047, 2**20
 SQUASH = [32768, 40793, 47911, 53584, 57724, 60547, 62428, 63615, 64357, 64815]
@@ -43,6 +46,8 @@ class Head:
     step_rate: int
     start: int
     kernel: int
+    weights: list[int] | None = None
+    """Bytes of a prior's weights, after a shared object has changed them."""
 
 
 @dataclass
@@ -108,9 +113,7 @@ def open_generative(tensor: Tensor, payload: Reader) -> GenerativeLevels | Exact
         tiles = tiling(payload, rows, columns, payload.varint("T"))
     if exact:
         center = payload.u8("center")
-        head = _read_head(payload)
-        if head.states != 1:
-            raise payload.corrupt(f"exact elements with {head.states} states")
+        head = _read_head(payload, tensor, exact=True)
         return ExactElements(tensor.dtype, tiles, center, head, read_index_and_data(payload, tiles.count))
     step = read_step(payload)
     row_codes = read_scale_codes(payload, rows) if mode & ROW_SCALES else None
@@ -122,21 +125,24 @@ def open_generative(tensor: Tensor, payload: Reader) -> GenerativeLevels | Exact
         if payload.left:
             raise payload.corrupt(f"{payload.left} bytes follow levels that are all 0")
         return opened
-    opened.head = _read_head(payload)
+    opened.head = _read_head(payload, tensor)
     opened.data = read_index_and_data(payload, tiles.count)
     return opened
 
 
-def _read_head(payload: Reader) -> Head:
+def _read_head(payload: Reader, tensor: Tensor, *, exact: bool = False) -> Head:
     version, states, rates, start = (payload.u8(name) for name in ("version", "states", "rates", "start"))
     kernel = payload.varint("kernel")
     if version != VERSION:
         raise payload.unsupported(f"version {version} of the prior; this decoder has version {VERSION}")
-    if states >> 4 or rates >> 4:
+    if states >> 4 or (rates & ~TUNED) >> 4:
         raise payload.unsupported("reserved bits")
     if states == 1 or states > 8 or start > 63 or kernel == 0 or kernel >= 2**32:
         raise payload.corrupt(f"2^{states} states, start {start}, kernel {kernel}")
-    return Head(2**states, rates & 3, rates >> 2, start, kernel)
+    if exact and states:
+        raise payload.corrupt(f"exact elements with 2^{states} states")
+    weights = tuned_weights(tensor.shared_object(payload, TUNED_PRIOR)) if rates & TUNED else None
+    return Head(2**states, rates & 3, rates >> 2 & 3, start, kernel, weights)
 
 
 # Arithmetic
@@ -216,7 +222,61 @@ class Coder:
         return bit
 
 
+# Section 15.5
+
+
+@dataclass
+class Chance:
+    """The probability of a bit, which adapts."""
+
+    p: int = 32768
+
+    def take(self, coder: Coder) -> int:
+        """The next bit."""
+        bit = coder.bit(self.p)
+        self.p += (65535 - self.p) // 32 if bit else -(self.p // 32)
+        return bit
+
+
+def tuned_weights(shared: Reader) -> list[int]:
+    """Bytes of a prior's weights, as a shared object changes them."""
+    unit = shared.u8("shift of a tuned prior")
+    if unit >> 3:
+        raise shared.unsupported("reserved bits")
+    string = shared.take(shared.left, "changes")
+    if string and string[-1] == 0:
+        raise shared.corrupt("the last byte of a tuned prior is 0")
+    coder = Coder(string)
+    is_changed, is_weight, is_larger = Chance(2048), Chance(), [Chance() for _ in range(8)]
+    weights = list(prior()[2 * NODES * CELLS :])
+    for first in range(0, len(weights), INPUTS):
+        if not is_changed.take(coder):
+            continue
+        for i in range(first, first + INPUTS):
+            if not is_weight.take(coder):
+                continue
+            negative, size = coder.bit(32768), 1
+            while size < 31 and is_larger[min(size, 8) - 1].take(coder):
+                size += 1
+            weights[i] += (-size if negative else size) * 2**unit
+            if not 0 <= weights[i] <= 255:
+                raise shared.corrupt(f"weight {i} of a tuned prior is {weights[i]}")
+    if coder.at < len(string):
+        raise shared.corrupt(f"{len(string) - coder.at} bytes follow a tuned prior")
+    return weights
+
+
 # Model
+
+
+@functools.cache
+def prior() -> bytes:
+    """Section 15.4."""
+    for folder in (PRIORS, PRIORS.parent.parent.parent / "models" / "weights"):
+        path = folder / f"generative_{VERSION}.bin"
+        if path.exists():
+            return path.read_bytes()
+    raise FileNotFoundError(PRIORS / f"generative_{VERSION}.bin")
 
 
 @dataclass
@@ -228,26 +288,17 @@ class Cells:
     first: list[list[int]]
     second: list[list[int]]
 
-    @staticmethod
-    @functools.cache
-    def _bytes() -> bytes:
-        for folder in (PRIORS, PRIORS.parent.parent.parent / "models" / "weights"):
-            path = folder / f"generative_{VERSION}.bin"
-            if path.exists():
-                return path.read_bytes()
-        raise FileNotFoundError(PRIORS / f"generative_{VERSION}.bin")
-
     @classmethod
-    def of_prior(cls) -> Cells:
-        """As a tile begins."""
-        prior = cls._bytes()
+    def of_prior(cls, changed: list[int] | None = None) -> Cells:
+        """As a tile begins, with the prior's weights or with changed ones."""
         count = 2 * NODES * CELLS
+        cells = prior()[:count]
         known = {v: squash(16 * (v - 128)) for v in range(1, 256)} | {0: 32768}
-        weights = [512 * (v - 128) for v in prior[count:]]
+        weights = [512 * (v - 128) for v in (prior()[count:] if changed is None else changed)]
         sets = [weights[i : i + INPUTS] for i in range(0, len(weights), INPUTS)]
         return cls(
-            [known[v] for v in prior[:count]],
-            [6 if v else 0 for v in prior[:count]],
+            [known[v] for v in cells],
+            [6 if v else 0 for v in cells],
             sets[: 2 * NODES * FIRST],
             sets[2 * NODES * FIRST :],
         )
@@ -261,7 +312,7 @@ class Walk:
     columns: int
     first_column: int
     values: list[int] = field(default_factory=list)
-    cells: Cells = field(default_factory=Cells.of_prior)
+    cells: Cells = field(init=False)
     e4: int = 0
     e16: int = 0
     e64: int = 0
@@ -271,6 +322,7 @@ class Walk:
     power: int = 0
 
     def __post_init__(self) -> None:
+        self.cells = Cells.of_prior(self.head.weights)
         start = self.head.start
         mean = start // 2 if start < 8 else (4 + start % 4) * 2 ** (start // 4 - 2)
         self.e4, self.e16, self.e64 = 4 * mean, 16 * mean, 64 * mean

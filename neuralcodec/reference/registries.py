@@ -7,7 +7,7 @@ from dataclasses import dataclass
 TIED, RAW, HUFFMAN, KMEANS, TRELLIS, AUTOENCODER, GENERATIVE, REGRESSION, NAMED = 0, 1, 2, 3, 4, 5, 6, 7, 255
 """Codecs that mean something to this decoder or to the directory."""
 
-CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL, AUTOENCODER_MODEL = 1, 2, 3, 4, 6
+CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL, AUTOENCODER_MODEL, TUNED_PRIOR = 1, 2, 3, 4, 6, 7
 """Kinds of shared objects."""
 
 

@@ -16,6 +16,7 @@ from neuralcodec.reference.registries import (
     NAMED,
     TIED,
     TRELLIS_MODEL,
+    TUNED_PRIOR,
     ElementType,
 )
 from neuralcodec.reference.tiles import rows_and_columns
@@ -27,6 +28,7 @@ MAX_SHARED = 65_535
 MAX_TENSORS = 2**24 - 1
 MAX_NAME = 65_535
 MAX_DIMENSIONS = 64
+KINDS = (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL, AUTOENCODER_MODEL, TUNED_PRIOR)
 
 
 @dataclass
@@ -165,7 +167,7 @@ def _read_shared_records(directory: Reader) -> list[SharedObject]:
     shared = []
     for _ in range(count):
         kind = directory.u8("kind of a shared object")
-        if kind not in (CODE_TABLE, FREQUENCY_TABLE, CODEBOOK, TRELLIS_MODEL, AUTOENCODER_MODEL):
+        if kind not in KINDS:
             raise directory.unsupported(f"shared object of kind {kind}")
         size = directory.varint("size of a shared object")
         shared.append(SharedObject(kind, size, directory.u32("crc32 of a shared object")))

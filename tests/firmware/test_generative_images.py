@@ -20,8 +20,11 @@ DEFINES = ["-DNCD_ENABLE_GENERATIVE=1", "-DWORKSPACE_BYTES=400000", "-DTILE_BYTE
 def test_same_as_on_the_host(board: str, out: Path) -> None:
     generator = torch.Generator().manual_seed(1)
     smooth = torch.cumsum(torch.randn(40, 90, generator=generator), 1)
-    state = {"bell": torch.randn(60, 100, generator=generator), "smooth": smooth, "wide": 300 * smooth}
-    cm = neuralcodec.encode(state, "generative", step=0.5, tile=300, small=None)
+    at = torch.arange(96.0)
+    curves = 10 * torch.stack([torch.sin(at / (3 + k % 7)) * (1 + k % 3) for k in range(60)])
+    state = {"curves": curves + torch.randn(60, 96, generator=generator), "smooth": smooth, "wide": 300 * smooth}
+    cm = neuralcodec.encode(state, "generative", step=0.5, tile=300, small=None, tune=True)
+    assert cm.shared_bytes > 0  # a tuned prior
     blob = out / "model.ncd"
     blob.write_bytes(cm.to_bytes(names=False))
     crc = 0

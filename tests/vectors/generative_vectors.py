@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from generative_builder import generative
-from stream_builder import SIZES, Index, Model, Payload, Tensor
+from generative_builder import WEIGHTS, generative, tuned_prior
+from stream_builder import SIZES, Index, Model, Payload, Shared, Tensor
 from trellis_vectors import dice
 
-CODEC = 6
-CORRUPT, UNSUPPORTED = "CORRUPT", "UNSUPPORTED"
+from neuralcodec.reference.generative import prior
+
+CODEC, KIND = 6, 7
+CHECKSUM, CORRUPT, UNSUPPORTED = "CHECKSUM", "CORRUPT", "UNSUPPORTED"
 
 Make = Callable[..., object]
 
@@ -87,6 +89,50 @@ def valid_generative(valid: Make) -> Iterator[object]:
         tensor(generative((2, 30), dice(3), wide=True), (2, 30), name="c"),
     ]
     yield valid("generative_several", "tensors one after the other", Model(several))
+    yield from valid_tuned(valid)
+
+
+def drawn(seed: int, sets: int, most: int, shift: int) -> bytes:
+    """An object with changes of about so many sets of weights, as far as weights can be changed."""
+    draw, weights, changes = dice(seed), prior()[-WEIGHTS:], {}
+    for _ in range(4 * sets):
+        at, change = draw(WEIGHTS // 6) * 6 + draw(6), draw(2 * most + 1) - most
+        if 0 <= weights[at] + change * 2**shift <= 255:
+            changes[at] = change
+    return tuned_prior(changes, shift)
+
+
+def valid_tuned(valid: Make) -> Iterator[object]:
+    """Priors that a shared object changes."""
+
+    def one(name: str, description: str, data: bytes, shape: Sequence[int] = (6, 40), **more: object) -> object:
+        payload = generative(shape, dice(len(name) + 7 * len(description)), tuned=data, **more)  # type: ignore[arg-type]
+        made = Model([tensor(payload, shape, str(more.get("dtype", "f32")))], [Shared(data, KIND)])
+        return valid(f"generative_tuned_{name}", description, made)
+
+    some = drawn(1, 60, 3, 3)
+    yield one("some", "a prior with some changes", some)
+    yield one("tiles", "the same in tiles", some, (9, 30), tile=60)
+    yield one("wide", "the same, levels of 16 bits", some, wide=True, most=3000)
+    yield one("nothing", "an object that changes nothing", tuned_prior({}, 5))
+    change = {at: (1 + at % 5) * (-1 if byte > 127 else 1) for at, byte in enumerate(prior()[-WEIGHTS:])}
+    yield one("all", "all weights changed", tuned_prior(change, 2))
+    yield one("shift_0", "steps of 1, up to the largest change", drawn(2, 90, 31, 0))
+    large = [at for at, byte in enumerate(prior()[-WEIGHTS:]) if byte >= 128]
+    yield one("shift_7", "steps of 128", tuned_prior(dict.fromkeys(large[::50], -1), 7))
+    yield one("ends", "the first weight and the last one", tuned_prior({0: 2, WEIGHTS - 1: -2}, 3))
+    elements = bytes(dice(4)(256) for _ in range(90))
+    exact = {"exact": elements, "dtype": "i8", "states": 1}
+    yield one("exact", "elements that are kept exactly", some, (9, 10), **exact)
+    other = drawn(3, 20, 6, 4)
+    several = [
+        tensor(generative((4, 9), dice(1), tuned=some, shared=1), (4, 9), name="a"),
+        tensor(generative((9,), dice(2), states=1), (9,), name="b"),
+        tensor(generative((2, 30), dice(3), tuned=some, shared=1), (2, 30), name="c"),
+        tensor(generative((2, 30), dice(5), tuned=other), (2, 30), name="d"),
+    ]
+    objects = [Shared(other, KIND), Shared(some, KIND)]
+    yield valid("generative_tuned_several", "tensors with one object, another, and none", Model(several, objects))
 
 
 def invalid_generative(invalid: Make) -> Iterator[object]:
@@ -143,3 +189,35 @@ def invalid_generative(invalid: Make) -> Iterator[object]:
     yield bad("planes", "a tile that ends in its planes", CORRUPT, planes, shape=(4,))
     cut = made((6, 3), tile=3, index=Index(width=25))
     yield bad("index", "a tile index of W = 25", CORRUPT, cut, shape=(6, 3))
+    yield from invalid_tuned(invalid)
+
+
+def invalid_tuned(invalid: Make) -> Iterator[object]:
+    """Each rule of objects that change the prior, broken."""
+    shape = (2, 3)
+    nothing = tuned_prior({}, 5)
+
+    def bad(name: str, description: str, error: str, data: bytes, object_: Shared | None = None) -> object:
+        objects = [] if object_ is None else [object_]
+        made = Model([tensor(data, shape)], objects)
+        return invalid(f"generative_tuned_{name}", description, error, made)
+
+    good = generative(shape, dice(3), tuned=nothing).data
+
+    def broken(name: str, description: str, error: str, data: bytes) -> object:
+        return bad(name, description, error, good, Shared(data, KIND))
+
+    yield bad("missing", "an object that is not there", CORRUPT, good)
+    yield bad("kind", "an object of another kind", CORRUPT, good, Shared(b"\0", 6))
+    yield bad("crc", "a damaged object", CHECKSUM, good, Shared(nothing, KIND, crc=1))
+    yield bad("cut", "a payload that ends before the index", CORRUPT, good[:12], Shared(nothing, KIND))
+    after = generative(shape, dice(3), tuned=nothing, change={3: 64}, shared=9).data
+    yield bad("after_start", "a start of 64, before the object", CORRUPT, after)
+    yield broken("empty", "an object without bytes", CORRUPT, b"")
+    for shift in (8, 128):
+        yield broken(f"shift_{shift}", f"a first byte of {shift}", UNSUPPORTED, bytes([shift]) + nothing[1:])
+    some = tuned_prior({0: 1, 77: -3}, 3)
+    yield broken("last_0", "an object that ends with a byte 0", CORRUPT, some + b"\0")
+    yield broken("longer", "bytes behind the last change", CORRUPT, some + b"\1\1\1\1\1")
+    yield broken("above", "a weight above 255", CORRUPT, tuned_prior({5: 31}, 4))
+    yield broken("below", "a weight below 0", CORRUPT, tuned_prior({WEIGHTS - 1: -31}, 4))
