@@ -365,3 +365,18 @@ def test_exports_its_levels_with_a_decoder_that_fits(tmp_path):
     report = neuralcodec.export_firmware(cm, module, inputs[:1], inputs, tmp_path / "network")
     assert all("generative" in layer.recoded for layer in report.layers)
     assert report.ram_bytes < 10_000
+
+
+def test_reconstruction_is_that_of_the_trellis():
+    w = {"w": torch.randn(60, 70, generator=torch.Generator().manual_seed(3))}
+    settings = {"relative_step": 0.6, "states": 8, "tile": 65_535}
+    norms = {}
+    for kind in ("norm", "error"):
+        found = neuralcodec.encode(w, codec="generative", reconstruction=kind, **settings).decode("w")
+        plain = neuralcodec.encode(w, codec="trellis", reconstruction=kind, room=None, **settings).decode("w")
+        assert torch.equal(found, plain)
+        norms[kind] = float(found.norm() / w["w"].norm())
+    assert norms["norm"] == pytest.approx(1, abs=1e-3)
+    assert norms["error"] < 0.97
+    with pytest.raises(PlanError, match="reconstruction: 'norm' or 'error' expected"):
+        neuralcodec.encode(w, codec="generative", reconstruction="mean")

@@ -58,6 +58,7 @@ options = st.fixed_dictionaries(
         "states": st.sampled_from([1, 4, 8, 16, 32, 64, 128, 256]),
         "relative_step": st.sampled_from([0.001, 0.02, 0.1, 0.3, 1.0, 3.0]),
         "rdo": st.sampled_from([0.0, 1.0, 1.0, 3.0]),
+        "reconstruction": st.sampled_from(["norm", "error"]),
         "scan": st.sampled_from(["auto", "rows", "columns"]),
         "coding": st.sampled_from([*CODINGS, "contexts"]),
         "tables": st.sampled_from([1, 2, 16, 64]),
@@ -150,7 +151,7 @@ def test_outliers_are_kept(coding, size):
     w = bell(200, 300)
     w[17, 40] = size
     w[150, 2] = -size / 7
-    cm = neuralcodec.encode({"w": w}, codec="trellis", step=0.5, coding=coding)
+    cm = neuralcodec.encode({"w": w}, codec="trellis", step=0.5, coding=coding, reconstruction="error")
     found = cm.decode("w")
     # Levels have 16 bits, so weights far out make the step larger.
     step = max(0.5, size / 32_600)
@@ -254,6 +255,41 @@ def test_importance_moves_distortion(coding):
     for each in ({"w": importance}, {"w": torch.from_numpy(importance[0])}):
         weighted = neuralcodec.encode({"w": w}, importance=each, **settings).decode("w")
         assert ((weighted - w)[:, :8] ** 2).mean() < 0.9 * ((plain - w)[:, :8] ** 2).mean()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_norm_is_kept(coding, dtype):
+    w = bell(90, 70).to(dtype)
+    settings = {"relative_step": 0.6, "coding": coding, "states": 8}
+    payloads = {kind: Trellis(reconstruction=kind, **settings).encode(tensor(w)) for kind in ("norm", "error")}
+    assert len(payloads["norm"]) == len(payloads["error"])
+    assert np.array_equal(*(levels_of(tensor(w), payload)[0] for payload in payloads.values()))
+    norm, least = (
+        Trellis().decode(payload, tensor(w).spec, []).torch().double().norm() / w.double().norm()
+        for payload in payloads.values()
+    )
+    assert norm == pytest.approx(1, abs=1e-3 if dtype.itemsize > 2 else 5e-3)
+    assert least < 0.97
+
+
+def test_norm_with_importance_is_that_of_what_counts():
+    w = bell(96, 96)
+    importance = np.ones((96, 96), np.float32)
+    importance[:, :8] = 300
+    found = decoded(Trellis(relative_step=0.8), w, importance)
+    weighted = torch.from_numpy(importance)
+    assert (weighted * found**2).sum() == pytest.approx(float((weighted * w**2).sum()), rel=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_norm_does_not_leave_the_range(dtype):
+    w = torch.full((20, 20), 0.01, dtype=torch.float64)
+    w[::3, ::2] = 1.0
+    w = (w * torch.finfo(dtype).max).to(dtype)
+    for step in (0.3, 0.5, 0.9):
+        found = decoded(Trellis(relative_step=step, states=8), w)
+        assert torch.isfinite(found).all()
 
 
 def test_scan_finds_the_direction():
@@ -432,7 +468,8 @@ def test_no_path_is_better_than_what_viterbi_finds(states_log2, seed, n, lagrang
 
 
 def snr_at(bits, w, **more):
-    report = neuralcodec.encode({"w": w}, codec="trellis", target=Target(bits_per_weight=bits), **more).report()
+    settings = {"codec": "trellis", "reconstruction": "error", **more}
+    report = neuralcodec.encode({"w": w}, target=Target(bits_per_weight=bits), **settings).report()
     assert report.bits_per_weight == pytest.approx(bits, rel=0.02)
     return report.snr_db + 6.02 * (bits - report.bits_per_weight)
 
@@ -552,6 +589,7 @@ GOLDEN = {
     "rans": "eab434596ae1e8bf",
     "prefix": "cc0403b337255942",
     "columns": "f97c955c79e61df4",
+    "norm": "48ac83a0dfd82ac9",
     "wide": "2cdf0213bef0120a",
 }
 
@@ -563,11 +601,18 @@ def golden_payloads():
     w = torch.from_numpy((((x >> np.uint64(40)) & np.uint64(4095)).astype(np.float32) - 2048).reshape(96, 150) / 1024)
     w = w**3 / 4
     yield "default", Trellis().encode(tensor(w))
-    yield "scalar", Trellis(states=1, tables=2).encode(tensor(w.to(torch.bfloat16)))
-    yield "light", Trellis(coding="light", relative_step=0.1).encode(tensor(w))
-    yield "rans", Trellis(coding="rans", states=8, relative_step=0.2, tile=1000).encode(tensor(w))
-    yield "prefix", Trellis(coding="prefix", states=256, relative_step=0.3).encode(tensor(w))
-    yield "columns", Trellis(scan="columns", relative_step=0.5, magnitudes=3, signs=1).encode(tensor(w))
+    yield "scalar", Trellis(reconstruction="error", states=1, tables=2).encode(tensor(w.to(torch.bfloat16)))
+    yield "light", Trellis(reconstruction="error", coding="light", relative_step=0.1).encode(tensor(w))
+    yield (
+        "rans",
+        Trellis(reconstruction="error", coding="rans", states=8, relative_step=0.2, tile=1000).encode(tensor(w)),
+    )
+    yield "prefix", Trellis(reconstruction="error", coding="prefix", states=256, relative_step=0.3).encode(tensor(w))
+    yield (
+        "columns",
+        Trellis(reconstruction="error", scan="columns", relative_step=0.5, magnitudes=3, signs=1).encode(tensor(w)),
+    )
+    yield "norm", Trellis(relative_step=0.5).encode(tensor(w))
     yield "wide", Trellis(relative_step=0.002, rdo=0.5).encode(tensor(w.double()))
 
 

@@ -49,6 +49,7 @@ class Generative:
         step: as in codec trellis; what a target sets.
         relative_step: as in codec trellis.
         rdo: as in codec trellis.
+        reconstruction: as in codec trellis.
         scan: as in codec trellis.
         small: as in codec trellis.
         tune: fine-tune to the model at hand. All rates at which the model may adapt are tried, and either direction;
@@ -73,6 +74,7 @@ class Generative:
     step: float | None = None
     relative_step: float = RELATIVE_STEP
     rdo: float = 1.0
+    reconstruction: Literal["norm", "error"] = "norm"
     scan: Literal["auto", "rows", "columns"] = "auto"
     small: int | Literal["auto"] | None = "auto"
     tune: bool | int = False
@@ -160,6 +162,7 @@ class Generative:
             step=self.step,
             relative_step=self.relative_step,
             rdo=self.rdo,
+            reconstruction=self.reconstruction,
             scan=self.scan,
             room=None,
             small=self.small,

@@ -239,7 +239,11 @@ class Regression:
         return head(EXPRESSION, 0, tile_length(spec.rows, spec.cols, self.tile), step) + found.serialize()
 
     def _plain(self, step: float) -> Codec:
-        return Huffman(step=step, tile=self.tile) if self.base == "huffman" else Trellis(step=step, tile=self.tile)
+        return (
+            Huffman(step=step, tile=self.tile)
+            if self.base == "huffman"
+            else Trellis(step=step, reconstruction="error", tile=self.tile)
+        )
 
     def _step(self, weights: Floats, spec: TensorSpec) -> float:
         """As the stream can express it, with room in 16 bits for the largest weight."""

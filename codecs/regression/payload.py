@@ -60,8 +60,8 @@ def base_codec(base: Base, step: float, tile: int | None) -> Codec:
     if base == "huffman":
         return Huffman(step=step, scale="tensor", tile=tile)
     if base == "scalar":
-        return Trellis(states=1, rdo=0.0, step=step, scan="rows", tile=tile)
-    return Trellis(step=step, scan="rows", tile=tile)
+        return Trellis(states=1, rdo=0.0, reconstruction="error", step=step, scan="rows", tile=tile)
+    return Trellis(step=step, reconstruction="error", scan="rows", tile=tile)
 
 
 def nest(weights: Floats, importance: Floats | None, step: float, base: Base, tile: int | None = None) -> Nested:

@@ -1,0 +1,30 @@
+"""neuralcodec's trellis quantizer, decoded for the least squared error: what to compare at equal SNR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.methods import huffman
+
+TITLE = "neuralcodec trellis, least error"
+KIND = "lossy"
+REQUIREMENTS = ()
+CODECS = ("trellis",)
+QUICK = tuple({"bits_per_weight": b} for b in (1, 2, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (0.8, 1, 1.5, 2, 2.5, 3, 4, 5))
+ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", reconstruction="error", target=...)`.'
+
+
+def options(setting: Mapping[str, object]) -> dict[str, Any]:
+    """A setting as keyword arguments of neuralcodec.encode()."""
+    return {**huffman.options(setting), "codec": "trellis", "reconstruction": "error"}
+
+
+version = huffman.version
+decode = huffman.decode
+
+
+def encode(arrays: huffman.Arrays, setting: Mapping[str, object]) -> bytes:
+    """The file that neuralcodec.save() writes."""
+    return huffman.saved(arrays, options(setting))
