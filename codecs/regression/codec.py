@@ -182,11 +182,11 @@ class Regression:
         if _is_constant(weights):
             return self
         step = self._step(weights, tensor.spec)
-        plain = self._plain(step)
+        plain = self._plain(step, "error")
         payload = plain.encode(tensor)
         made = plain.decode(payload, tensor.spec, ()).float32()
         cost = squared_error(weights, made, tensor.importance) / step**2 + LAGRANGIAN * 8 * len(payload)
-        best: tuple[float, Codec] = (cost, plain)
+        best: tuple[float, Codec] = (cost, self._plain(step, "norm"))
         trials: tuple[tuple[Literal["rows", "basis", "expression"], bool], ...] = (
             ("rows", self._rows_promise(weights, tensor.importance, step, 8 * len(payload))),
             ("basis", self._basis_promises(weights, tensor, step, cost)),
@@ -238,12 +238,10 @@ class Regression:
         found = expression.Expression(1, 1, (level,), (), 11)
         return head(EXPRESSION, 0, tile_length(spec.rows, spec.cols, self.tile), step) + found.serialize()
 
-    def _plain(self, step: float) -> Codec:
-        return (
-            Huffman(step=step, tile=self.tile)
-            if self.base == "huffman"
-            else Trellis(step=step, reconstruction="error", tile=self.tile)
-        )
+    def _plain(self, step: float, reconstruction: Literal["norm", "error"]) -> Codec:
+        if self.base == "huffman":
+            return Huffman(step=step, tile=self.tile)
+        return Trellis(step=step, reconstruction=reconstruction, tile=self.tile)
 
     def _step(self, weights: Floats, spec: TensorSpec) -> float:
         """As the stream can express it, with room in 16 bits for the largest weight."""
