@@ -236,6 +236,22 @@ def test_tables_hold_what_was_measured():
     assert made["Net <on> data"].rows[1][-2:] == ["50.00 ± 1.00", ""]
 
 
+def test_what_the_norm_buys_is_told_at_equal_size():
+    made = results()
+    names = ("trellis", "trellis_least")
+    facts = [MethodFacts(name, name.title(), "lossy", "as documented", False) for name in names]
+    scored = {"trellis": ((1, 70, 5.8), (2, 90, 12)), "trellis_least": ((1, 60, 6.0), (3, 91, 18))}
+    more = [
+        dataclasses.replace(coded(name, bits, score, snr), setting={"bits_per_weight": bits})
+        for name in names
+        for bits, score, snr in scored[name]
+    ]
+    table = tables.reconstruction(dataclasses.replace(made, methods=facts, records=[*made.records, *more]))
+    assert table.headings == ["network", "method", "1 bits"]
+    assert table.rows == [["Net <on> data", "Trellis", "60.00 → 70.00 (0.20 dB)"]]
+    assert not tables.reconstruction(made).rows
+
+
 def test_settings_of_two_axes_give_a_front():
     made = results()  # the original: 90 ± 1, so 89 is as far as the metric tells
     beaten, lucky = coded("nncodec", 2.5, 87, 16.0), coded("nncodec", 5, 99, 20.0)
