@@ -323,15 +323,19 @@ def main(
     seeds: Annotated[int, typer.Option(help="Searches of each case.")] = 3,
     generations: Annotated[int, typer.Option(help="Of each search.")] = 3000,
     seconds: Annotated[float, typer.Option(help="Most of each search.")] = 120.0,
+    case: Annotated[list[str] | None, typer.Option(help="Its title; of these only, may be repeated.")] = None,
     write: Annotated[bool, typer.Option(help="Put the table into docs/regression.md.")] = False,
 ) -> None:
     """Measures all cases; what has been measured is not measured again."""
+    chosen = [each for each in CASES if not case or each.title in case]
+    if write and len(chosen) < len(CASES):
+        raise typer.BadParameter("--write: the table is of all cases")
     results: dict[str, list[Result]] = {}
     with Progress(transient=True) as progress:
-        for case in CASES:
+        for each in chosen:
             for seed in range(seeds):
                 settings = expression.Settings(generations=generations, seconds=seconds, seed=seed)
-                results.setdefault(case.title, []).append(measured(case, settings, progress))
+                results.setdefault(each.title, []).append(measured(each, settings, progress))
     table = Table(*HEADINGS)
     for line in rows(results):
         table.add_row(*line)

@@ -30,7 +30,7 @@ MOST = 1 << 21
 """Weights of the largest tensor that is timed."""
 
 STEP = 0.11
-"""Of levels, over the deviation of a tensor: some 30 dB."""
+"""Of levels, over the deviation of a tensor: some 25 dB."""
 
 WAYS: dict[str, Codec] = {
     "trellis": Trellis(relative_step=STEP),

@@ -291,3 +291,48 @@ def test_stored_weights_are_kept():
     made = codec.decode(payload, TensorSpec("w", F32, (20, 50)), ()).float32()
     missed = np.abs(made - weights)[found.stored]
     assert missed.max() <= 0.51 * np.abs(weights).max() / 127
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_computes_as_decoders_do(seed):
+    """Sums that overflow and divisions by 0 among them: the search's error is that of what decoders make."""
+    levels = np.random.default_rng(seed).integers(-32768, 32768, (12, 30)).astype(np.float32)
+    levels[:, ::3] = 7
+    settings_ = expression.Settings(stored=0.0, generations=400, seed=seed)
+    found = expression.search(levels, None, (12, 5, 2, 3), 64, settings_)
+    made = expression.predict(found.expression, levels, 64)
+    assert len(found.expression.nodes) > 1
+    assert float(np.square(made.astype(np.float64) - levels).sum()) == pytest.approx(found.error, rel=1e-6)
+
+
+def test_an_expression_that_is_of_no_use_leaves_all_to_what_is_stored():
+    weights = random(20, 50).astype(np.float32)
+    payload = Regression(regressor="expression", residual=False, stored=1.0, generations=0).encode(tensor_of(weights))
+    made = Regression().decode(payload, TensorSpec("w", F32, (20, 50)), ()).float32()
+    assert np.abs(made - weights).max() <= 1.01 * np.abs(weights).max() / 127
+    # Not a bit less than that: a residual brings any step.
+    codec = Regression(regressor="expression", residual=True, generations=0, relative_step=0.05)
+    plain, plain_size = snr(codec._plain(codec._step(weights, TensorSpec("w", F32, (20, 50)))), tensor_of(weights))
+    mine, mine_size = snr(codec, tensor_of(weights))
+    assert mine == pytest.approx(plain, abs=1)
+    assert mine_size < 1.1 * plain_size
+
+
+@pytest.mark.parametrize("stored", [0.5, 1.0])
+def test_fewer_rows_than_are_asked_for(stored):
+    """One row is stored as it is; the second and the third of three equal ones are no more than its repetition."""
+    sizes = []
+    for count in (1, 2, 3):
+        weights = repeated(count, 40, 1)
+        codec = Regression(regressor="rows", stored=stored, terms=32, residual=False, relative_step=0.03)
+        decibels, size = snr(codec, tensor_of(weights))
+        assert decibels > 30
+        sizes.append(size)
+    assert sizes[2] < sizes[1] + 8
+
+
+def test_a_basis_without_a_residual_has_levels_of_8_bits():
+    """Whatever its step is rounded to."""
+    for seed in range(20):
+        payload = basis.serialize(random(4, 32, seed).astype(np.float32), None, basis.Shape(), None, None, None)
+        assert not payload[0] & 4

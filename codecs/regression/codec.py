@@ -19,6 +19,7 @@ from neuralcodec.codecs.regression import basis, expression, rows
 from neuralcodec.codecs.regression.payload import (
     BASIS,
     EXPRESSION,
+    FINEST,
     NUMBER,
     RESIDUAL,
     ROWS,
@@ -41,18 +42,15 @@ NOISE = 0.27
 PROMISING = 0.98
 """Share of the plain bits at which an estimate of rows is worth an encoding."""
 
-SCREEN, SCREEN_GENERATIONS, EXPLAINED = 4096, 150, 0.2
-"""Weights and generations of a short search for an expression, and the share of the energy that it must explain before
-a long one is made. The share is worth 0.16 bits a weight."""
+EXPLAINED = 0.2
+"""Share of the energy that a short search for an expression must explain before a long one is made. It is worth 0.16
+bits a weight."""
 
 FEW = 8
 """Terms of a sum that a microcontroller makes quickly."""
 
 WORTH_A_TRY = 1.1
 """A residual is tried where the estimate with one is not above that without by more."""
-
-FINEST = 32_000
-"""Most levels of the largest weight."""
 
 REGRESSORS = ("auto", "rows", "expression", "basis")
 BASES = ("trellis", "huffman")
@@ -382,15 +380,7 @@ class Regression:
         """Whether a short search finds an expression that explains some of the weights."""
         if self.generations == 0 or self.residual is False:
             return False
-        some = max(1, min(len(weights), SCREEN // weights.shape[1]))
-        sample = np.ascontiguousarray(weights[:some, :SCREEN])
-        energy = float(np.square(sample, dtype=np.float64).sum())
-        if energy == 0:
-            return False
-        unit = max(step, float(np.abs(sample).max()) / FINEST) / 4
-        short = replace(self._settings, stored=0.0, generations=SCREEN_GENERATIONS)
-        found = expression.search(sample / np.float32(unit), None, tensor.spec.shape, MOST, short)
-        return found.error * unit**2 < (1 - EXPLAINED) * energy
+        return expression.explained(weights, tensor.spec.shape, step, self._settings) > EXPLAINED
 
     def _with_expression(self, tensor: Tensor, weights: Floats, step: float) -> list[bytes]:
         length = tile_length(tensor.spec.rows, tensor.spec.cols, self.tile)

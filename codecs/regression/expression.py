@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from neuralcodec import _native
-from neuralcodec.codecs.huffman.tiles import tile_length
+from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.regression.payload import (
     EXPRESSION,
+    FINEST,
     REPLACE,
     RESIDUAL,
     WIDE,
@@ -29,6 +30,9 @@ from neuralcodec.varint import varint
 CONSTANTS = 8
 ROUND = 100
 """Generations between two looks at the clock."""
+
+SCREEN, SCREEN_GENERATIONS = 4096, 150
+"""Weights and generations of a short search."""
 
 Progress = Callable[[int, float], None]
 """Called with the generations done and the squared error of what is not stored."""
@@ -183,6 +187,26 @@ def search(  # noqa: PLR0917
             running.resume(state)
     advance(settings.generations)
     return Found(_expression(running, plane, line), mask, running.error, done, time.monotonic() - begun)
+
+
+def explained(weights: Floats, shape: tuple[int, ...], step: float, settings: Settings) -> float:
+    """Share of the energy of the first weights that a short search for an expression explains, with none stored.
+
+    Args:
+        weights: shape [rows, cols].
+        shape: of the tensor.
+        step: distance between the levels that the weights would have.
+        settings: nodes and seed of the search.
+    """
+    some = max(1, min(len(weights), SCREEN // weights.shape[1]))
+    sample = np.ascontiguousarray(weights[:some, :SCREEN])
+    energy = float(np.square(sample, dtype=np.float64).sum())
+    if energy == 0:
+        return 0.0
+    unit = max(step, float(np.abs(sample).max()) / FINEST) / 4
+    short = replace(settings, stored=0.0, generations=SCREEN_GENERATIONS)
+    found = search(sample / np.float32(unit), None, shape, MOST, short)
+    return 1 - found.error * unit**2 / energy
 
 
 def inputs(

@@ -23,6 +23,9 @@ ROWS, EXPRESSION, BASIS = 0, 1, 2
 WIDE, RESIDUAL, REPLACE = 4, 8, 16
 """Bits of the mode."""
 
+FINEST = 32_000
+"""Most levels of the largest weight."""
+
 F32 = BY_NUMBER[1]
 
 Floats = npt.NDArray[np.float32]
