@@ -17,10 +17,24 @@ pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 from typer.testing import CliRunner
 
 from bench import __main__ as command
-from bench import bound, curves, environment, fetch, fidelity, prepare, records, run, runner, sources, sweep
+from bench import (
+    autoencoder_rates,
+    bound,
+    curves,
+    environment,
+    fetch,
+    fidelity,
+    prepare,
+    records,
+    run,
+    runner,
+    sources,
+    sweep,
+)
 from bench.curves import Point
 from bench.method import Method
 from bench.network import Network, Score
+from bench.page import replaced, table
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
 from bench.report.results import MethodFacts, NetworkFacts, Results, measurable, metric_curve, smallest_as_good, spread
@@ -271,6 +285,24 @@ def test_spread():
     assert spread([3, 1, 2]) == (2, 1, 3)
     assert spread([4, 1]) == (2.5, 1, 4)
     assert all(map(math.isnan, spread([])))
+
+
+def test_tables_of_scripts_go_between_their_marks():
+    text = table(("a", "b"), [("x", "1")])
+    assert text == "| a | b |\n| --- | --: |\n| x | 1 |\n"
+    before = "# Page\n<!-- one: who writes -->\nold\n<!-- /one -->\n<!-- two: who -->\n<!-- /two -->\nend\n"
+    after = replaced(before, "one", text)
+    assert after == before.replace("old\n", f"\n{text}\n")
+    assert replaced(after, "one", text) == after
+    for broken in ("one", "# Page\n<!-- /one -->\n<!-- one: x -->\n"):
+        with pytest.raises(ValueError, match="one: one opening"):
+            replaced(broken, "one", text)
+
+
+def test_static_entropy_by_hand():
+    # Levels 0 and 1, as often: one bit each; at an SNR of 40 dB no coarser step leaves so little error.
+    state = {"w": torch.tensor([0.0, 1.0]).repeat(200).reshape(20, 20), "b": torch.ones(3)}
+    assert autoencoder_rates.static_bits(state, 40.0) == pytest.approx(400)
 
 
 def test_markdown_goes_between_the_marks(tmp_path):

@@ -16,12 +16,11 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.autoencoder.predictor import MOST_TAPS, NONE, Predictor, Scan, Weights, best
-from neuralcodec.codecs.autoencoder.tuning import Sample, sample, tuned
-from neuralcodec.codecs.huffman import Huffman
+from neuralcodec.codecs.autoencoder.tuning import Sample, tuned
+from neuralcodec.codecs.huffman.small import Small, check_small, for_small
 from neuralcodec.codecs.huffman.tiles import MOST
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import PlanError, SourceError
-from neuralcodec.models.autoencoder_model import Class, parse
 from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
@@ -45,14 +44,8 @@ RELATIVE_STEP = 0.04
 FRACTION_BITS = 3
 """Levels between residuals, as a power of two, where levels are predicted: predictions have to be finer than steps."""
 
-SMALL = 10
-"""Bits of the mantissa of small tensors, where bytes count."""
-
 SAMPLE = 1 << 16
-"""Most weights that classes are compared on."""
-
-TUNING_SAMPLE = 1 << 20
-"""Most weights of a tensor that the model is fine-tuned on."""
+"""Most weights of a tensor that classes are compared on, and that the model is fine-tuned on."""
 
 MOST_ROUNDS = 100
 
@@ -77,12 +70,13 @@ class Autoencoder:
         taps: most weights that one is predicted from, 0 to 8; 0 for no transform.
         levels: "int8" keeps levels on the grid of the step, so that int8 kernels can take them at all but high rates,
             for somewhat larger files; "auto" takes finer levels where weights are predicted.
-        tune: rounds of fine-tuning the universal model on the tensors at hand. Tables that change then travel in the
-            file, if they save more than they take. 0 for none.
+        tune: rounds of fine-tuning the universal model on the tensors at hand: tables of their own then travel in the
+            file, where they save more than they take. 0 for none.
         prior: path of a model that ``neuralcodec train-codec`` made, which then travels in the file; None for the
             universal one, which decoders have.
         small: bits of the mantissa that tensors keep which are too small for the codec, such as biases and norms; None
-            keeps them exact. "auto" is 10, for a relative error of 2^-11, with a target or a step, and else None.
+            keeps them exact. "auto" is 7, for a relative error of 2^-8 at most, with a target or a step, and else
+            None.
         tile: most weights in a tile, 1 to 65,535; None for 2,048. Larger ones make files smaller, and decoders take
             more memory.
 
@@ -101,7 +95,7 @@ class Autoencoder:
     levels: Literal["auto", "int8"] = "auto"
     tune: int = 0
     prior: str | None = None
-    small: int | Literal["auto"] | None = "auto"
+    small: Small = "auto"
     tile: int | None = None
 
     def __post_init__(self) -> None:
@@ -114,8 +108,7 @@ class Autoencoder:
             raise ValueError("tune: fine-tunes the universal model: not with prior")
         if self.prior is not None and not isinstance(self.prior, str):
             raise ValueError(f"prior: a path or None expected, not {self.prior!r}")
-        if self.small != "auto":
-            check_integer("small", self.small, 1, 23)
+        check_small(self.small)
         check_number("rdo", self.rdo, 0)
         check_number("relative_step", self.relative_step, 1e-6)
         if self.step is not None:
@@ -128,8 +121,7 @@ class Autoencoder:
 
     def for_small(self, target: bool) -> Codec | None:
         """What takes the tensors that are too small, if the model is to meet a target or not; None: exact."""
-        small = (SMALL if target or self.step is not None else None) if self.small == "auto" else self.small
-        return None if small is None else Huffman(mantissa=small)
+        return for_small(self.small, target or self.step is not None)
 
     def with_step(self, step: float) -> Autoencoder:
         """The same codec at about the distortion of a uniform quantizer with this step."""
@@ -178,10 +170,13 @@ class Autoencoder:
             data = _read(self.prior)
             return Shares((SharedObject(MODEL, data),), {name: Hint(first, data) for name in surveys})
         samples = {name: each for name, each in surveys.items() if isinstance(each, Sample)}
-        found = tuned(samples, _classes(), UNIVERSAL, self.tune) if samples else None
+        if not samples:
+            return Shares((), {})
+        found = tuned(samples, _universal(), UNIVERSAL, self.tune, LAGRANGIAN * self.rdo)
         if found is None:
             return Shares((), {})
-        return Shares((SharedObject(MODEL, found.model),), {name: Hint(first, found.model) for name in found.names})
+        hints = {name: Hint(first, found.model, index) for name, index in found.classes.items()}
+        return Shares((SharedObject(MODEL, found.model),), hints)
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
         """As :meth:`encode`, with the model of a hint."""
@@ -214,7 +209,7 @@ class Autoencoder:
             )
         made = self._prepared(tensor, weights)
         data = np.frombuffer(_universal() if hint is None else hint.model, np.uint8)
-        coded = self._coded(made, counted(tensor), data)
+        coded = self._coded(made, counted(tensor), data, None if hint is None else hint.chosen)
         scan, predictor = made.scan, made.predictor
         if not coded.levels.any():
             return bytes([ZEROS]) + varint(scan.tile) + struct.pack("<f", made.unit)
@@ -250,32 +245,44 @@ class Autoencoder:
         most = max(min(math.floor(limit / unit), 32767), 1)
         return Prepared(scan, predictor, fraction, unit, most, scan.ordered(weights) / np.float32(unit))
 
-    def _coded(self, made: Prepared, importance: Weights | None, model: Bytes) -> Coded:
-        """With the class of the model that takes fewest bits."""
+    def _coded(self, made: Prepared, importance: Weights | None, model: Bytes, index: int | None) -> Coded:
+        """With a class of the model; None: that which takes fewest bits."""
         counts = None if importance is None else made.scan.ordered(importance)
         native, lagrangian = made.native, LAGRANGIAN * self.rdo
-        index = _shortest(made, counts, model, lagrangian)
+        if index is None:
+            index = _shortest(made, counts, model, lagrangian)
         levels, data, sizes, _ = _native.autoencoder_encode(
             native, model, index, made.ordered, lagrangian, made.most, counts
         )
         return Coded(levels, data, sizes, index)
 
     def _sample(self, tensor: Tensor, weights: Weights) -> Sample:
-        made, model = self._prepared(tensor, weights), np.frombuffer(_universal(), np.uint8)
-        lagrangian = LAGRANGIAN * self.rdo
-        importance = counted(tensor)
-        index = _shortest(made, None if importance is None else made.scan.ordered(importance), model, lagrangian)
-        rows = _lines(made.ordered, made.scan.tile, TUNING_SAMPLE)
-        residuals, features = _native.autoencoder_trace(made.native, made.ordered[rows], model, index, lagrangian)
-        return sample(features, residuals, _classes(), max(round(made.ordered.size / len(residuals)), 1))
+        made, importance = self._prepared(tensor, weights), counted(tensor)
+        rows = _lines(made.ordered, made.scan.tile)
+        part = made.ordered[rows]
+        return Sample(
+            made.native,
+            part,
+            None if importance is None else made.scan.ordered(importance)[rows],
+            made.most,
+            1 << made.fraction_bits,
+            max(round(made.ordered.size / part.size), 1),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hint:
-    """A model that travels in the file, and its index among the shared objects."""
+    """A model that travels in the file.
+
+    Attributes:
+        index: among the shared objects.
+        model: its bytes.
+        chosen: class; None for the one that takes fewest bits.
+    """
 
     index: int
     model: bytes
+    chosen: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,14 +334,9 @@ def _universal() -> bytes:
     return found
 
 
-@functools.cache
-def _classes() -> tuple[Class, ...]:
-    return tuple(parse(_universal()))
-
-
 def _shortest(made: Prepared, counts: Weights | None, model: Bytes, lagrangian: float) -> int:
     """The class that codes a part of the weights in fewest bits."""
-    rows = _lines(made.ordered, made.scan.tile, SAMPLE)
+    rows = _lines(made.ordered, made.scan.tile)
     part, counted_part = made.ordered[rows], None if counts is None else counts[rows]
     native = made.native
     bits = [
@@ -363,12 +365,12 @@ def _read(path: str) -> bytes:
     return data
 
 
-def _lines(weights: Weights, tile: int, most: int) -> npt.NDArray[np.int64]:
-    """Rows of whole tiles from all over a large matrix, about ``most`` weights of them."""
+def _lines(weights: Weights, tile: int) -> npt.NDArray[np.int64]:
+    """Rows of whole tiles from all over a large matrix, about ``SAMPLE`` weights of them."""
     rows, columns = weights.shape
     height = max(tile // columns, 1)
     tiles = -(-rows // height)
-    wanted = min(max(most // (height * columns), 1), tiles)
+    wanted = min(max(SAMPLE // (height * columns), 1), tiles)
     drawn = np.arange(wanted) * tiles // wanted
     lines: npt.NDArray[np.int64] = (drawn[:, None] * height + np.arange(height)).reshape(-1)
     found: npt.NDArray[np.int64] = lines[lines < rows]

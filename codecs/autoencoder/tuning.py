@@ -1,8 +1,8 @@
 """Fine-tunes the universal model on the tensors at hand: classes of it get tables of their own, where those pay.
 
-Rounds of expectation and maximization with hard assignments: tables are fitted to the residuals of the tensors that are
-coded shortest with them, and tensors go to the class that codes them shortest. All costs are integers, so that the same
-tensors give the same model on every machine.
+In each round tables are fitted to residuals, and weights are coded with them: where a tensor then takes fewer bits, at
+no more distortion than these are worth, it keeps them, and the next round fits to what has become of its residuals. All
+that decides is in integers, so that the same tensors give the same model on every machine.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
 from neuralcodec.logarithm import FRACTION, log2
 from neuralcodec.models import autoencoder_model as model
 from neuralcodec.models.autoencoder_model import Class, OwnTables
 
+Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float32]
 
 BYTE = 8 << FRACTION
-"""Costs are in units of 2^-16 bits."""
+"""Prices are in units of 2^-16 bits."""
 
 SMOOTHING = 20
 """A table's residuals count beside so many that are distributed as in the universal model."""
@@ -29,24 +32,32 @@ SMOOTHING = 20
 OBJECT_BYTES, CLASS_BYTES = 13, 5
 """What a tuned model takes in the file without its tables: entry of the directory and head; and each class."""
 
-SURE = 1.2
-"""A tuned class must save this much more than it takes, as what it saves is found at levels that it has not chosen."""
-
 BEYOND = (12, 10, 8, 6)
 """Bits of the share of residuals that are left to a table's last token: shorter tables take fewer bytes."""
+
+GRAIN = 256
+"""Errors are counted in so many parts of the distance between residuals."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """What a tensor's residuals would cost.
+    """Weights of a tensor that the model is tuned on.
 
     Attributes:
-        counts: how often each value comes up at each table, by class; shape [classes, 28, 32].
-        raw: bits that are not coded with tables, by class.
+        predictor: of the tensor.
+        weights: whole tiles, in the order and the unit that they are coded in.
+        importance: of each, or None.
+        most: largest level.
+        spacing: levels between residuals.
+        times: what all of it counts, as others are not in the sample.
     """
 
-    counts: Integers
-    raw: Integers
+    predictor: _native.AutoencoderPredictor
+    weights: Weights
+    importance: Weights | None
+    most: int
+    spacing: int
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,69 +66,101 @@ class Tuned:
 
     Attributes:
         model: its bytes.
-        names: tensors that use it.
+        classes: by name of those tensors that use it, the class.
     """
 
     model: bytes
-    names: tuple[str, ...]
+    classes: Mapping[str, int]
 
 
-def sample(
-    features: npt.NDArray[np.int16], residuals: npt.NDArray[np.int32], classes: Sequence[Class], times: int
-) -> Sample:
-    """The sample of a tensor, of whose residuals the given ones are one in ``times``.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a sample takes.
 
-    Args:
-        features: of each residual, shape [count, 6].
-        residuals: shape [count].
-        classes: of the universal model.
-        times: what each residual counts.
+    Attributes:
+        bits: of its tiles.
+        error: sum of squared errors, in squared ``1 / GRAIN`` of the distance between residuals.
     """
-    magnitudes = np.abs(residuals.astype(np.int64))
-    ones = np.ones(len(magnitudes))
-    counts, raw = [], []
-    for each in classes:
-        spreads = model.spreads_of(features, each)
-        counts.append(np.rint(model.token_counts(spreads, magnitudes, ones)).astype(np.int64) * times)
-        raw.append(int(model.raw_bits(spreads).sum()) * times)
-    return Sample(np.stack(counts), np.array(raw) << FRACTION)
+
+    bits: int
+    error: int
+
+    def saves(self, before: Cost, lagrangian: float) -> int:
+        """Bits fewer than before, after those that more error is worth."""
+        fewer = before.bits - self.bits
+        if not lagrangian:
+            return fewer  # the nearest levels, whatever the model
+        return fewer + min(round((before.error - self.error) / (GRAIN * GRAIN * lagrangian)), 0)
 
 
-def tuned(samples: Mapping[str, Sample], classes: Sequence[Class], version: int, rounds: int) -> Tuned | None:
+def tuned(
+    samples: Mapping[str, Sample], universal: bytes, version: int, rounds: int, lagrangian: float
+) -> Tuned | None:
     """A tuned model, and who uses it; None if none pays.
 
     Args:
         samples: by name.
-        classes: of the universal model.
+        universal: model.
         version: of that.
-        rounds: of expectation and maximization, at least 1.
+        rounds: at least 1.
+        lagrangian: λ that residuals are chosen with, in squared distances between them a bit.
     """
-    names = sorted(samples)
-    if not names:
-        return None
-    prices = np.stack([[price(t) for t in each.tables] for each in classes])
-    plain = np.stack([_costs(samples[n], prices) for n in names])
-    least, members = plain.min(1), plain.argmin(1)
-    made: dict[int, OwnTables] = {}
-    own = np.empty((0, 0), np.int64)
+    classes = model.parse(universal)
+    whole = np.frombuffer(universal, np.uint8)
+    before: dict[str, Cost] = {}
+    base: dict[str, int] = {}
+    counts: dict[str, Integers] = {}
+    for name, sample in sorted(samples.items()):
+        costs = [_cost(sample, whole, j, lagrangian) for j in range(len(classes))]
+        base[name] = j = min(range(len(classes)), key=lambda i: costs[i].bits)
+        before[name] = costs[j]
+        counts[name] = _counts(sample, whole, j, classes[j], lagrangian)
+    best: Tuned | None = None
+    most = 8 * OBJECT_BYTES
     for _ in range(rounds):
-        used = np.unique(members).tolist()
-        made = {j: _tables(classes[j], sum(samples[n].counts[j] for n in _of(names, members == j))) for j in used}
-        own = np.stack([[_cost(samples[n], j, _prices(prices[j], made[j])) for j in made] for n in names])
-        members = np.array(list(made))[own.argmin(1)]
-    while made:
-        nearest = own.argmin(1)
-        saved = np.maximum(least - own.min(1), 0)
-        spent = [BYTE * (CLASS_BYTES + _size(tables)) for tables in made.values()]
-        gains = [int(saved[nearest == k].sum()) - round(SURE * spent[k]) for k in range(len(made))]
-        worst = int(np.argmin(gains))
-        if gains[worst] > 0:
-            if sum(gains) <= round(SURE * BYTE * OBJECT_BYTES):
-                return None
-            return Tuned(model.serialize_tuned(version, list(made.items())), tuple(_of(names, saved > 0)))
-        del made[list(made)[worst]]
-        own = np.delete(own, worst, 1)
-    return None
+        users = sorted({base[name] for name in counts})
+        tables = [_tables(classes[j], sum(counts[n] for n in counts if base[n] == j)) for j in users]
+        data = np.frombuffer(model.serialize_tuned(version, list(zip(users, tables, strict=True))), np.uint8)
+        saved = {}
+        for name in counts:
+            after = _cost(samples[name], data, users.index(base[name]), lagrangian)
+            saved[name] = samples[name].times * after.saves(before[name], lagrangian)
+        kept, total = [], 0
+        for j, own in zip(users, tables, strict=True):
+            gain = sum(max(saved[n], 0) for n in counts if base[n] == j) - 8 * (CLASS_BYTES + _size(own))
+            if own and gain > 0:
+                kept.append((j, own))
+                total += gain
+        at = {j: i for i, (j, _) in enumerate(kept)}
+        chosen = {name: at[base[name]] for name in counts if base[name] in at and saved[name] > 0}
+        if total > most:
+            most, best = total, Tuned(model.serialize_tuned(version, kept), chosen)
+        counts = {
+            name: _counts(samples[name], data, users.index(base[name]), classes[base[name]], lagrangian)
+            for name in chosen
+        }
+        if not counts:
+            break
+    return best
+
+
+def _cost(of: Sample, data: Bytes, index: int, lagrangian: float) -> Cost:
+    levels, _, sizes, _ = _native.autoencoder_encode(
+        of.predictor, data, index, of.weights, lagrangian, of.most, of.importance
+    )
+    off = np.rint((of.weights - levels) * np.float32(GRAIN / of.spacing)).astype(np.int64)
+    squares = off * off
+    if of.importance is not None:
+        squares = np.rint(squares * of.importance).astype(np.int64)
+    return Cost(8 * int(sizes.sum(dtype=np.int64)), int(squares.sum()))
+
+
+def _counts(of: Sample, data: Bytes, index: int, base: Class, lagrangian: float) -> Integers:
+    """How often each value comes up at each table, shape [28, 32]."""
+    residuals, features = _native.autoencoder_trace(of.predictor, of.weights, data, index, lagrangian)
+    spreads = model.spreads_of(features, base)
+    found = model.token_counts(spreads, np.abs(residuals.astype(np.int64)), np.ones(len(residuals)))
+    return np.rint(found).astype(np.int64) * of.times
 
 
 def price(table: Sequence[int]) -> Integers:
@@ -128,27 +171,6 @@ def price(table: Sequence[int]) -> Integers:
     escaped = 4 + (log2(np.maximum(values - last + 1, 1)) >> FRACTION)
     found: Integers = (model.SLOTS_LOG2 << FRACTION) - log2(np.array(table, np.int64)[tokens])
     found += np.where(tokens == last, escaped << FRACTION, 0)
-    return found
-
-
-def _of(names: Sequence[str], chosen: npt.NDArray[np.bool_]) -> list[str]:
-    return [name for name, yes in zip(names, chosen.tolist(), strict=True) if yes]
-
-
-def _costs(of: Sample, prices: Integers) -> Integers:
-    """With each class of the universal model."""
-    found: Integers = (of.counts * prices).sum((1, 2)) + of.raw
-    return found
-
-
-def _cost(of: Sample, base: int, prices: Integers) -> int:
-    return int((of.counts[base] * prices).sum() + of.raw[base])
-
-
-def _prices(universal: Integers, tables: OwnTables) -> Integers:
-    found = universal.copy()
-    for t, table in tables.items():
-        found[t] = price(table)
     return found
 
 

@@ -14,6 +14,7 @@ import torch
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject
 from neuralcodec.codecs.huffman import Huffman
+from neuralcodec.codecs.huffman.small import for_small
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.regression import basis, expression, rows
 from neuralcodec.codecs.regression.payload import (
@@ -31,7 +32,7 @@ from neuralcodec.codecs.regression.payload import (
 )
 from neuralcodec.codecs.regression.selection import SELECTIONS, Selection, order_rows
 from neuralcodec.codecs.trellis import Trellis
-from neuralcodec.codecs.trellis.codec import LAGRANGIAN, RELATIVE_STEP, SMALL, STEP_RATIO
+from neuralcodec.codecs.trellis.codec import LAGRANGIAN, RELATIVE_STEP, STEP_RATIO
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.weights import finite_weights
@@ -162,7 +163,7 @@ class Regression:
 
     def for_small(self, target: bool) -> Codec | None:
         """What takes the tensors that are too small, as codec trellis has it."""
-        return Huffman(mantissa=SMALL) if target or self.step is not None else None
+        return for_small("auto", target or self.step is not None)
 
     def with_step(self, step: float) -> Regression:
         """The same codec at about the distortion of a uniform quantizer with this step."""

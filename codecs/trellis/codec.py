@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
-from neuralcodec.codecs.huffman import Huffman
+from neuralcodec.codecs.huffman.small import Small, check_small, for_small
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, profile
@@ -41,9 +41,6 @@ STEP_RATIO = 0.5
 
 SAMPLE, SAMPLES = 1 << 17, 1 << 20
 """Most weights of a tensor, and of all tensors, that a model is made from."""
-
-SMALL = 7
-"""Bits of the mantissa of small tensors, where bytes count."""
 
 LIGHT_TABLES = 5
 """So many tables a quantizer find room where they have 256 slots."""
@@ -115,7 +112,7 @@ class Trellis:
     room: int | None = 4096
     magnitudes: int = 7
     signs: int = 2
-    small: int | Literal["auto"] | None = "auto"
+    small: Small = "auto"
     tile: int | None = None
 
     def __post_init__(self) -> None:
@@ -131,8 +128,7 @@ class Trellis:
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
         check_integer("signs", self.signs, 0, 2)
-        if self.small != "auto":
-            check_integer("small", self.small, 1, 23)
+        check_small(self.small)
         check_integer("tile", self.tile, 1, MOST)
         check_number("rdo", self.rdo, 0)
         check_number("relative_step", self.relative_step, 1e-6)
@@ -146,8 +142,7 @@ class Trellis:
 
     def for_small(self, target: bool) -> Codec | None:
         """What takes the tensors that are too small, if the model is to meet a target or not; None: exact."""
-        small = (SMALL if target or self.step is not None else None) if self.small == "auto" else self.small
-        return None if small is None else Huffman(mantissa=small)
+        return for_small(self.small, target or self.step is not None)
 
     def with_step(self, step: float) -> Trellis:
         """The same codec at about the distortion of a uniform quantizer with this step."""

@@ -27,7 +27,7 @@ Only the standard library is used. Memory and time are in proportion to the stre
 
 from __future__ import annotations
 
-from neuralcodec.reference.autoencoder import AutoencoderLevels, open_autoencoder
+from neuralcodec.reference.autoencoder import open_autoencoder
 from neuralcodec.reference.container import read_file
 from neuralcodec.reference.generative import ExactElements, open_generative
 from neuralcodec.reference.huffman import Levels, Lossless, open_huffman
@@ -70,9 +70,9 @@ __all__ = [
     "size_of_level",
 ]
 
-LEVELS = (Levels, TrellisLevels, AutoencoderLevels, Inferred)
+LEVELS = (Levels, TrellisLevels, Inferred)
 
-WithLevels = Levels | Indices | TrellisLevels | AutoencoderLevels | Inferred
+WithLevels = Levels | Indices | TrellisLevels | Inferred
 
 
 def open_tensor(tensor: Tensor) -> Empty | Raw | Lossless | ExactElements | WithLevels:
@@ -110,7 +110,7 @@ def has_levels(tensor: Tensor) -> bool:
 def size_of_level(tensor: Tensor) -> int:
     """Bytes of a level: 1, or 2 where levels have 16 bits. ValueError if the tensor has none."""
     opened = _open_levels(tensor)
-    return 2 if isinstance(opened, (TrellisLevels, AutoencoderLevels, Inferred)) and opened.wide else 1
+    return 2 if isinstance(opened, (TrellisLevels, Inferred)) and opened.wide else 1
 
 
 def has_indices(tensor: Tensor) -> bool:
@@ -134,7 +134,7 @@ def decode_tile_levels(tensor: Tensor, i: int) -> list[int]:
 def decode_levels(tensor: Tensor) -> list[int]:
     """All levels of a tensor in C order. ValueError if it has none."""
     opened = _open_levels(tensor)
-    if isinstance(opened, (TrellisLevels, AutoencoderLevels)):
+    if isinstance(opened, TrellisLevels):
         return opened.levels()
     return [level for i in range(opened.number_of_tiles) for level in opened.tile_levels(i)]
 
@@ -158,7 +158,7 @@ def decode_tile_bytes(tensor: Tensor, i: int) -> bytes:
 def decode_bytes(tensor: Tensor) -> bytes:
     """All element bytes of a tensor, in C order and little-endian."""
     opened = open_tensor(tensor)
-    if isinstance(opened, (TrellisLevels, AutoencoderLevels)):
+    if isinstance(opened, TrellisLevels):
         return opened.element_bytes()
     return b"".join(opened.tile_bytes(i) for i in range(opened.number_of_tiles))
 

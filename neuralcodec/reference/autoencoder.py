@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from neuralcodec.reference.floats import round_f32, weight_bytes
 from neuralcodec.reference.frequencies import Frequencies, State
 from neuralcodec.reference.huffman import read_step
 from neuralcodec.reference.primitives import Reader
-from neuralcodec.reference.registries import AUTOENCODER_MODEL, ElementType
-from neuralcodec.reference.tiles import Tiling, read_index_and_data, tiling
+from neuralcodec.reference.registries import AUTOENCODER_MODEL
+from neuralcodec.reference.tiles import read_index_and_data, tiling
+from neuralcodec.reference.trellis import TrellisLevels
 
 if TYPE_CHECKING:
     from neuralcodec.reference.stream import Tensor
@@ -48,51 +48,19 @@ class Tap:
 
 
 @dataclass
-class AutoencoderLevels:
-    """An opened tensor.
+class AutoencoderLevels(TrellisLevels):
+    """An opened tensor of predicted levels, which has no scales of rows and columns.
 
     Attributes:
-        dtype: of the weights.
-        tiles: how the matrix, or the transposed one, is cut.
-        transposed: whether it is the transposed one.
-        wide: whether levels have 16 bits.
-        step: as of levels.
         prior: the class of the model; None where all levels are 0.
         kernel, fraction_bits, bias, taps: K, F and the predictor.
-        data: of each tile; None where all levels are 0.
     """
 
-    dtype: ElementType
-    tiles: Tiling
-    transposed: bool
-    wide: bool
-    step: float
     prior: Class | None = None
     kernel: int = 1
     fraction_bits: int = 0
     bias: int = 0
     taps: list[Tap] | None = None
-    data: list[Reader] | None = None
-
-    @property
-    def number_of_tiles(self) -> int:
-        """N."""
-        return self.tiles.count
-
-    @property
-    def rows(self) -> int:
-        """Of the tensor."""
-        return self.tiles.columns if self.transposed else self.tiles.rows
-
-    def row_scale(self, row: int) -> float:
-        """The step."""
-        if not 0 <= row < self.rows:
-            raise IndexError(f"row {row} of {self.rows}")
-        return self.step
-
-    def column_scale(self, _: int) -> float:
-        """There are none."""
-        return 1.0
 
     def tile_levels(self, i: int) -> list[int]:
         """The levels of a tile, in the order of the matrix that is cut."""
@@ -101,25 +69,6 @@ class AutoencoderLevels:
             return [0] * tile.size
         several = self.tiles.columns <= self.tiles.length and min(self.tiles.rows_of_a_tile, self.tiles.rows) > 1
         return _decoded(self, self.prior, self.data[i], tile.columns, tile.size, several)
-
-    def levels(self) -> list[int]:
-        """All levels, in C order of the tensor."""
-        found = [level for i in range(self.tiles.count) for level in self.tile_levels(i)]
-        if not self.transposed:
-            return found
-        rows, columns = self.tiles.columns, self.tiles.rows
-        return [found[c * rows + r] for r in range(rows) for c in range(columns)]
-
-    def tile_bytes(self, i: int) -> bytes:
-        """The weights of a tile in the tensor's dtype, in the order of the matrix that is cut."""
-        return self._weights(self.tile_levels(i))
-
-    def element_bytes(self) -> bytes:
-        """All weights, in C order of the tensor."""
-        return self._weights(self.levels())
-
-    def _weights(self, levels: list[int]) -> bytes:
-        return b"".join(weight_bytes(round_f32(level * self.step), self.dtype.name) for level in levels)
 
 
 def open_autoencoder(tensor: Tensor, payload: Reader) -> AutoencoderLevels:
@@ -136,7 +85,9 @@ def open_autoencoder(tensor: Tensor, payload: Reader) -> AutoencoderLevels:
         tiles = tiling(payload, columns, rows, payload.varint("T"))
     else:
         tiles = tiling(payload, rows, columns, payload.varint("T"))
-    opened = AutoencoderLevels(tensor.dtype, tiles, bool(mode & COLUMNS), bool(mode & WIDE), read_step(payload))
+    opened = AutoencoderLevels(
+        tensor.dtype, tiles, bool(mode & COLUMNS), bool(mode & WIDE), read_step(payload), None, None
+    )
     if mode & ZEROS:
         if payload.left:
             raise payload.corrupt(f"{payload.left} bytes follow levels that are all 0")
