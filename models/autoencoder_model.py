@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
 
 FEATURES, TABLES, SPREADS, TOKENS, SLOTS_LOG2 = 6, 28, 64, 32, 12
@@ -75,8 +76,19 @@ def serialize_tuned(version: int, classes: Sequence[tuple[int, OwnTables]]) -> b
     return bytes(out)
 
 
+def is_model(data: bytes) -> bool:
+    """Whether these are the bytes of a model, of either layout, as the decoder sees it."""
+    predictor = _native.AutoencoderPredictor(1, 1, 0, 0, [], [])
+    nothing = np.zeros((1, 1), np.float32)
+    try:
+        _native.autoencoder_encode(predictor, np.frombuffer(data, np.uint8), 0, nothing, 0.0, 127)
+    except ValueError:
+        return False
+    return True
+
+
 def parse(data: bytes) -> list[Class]:
-    """The classes of a model that is known to be one."""
+    """The classes of a model that is known to be one, and no tuned one."""
     classes = []
     count = data[1] + 1
     tables_at = 2 + 16 * count

@@ -128,9 +128,14 @@ def train(
         progress: told after each round.
 
     Raises:
-        TrainingError: there are no weights, compressai is missing, or the rate diverges.
+        TrainingError: there are no weights, ``start`` is no model or a tuned one, compressai is missing, or the rate
+            diverges.
     """
     settings = settings or Settings()
+    if start is not None and not model.is_model(start):
+        raise TrainingError("start: this is not a model of codec autoencoder")
+    if start is not None and start[0] != model.LAYOUT:
+        raise TrainingError("start: a tuned model, of a file, is no model to train; it is made by the option tune")
     generator = np.random.default_rng(settings.seed)
     torch.manual_seed(settings.seed)
     conditional = laplacian_conditional()

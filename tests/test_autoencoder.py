@@ -452,6 +452,19 @@ def test_without_compressai_training_says_what_to_install(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("compressai")
+def test_training_starts_from_models_only(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="not a model"):
+        autoencoder_training.train(own_networks(), SHORT, start=UNIVERSAL[:-1])
+    with pytest.raises(TrainingError, match="a tuned model"):
+        autoencoder_training.train(own_networks(), SHORT, start=autoencoder_model.serialize_tuned(1, [(0, {})]))
+    save_file({"a": smooth(40, 60)}, tmp_path / "net.safetensors")
+    command = ["train-codec", str(tmp_path), "-o", str(tmp_path / "m.bin"), "--start"]
+    result = CliRunner().invoke(app, [*command, str(tmp_path / "none.bin")])
+    assert isinstance(result.exception, SourceError)
+    assert not (tmp_path / "m.bin").exists()
+
+
+@pytest.mark.usefixtures("compressai")
 def test_training_wants_weights() -> None:
     with pytest.raises(TrainingError, match="no weights"):
         autoencoder_training.train([], SHORT)

@@ -21,6 +21,7 @@ from neuralcodec.codecs.huffman.small import Small, check_small, for_small
 from neuralcodec.codecs.huffman.tiles import MOST
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import PlanError, SourceError
+from neuralcodec.models.autoencoder_model import is_model
 from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
@@ -351,17 +352,8 @@ def _read(path: str) -> bytes:
         data = Path(path).read_bytes()
     except OSError as error:
         raise PlanError(f"prior: {path} cannot be read: {error}") from error
-    try:
-        _native.autoencoder_encode(
-            _native.AutoencoderPredictor(1, 1, 0, 0, [], []),
-            np.frombuffer(data, np.uint8),
-            0,
-            np.zeros((1, 1), np.float32),
-            0.0,
-            127,
-        )
-    except ValueError as error:
-        raise PlanError(f"prior: {path} is not a model of codec autoencoder") from error
+    if not is_model(data):
+        raise PlanError(f"prior: {path} is not a model of codec autoencoder")
     return data
 
 

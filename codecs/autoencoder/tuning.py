@@ -119,7 +119,7 @@ def tuned(
     most = 8 * OBJECT_BYTES
     for _ in range(rounds):
         users = sorted({base[name] for name in counts})
-        tables = [_tables(classes[j], sum(counts[n] for n in counts if base[n] == j)) for j in users]
+        tables = [_tables(classes[j], np.sum([counts[n] for n in counts if base[n] == j], axis=0)) for j in users]
         data = np.frombuffer(model.serialize_tuned(version, list(zip(users, tables, strict=True))), np.uint8)
         saved = {}
         for name in counts:

@@ -59,6 +59,8 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
         text = f"{100 * progress.done:3.0f} %, {progress.bits:.4f} bits a residual{kept}"
         err.print(text, highlight=False, markup=False)
 
+    if start is not None and not start.is_file():
+        raise SourceError(f"{start}: no such file")
     data = training.train(
         matrices(files),
         Settings(classes=classes, rounds=rounds, steps=steps, sample=sample, seed=seed),
