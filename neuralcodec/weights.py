@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -40,3 +42,31 @@ def counted(tensor: Tensor) -> npt.NDArray[np.float32] | None:
     mean = float(tensor.importance.mean(dtype=np.float64))
     scaled: npt.NDArray[np.float32] = (tensor.importance / np.float32(mean)).astype(np.float32)
     return scaled
+
+
+MOST_GAIN, GAIN_GRID = 1.25, 1 << 12
+"""Beyond that a tensor has lost more than a third of its energy, and more gain makes errors louder than weights; and
+parts of one in which the gain is expressed."""
+
+
+def energy_of(
+    values: npt.NDArray[np.float32] | npt.NDArray[np.int16], importance: npt.NDArray[np.float32] | None
+) -> float:
+    """Sum of squares, shape [rows, cols], each times its importance."""
+    if importance is None:
+        return float(np.einsum("ij,ij->", values, values, dtype=np.float64))
+    return float(np.einsum("ij,ij,ij->", values, values, importance, dtype=np.float64))
+
+
+def norm_gain(was: float, now: float) -> float:
+    """What decoded weights are multiplied by to have the norm they had (Banner, Nahshan and Soudry, NeurIPS 2019).
+
+    Args:
+        was: energy of the weights.
+        now: energy of the decoded weights.
+    """
+    if not (0 < now < math.inf and was < math.inf):
+        return 1.0
+    gain = min(max(math.sqrt(was / now), 1 / MOST_GAIN), MOST_GAIN)
+    # A coarse grid, on which machines that add up in another order agree.
+    return round(gain * GAIN_GRID) / GAIN_GRID

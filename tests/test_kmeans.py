@@ -369,6 +369,8 @@ GOLDEN = {
     "rows, huffman": "5b4cf7a6024f9039",
     "groups, rans": "d399f5ef701d40b3",
     "entropy": "f4ad560465e49730",
+    "norm": "a05d80c87ed63e4b",
+    "norm of fp16": "37bf9e389748f591",
 }
 
 
@@ -378,12 +380,48 @@ def golden_payloads():
     x = (x * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)) ^ (x >> np.uint64(29))
     w = torch.from_numpy((((x >> np.uint64(40)) & np.uint64(4095)).astype(np.float32) - 2048).reshape(96, 150) / 1024)
     w = w**3 / 4
-    yield "default", KMeans().encode(tensor(w))
-    yield "fixed int8", KMeans(coding="fixed", centroids="int8", clusters=11).encode(tensor(w.to(torch.bfloat16)))
-    yield "rows, huffman", KMeans(coding="huffman", scale="row", clusters=20).encode(tensor(w))
-    yield "groups, rans", KMeans(coding="rans", group=40, clusters=9, centroids="bf16").encode(tensor(w))
-    yield "entropy", KMeans(entropy=0.02, clusters=40, zero=True).encode(tensor(w))
+    least = {"reconstruction": "error"}
+    yield "default", KMeans(**least).encode(tensor(w))
+    yield (
+        "fixed int8",
+        KMeans(coding="fixed", centroids="int8", clusters=11, **least).encode(tensor(w.to(torch.bfloat16))),
+    )
+    yield "rows, huffman", KMeans(coding="huffman", scale="row", clusters=20, **least).encode(tensor(w))
+    yield "groups, rans", KMeans(coding="rans", group=40, clusters=9, centroids="bf16", **least).encode(tensor(w))
+    yield "entropy", KMeans(entropy=0.02, clusters=40, zero=True, **least).encode(tensor(w))
+    yield "norm", KMeans(scale="row", clusters=5, centroids="int8").encode(tensor(w))
+    yield "norm of fp16", KMeans(clusters=5).encode(tensor(w))
 
 
 def test_golden_payloads():
     assert {name: hashlib.sha256(payload).hexdigest()[:16] for name, payload in golden_payloads()} == GOLDEN
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"centroids": "int8"}, {"scale": "row"}, {"group": 20}, {"entropy": 0.2, "clusters": 32}, {"shared": True}],
+    ids=str,
+)
+def test_norm_is_kept(options, dtype):
+    w = (bell(60, 80) * torch.logspace(-1, 0, 60)[:, None]).to(dtype)
+    settings = {"codec": "kmeans", "clusters": 4, **options}
+    norm, least = (
+        neuralcodec.encode({"w": w}, reconstruction=kind, **settings).decode("w").double().norm() / w.double().norm()
+        for kind in ("norm", "error")
+    )
+    assert norm == pytest.approx(1, abs=5e-3 if dtype.itemsize == 2 else 1e-3)
+    assert least < 0.98
+
+
+def test_norm_leaves_exact_what_is_exact():
+    w = bell(5)[torch.randint(5, (40, 50), generator=torch.Generator().manual_seed(1))]
+    assert torch.equal(neuralcodec.encode({"w": w}, codec="kmeans", centroids="fp32").decode("w"), w)
+
+
+def test_norm_does_not_leave_the_range():
+    w = torch.full((20, 20), 100.0)
+    w[::3, ::2] = 65504.0
+    w[1] = torch.linspace(-65504, 65504, 20)
+    found = neuralcodec.encode({"w": w.half()}, codec="kmeans", clusters=2).decode("w")
+    assert torch.isfinite(found).all()

@@ -24,7 +24,7 @@ from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import counted, finite_weights, largest_weight
+from neuralcodec.weights import counted, energy_of, finite_weights, largest_weight, norm_gain
 
 WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 32
 """Bits of the mode."""
@@ -52,10 +52,6 @@ STATES = (1, 4, 8, 16, 32, 64, 128, 256)
 TINIEST = 2.0**-126
 MOST_LEVEL = 32_600
 """Largest magnitude of a weight over the step; what is coded may be a few levels away."""
-
-MOST_GAIN, GAIN_GRID = 1.25, 1 << 12
-"""Beyond that a tensor has lost more than a third of its energy, and more gain makes errors louder than weights; and
-parts of one in which the gain is expressed."""
 
 SMALL_LEVELS = 4.001
 """Levels up to 4 have to give finite weights, as there must be one for each step through the trellis."""
@@ -324,10 +320,7 @@ class Trellis:
         """The step that decoders are to take with levels that were searched for with ``step``."""
         if self.reconstruction == "error":
             return step
-        was, now = _energy(part.weights, part.importance), _energy(levels, part.importance)
-        gain = min(max(math.sqrt(was / now), 1 / MOST_GAIN), MOST_GAIN) if now else 1.0
-        # A coarse grid, on which machines that add up in another order agree.
-        gain = round(gain * GAIN_GRID) / GAIN_GRID
+        gain = norm_gain(energy_of(part.weights, part.importance), energy_of(levels, part.importance))
         largest = max(int(levels.max()), -int(levels.min()), SMALL_LEVELS)
         return float(np.float32(min(step * gain, max(step, largest_weight(dtype) / largest * (1 - 2.0**-20)))))
 
@@ -390,15 +383,6 @@ class Hint:
     index: int | None
     model: Model
     columns: bool
-
-
-def _energy(
-    values: npt.NDArray[np.float32] | npt.NDArray[np.int16], importance: npt.NDArray[np.float32] | None
-) -> float:
-    """Sum of squares, each times its importance."""
-    if importance is None:
-        return float(np.einsum("ij,ij->", values, values, dtype=np.float64))
-    return float(np.einsum("ij,ij,ij->", values, values, importance, dtype=np.float64))
 
 
 def _part(
