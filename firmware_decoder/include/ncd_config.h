@@ -82,6 +82,15 @@
 #define NCD_HUFFMAN_LOOKUP_BITS 8
 #endif
 
+/* 1: indices of 4 bits are looked up sixteen at a time with MVE (Cortex-M55, M85), where the compiler's target has it. */
+#ifndef NCD_MVE
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#define NCD_MVE 1
+#else
+#define NCD_MVE 0
+#endif
+#endif
+
 /* Bytes of the widest element whose planes can be coded: 4 serves f32 and integers of 32 bits, 8 also f64 and i64. */
 #ifndef NCD_MAX_PLANES
 #define NCD_MAX_PLANES 8

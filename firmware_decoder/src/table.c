@@ -88,11 +88,11 @@ uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
     return symbol * 0x101u | bits << 16 | 1u << 24;
 }
 
-/* The index after i of the look-up, in the order of the codes: their first bit is the lowest, so the carry runs down.
- * Comes back to 0. */
-static uint32_t next_index(uint32_t i)
+/* The first index after those that begin with a code of `length` bits, the last of which begin at i. Codes count upwards
+ * with their first bit highest, which here is the lowest: so the carry runs down. Comes back to 0. */
+static uint32_t next_index(uint32_t i, uint32_t length)
 {
-    uint32_t top = 1u << (NCD_HUFFMAN_LOOKUP_BITS - 1);
+    uint32_t top = 1u << (length - 1u);
     while (i & top) {
         i ^= top;
         top >>= 1;
@@ -113,10 +113,9 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
         for (n = *counts++; n > 0; --n) {
             const uint32_t entry = ncd_table_entry(table, rank++, length);
             uint32_t k;
-            for (k = SIZE >> length; k > 0; --k) {
-                lut[i] = entry;
-                i = next_index(i);
-            }
+            for (k = i; k < SIZE; k += 1u << length)
+                lut[k] = entry;
+            i = next_index(i, length);
         }
     }
     workspace[0] = ncd_table_tag(table) | rank;
@@ -125,7 +124,7 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
     if (max > K) {
         do {
             lut[i] = d++;
-            i = next_index(i);
+            i = next_index(i, K);
         } while (i != 0);
     }
 

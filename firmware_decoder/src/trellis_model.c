@@ -247,34 +247,35 @@ static void first_of(const ncd_trellis_model *f, const uint8_t *table, ncd_frequ
 /* The 256 entries of a quantizer: SLOTS. */
 static void build_slots(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
 {
-    const uint32_t first = f->tables[u][0];
+    const uint32_t *const end = entry + (1u << NCD_TRELLIS_SLOTS_LOG2);
+    uint32_t i = f->tables[u][0];
     ncd_frequencies next;
-    uint32_t i, k, n = 0;
     first_of(f, f->tables[u], &next);
-    for (i = first; n < 1u << NCD_TRELLIS_SLOTS_LOG2; ++i) {
-        const uint32_t frequency = ncd_frequency_next(&next);
-        for (k = 0; k < frequency; ++k)
-            entry[n++] = direct_entry(f, u, i, k | frequency << 8);
+    for (; entry != end; ++i) {
+        uint32_t frequency = ncd_frequency_next(&next), e = direct_entry(f, u, i, frequency << 8);
+        for (; frequency > 0; --frequency, e += 1u << 8)
+            *entry++ = e;
     }
 }
 
-/* The same: CODES. */
+/* The same: CODES. Slots are the next bits, the first one lowest; codes count upwards with the first one highest. So the
+ * slots of a code are that of its own bits and all a multiple of 2^length after it, and carries to the next code run
+ * down. */
 static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
 {
     const uint32_t first = f->tables[u][0], count = f->tables[u][1] + 1u;
-    uint32_t length, i, k, b, n = 0;
-    for (length = 0; length <= NCD_TRELLIS_SLOTS_LOG2; ++length) {
-        const uint32_t share = 1u << (NCD_TRELLIS_SLOTS_LOG2 - length);
+    uint32_t length, i, k, slot = 0;
+    for (length = 1; length <= NCD_TRELLIS_SLOTS_LOG2; ++length) {
         for (i = 0; i < count; ++i) {
-            if ((uint32_t)(f->tables[u][2u + (i >> 1)] >> 4 * (i & 1u) & 15) != length || length == 0)
+            uint32_t e, carry = 1u << (length - 1u);
+            if ((uint32_t)(f->tables[u][2u + (i >> 1)] >> 4 * (i & 1u) & 15) != length)
                 continue;
-            /* Slots are the next bits, the first one lowest; codes count upwards with the first one highest. */
-            for (k = 0; k < share; ++k, ++n) {
-                uint32_t slot = 0;
-                for (b = 0; b < NCD_TRELLIS_SLOTS_LOG2; ++b)
-                    slot |= (n >> b & 1u) << (NCD_TRELLIS_SLOTS_LOG2 - 1u - b);
-                entry[slot] = direct_entry(f, u, first + i, length);
-            }
+            e = direct_entry(f, u, first + i, length);
+            for (k = slot; k < 1u << NCD_TRELLIS_SLOTS_LOG2; k += 1u << length)
+                entry[k] = e;
+            for (; slot & carry; carry >>= 1)
+                slot ^= carry;
+            slot |= carry;
         }
     }
 }

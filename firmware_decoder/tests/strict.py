@@ -56,6 +56,8 @@ DECODER_COMPILERS = {
     f"{CLANG} -std=c99 --target=armv7-none-eabi -mthumb": FEW_CONFIGS,
     f"{CLANG} --target=armv6m-none-eabi": FEW_CONFIGS,
     f"{ARM}gcc -std=c99 -mcpu=cortex-m33 -mthumb": FEW_CONFIGS,
+    f"{ARM}gcc -std=c99 -mcpu=cortex-m55 -mthumb -mfloat-abi=hard": ("", "-DNCD_MVE=0"),
+    f"{ARM}g++ -x c++ -std=c++14 -mcpu=cortex-m55 -mthumb -mfloat-abi=hard": ("",),
     f"{RISCV} -std=c99 -march=rv32imac -mabi=ilp32": FEW_CONFIGS,
     f"{CLANG} -x c++ -std=c++17": FEW_CONFIGS,
 }
