@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import rich.table
@@ -48,7 +49,16 @@ NOT_CODE = ("layer_", "ncd_net_blob", "port_", "main", "network_probe", "reset",
 """Beginnings of symbols in the text of an image that are not the code of its network."""
 
 FULLY = ("m4", "m55")
-"""Boards that run all codings of which any is emulated; others run plain weights and the last."""
+"""Boards that run all codings of which any is emulated."""
+
+LIKE_M4 = ("m4", "m7", "m33")
+"""Boards that run what is chosen for the Cortex-M4."""
+
+FLASH, WORK = 0.49, 0.09
+"""What is chosen is to take so much of the flash with plain weights, and so much of the instructions to decode."""
+
+MORE_CONSTANTS = 1.08
+"""Where rows have scales of their own, the constants take so much of what they take with plain weights."""
 
 PLAIN: Mapping[str, object] = {"codec": "huffman", "bits": 8}
 """Levels of plain weights: int8, a scale a row."""
@@ -62,38 +72,48 @@ class Choice:
         title: for a reader.
         options: of neuralcodec.encode().
         folded: whether batch norms are folded into the weights before they are encoded.
-        emulate: whether it is run on emulated cores.
+        boards: that it is run on.
+        core, codecs: where each tensor has a coding of its own: the core whose instructions count, and what is chosen
+            from. The options are then those of the other tensors.
     """
 
     title: str
     options: Mapping[str, object]
     folded: bool = False
-    emulate: bool = False
+    boards: tuple[str, ...] = ()
+    core: Literal["m4", "m55"] | None = None
+    codecs: tuple[str, ...] = ()
 
 
-def _trellis(coding: str, *, emulate: bool = False, **options: object) -> Choice:
+def _trellis(coding: str, *, boards: tuple[str, ...] = (), **options: object) -> Choice:
     """Levels along the rows, of the module with its batch norms."""
     ((what, value),) = options.items()
     title = f"trellis, {coding}, {value:g} {'bits' if what == 'target' else 'of the deviation'}"
     if what == "target":
         value = Target(bits_per_weight=float(value))  # type: ignore[arg-type]
     chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, what: value}
-    return Choice(title, chosen, emulate=emulate)
+    return Choice(title, chosen, boards=boards)
 
 
 CHOICES = (
     *(_trellis("contexts", target=bits) for bits in (3, 4)),
-    *(_trellis("contexts", relative_step=step, emulate=step == 0.18) for step in (0.25, 0.18, 0.125)),
-    _trellis("prefix", relative_step=0.18, emulate=True),
-    *(
-        Choice(f"huffman, {bits} bits", {"codec": "huffman", "bits": bits, "tile": TILE}, True, emulate=bits == 4)
-        for bits in (4, 5)
-    ),
+    *(_trellis("contexts", relative_step=step, boards=FULLY if step == 0.18 else ()) for step in (0.25, 0.18, 0.125)),
+    _trellis("prefix", relative_step=0.18, boards=FULLY),
+    Choice("huffman, 4 bits", {"codec": "huffman", "bits": 4, "tile": TILE}, True, FULLY),
+    Choice("huffman, 5 bits", {"codec": "huffman", "bits": 5, "tile": TILE}, True),
     Choice(
         "kmeans, 16 of int8",
         {"codec": "kmeans", "clusters": 16, "centroids": "int8", "coding": "fixed", "scale": "row", "tile": TILE},
         True,
-        emulate=True,
+        tuple(emulator.BOARDS),
+    ),
+    Choice("chosen for the Cortex-M4, huffman", PLAIN, boards=LIKE_M4, core="m4", codecs=("huffman",)),
+    Choice(
+        "chosen for the Cortex-M55, huffman and kmeans",
+        PLAIN,
+        boards=("m55",),
+        core="m55",
+        codecs=("huffman", "kmeans"),
     ),
 )
 """Codings. Of those by a target the whole file counts, batch norms and all, of which firmware needs less."""
@@ -233,6 +253,29 @@ def code_bytes(cross: str, elf: Path) -> int:
     )
 
 
+def with_codings(network: Deployed, choice: Choice, plain: neuralcodec.ExportReport, run: Run) -> Choice:
+    """A choice with a coding for each tensor.
+
+    Args:
+        network: with its batch norms.
+        choice: with a core.
+        plain: the report with plain weights.
+        run: with plain weights on this core.
+
+    Raises:
+        PlanError: there is none within the limits.
+    """
+    codings = neuralcodec.choose_codings(
+        network.module,
+        network.calibration,
+        weight_bytes=int(FLASH * plain.flash_bytes - MORE_CONSTANTS * plain.constant_bytes),
+        decode_instructions=int(WORK * run.instructions),
+        codecs=choice.codecs,
+        core=choice.core or "m4",
+    )
+    return replace(choice, options={**choice.options, "overrides": codings.overrides})
+
+
 def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -> np.ndarray:
     """The first inputs as firmware takes them: int8, [height][width][channels], shape [count, values]."""
     values = network.inputs[:count].permute(0, 2, 3, 1).reshape(count, -1).numpy()
@@ -249,24 +292,37 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> tupl
     with tempfile.TemporaryDirectory() as folder:
         plain = exported(network, folded, scores, Choice("plain int8", PLAIN, True), Path(folder) / "plain", plain=True)
         of = {"plain int8": (plain, Path(folder) / "plain")}
+        runs: dict[tuple[str, str], Run | str] = {}
+
+        def run_on(board: str, each: str) -> None:
+            outcome, export = of[each]
+            taken = quantized(network, outcome.report, inputs)
+            wanted = outcome.levels[:inputs]
+            runs[board, each] = emulated(board, export, outcome.report, taken, wanted, Path(folder) / "objects")
+
+        for board in boards:
+            run_on(board, "plain int8")
         for i, choice in enumerate(CHOICES):
             out = Path(folder) / f"{i}"
             try:
-                of[choice.title] = exported(network, folded, scores, choice, out), out
+                complete = choice
+                if choice.core is not None:
+                    run = runs.get((choice.core, "plain int8"))
+                    if not isinstance(run, Run):
+                        continue
+                    complete = with_codings(network, choice, plain.report, run)
+                of[choice.title] = exported(network, folded, scores, complete, out), out
             except neuralcodec.PlanError as error:
                 console.print(f"{name}, {choice.title}: {error}", highlight=False)
         tables = [on_host(network, scores, {each: outcome for each, (outcome, _) in of.items()})]
         show(tables[0], console)
         if not boards:
             return tables, True
-        chosen = [choice.title for choice in CHOICES if choice.emulate and choice.title in of]
-        runs: dict[tuple[str, str], Run | str] = {}
         for board in boards:
-            for each in ["plain int8", *(chosen if board in FULLY else chosen[-1:])]:
-                outcome, export = of[each]
-                taken = quantized(network, outcome.report, inputs)
-                wanted = outcome.levels[:inputs]
-                runs[board, each] = emulated(board, export, outcome.report, taken, wanted, Path(folder) / "objects")
+            for choice in CHOICES:
+                if board in choice.boards and choice.title in of:
+                    run_on(board, choice.title)
+        runs = dict(sorted(runs.items(), key=lambda item: boards.index(item[0][0])))  # the order of a board's stays
     reports = {each: outcome.report for each, (outcome, _) in of.items()}
     tables.append(on_cores(network, reports, runs))
     show(tables[1], console)
@@ -372,24 +428,29 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 150)
     boards = [b for b in options.board or emulator.BOARDS if emulator.available(b) is None] if options.inputs else []
     torch.set_num_threads(1)
-    tables, good = [], True
+    good = True
     for name in options.network or deployed():
         reason = networks()[name].missing()
         if reason is not None:
             console.print(f"skipped: {name}: {reason}", highlight=False)
             continue
         found, same = measure(name, boards, options.inputs, console)
-        tables += found
         good &= same
-        if options.page and not write(tables):
+        if options.page and not write(found):
             console.print("docs/firmware.md lacks the lines between which the tables go")
             good = False
     sys.exit(0 if good else 1)
 
 
 def write(tables: Sequence[Table]) -> bool:
-    """Puts tables into docs/firmware.md; False if there is no place for them."""
-    return put("\n".join(markdown(table, heading="###") for table in tables), ROOT / "docs" / "firmware.md", MARKS)
+    """Puts tables into docs/firmware.md, in place of those of the same titles; False if there is no place for them."""
+    page = ROOT / "docs" / "firmware.md"
+    _, _, there = page.read_text(encoding="utf-8").partition(MARKS[0])
+    sections = {}
+    for section in there.partition(MARKS[1])[0].split("\n### ")[1:]:
+        sections[section.partition("\n")[0].strip()] = f"### {section.strip()}\n"
+    sections |= {table.title: markdown(table, heading="###") for table in tables}
+    return put("\n".join(sections.values()), page, MARKS)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,15 @@ from neuralcodec.errors import (
 )
 from neuralcodec.exploration import Front, Point, explore
 from neuralcodec.export_c import export_c
-from neuralcodec.firmware import ExportReport, Simulation, export_firmware, fold_batch_norm, simulate
+from neuralcodec.firmware import (
+    Codings,
+    ExportReport,
+    Simulation,
+    choose_codings,
+    export_firmware,
+    fold_batch_norm,
+    simulate,
+)
 from neuralcodec.model import CompressedModel
 from neuralcodec.plan.target import Target
 from neuralcodec.profiling import Profile, profile
@@ -38,6 +46,7 @@ __all__ = [
     "BitstreamError",
     "ChecksumError",
     "Codec",
+    "Codings",
     "CompressedModel",
     "CorruptError",
     "EvaluationError",
@@ -56,6 +65,7 @@ __all__ = [
     "TruncatedError",
     "UnsupportedError",
     "Verification",
+    "choose_codings",
     "codec_names",
     "decode",
     "decode_to_file",

@@ -19,6 +19,7 @@ from neuralcodec.codec import NAMED, SharedObject
 from neuralcodec.codecs.huffman import Huffman, sharing
 from neuralcodec.codecs.huffman.levels import Levels
 from neuralcodec.codecs.huffman.tiles import tile_length
+from neuralcodec.codecs.raw import Raw
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import ExportError, NeuralCodecError, SourceError
 from neuralcodec.model import CompressedModel
@@ -29,11 +30,15 @@ from neuralcodec.tensor import TensorSpec, from_float32
 LOOKUP_BYTES = 1028
 """NCD_HUFFMAN_WORKSPACE as microcontrollers have it."""
 
+RAW_TILE = 1024
+"""Most weights in a tile of codec raw."""
+
 MOST_LEVEL = 127
 ONE = 64
 """Level of weights that are 1: the bias of such a row is at a finer scale than its inputs."""
 
 F32 = BY_NUMBER[1]
+I8 = next(dtype for dtype in BY_NUMBER.values() if dtype.name == "i8")
 
 Matrix = npt.NDArray[np.int8]
 Row = npt.NDArray[np.float64]
@@ -241,9 +246,18 @@ def make_int8_blob(weights: Weights, wishes: Sequence[Wish], tile: int | None) -
             hint = shares.hints.get(name)
             slot = hint.slots[0] if isinstance(hint, sharing.Hint) else None
             payload = choice.coding.encode() if slot is None else choice.coding.payload(slot[1], slot[0])
+            if slot is None and len(payload) >= choice.spec.size and _fits_raw(choice.spec, tile):
+                spec = TensorSpec(name, I8, choice.spec.shape)
+                payloads[name] = spec, Raw.number, Raw.name, choice.levels.tobytes()
+                continue
         assert payload is not None
         payloads[name] = choice.spec, choice.number, choice.codec, payload
     return _blob(payloads, shared, choices)
+
+
+def _fits_raw(spec: TensorSpec, tile: int | None) -> bool:
+    """Whether levels may be put down as they are, in tiles of codec raw, which they are where codes take no less."""
+    return tile is None or tile >= min(spec.size, RAW_TILE)
 
 
 def make_float_blob(weights: Weights, wishes: Sequence[tuple[str, bool]]) -> Blob:

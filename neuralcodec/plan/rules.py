@@ -13,7 +13,8 @@ from neuralcodec.source import Source
 from neuralcodec.tensor import MIN_WEIGHTS, TensorSpec
 
 Overrides = Mapping[str, Mapping[str, object]]
-"""For names or shell patterns of names, options that differ from those of the others. The first that matches counts."""
+"""For names or shell patterns of names, options that differ from those of the others, or another codec, as "codec", and
+its options. The first that matches counts."""
 
 Pattern = str | Sequence[str] | Callable[[str], bool] | None
 """Names to choose: a shell pattern such as ``"encoder.*"``, several of them, or a function of the name."""
@@ -58,7 +59,7 @@ def assign(
     included = _matcher(include, names, "include") if include is not None else lambda name: True
     excluded = _matcher(exclude, names, "exclude") if exclude is not None else lambda name: False
     special = [
-        (pattern, _matcher(pattern, names, "overrides"), with_options(codec, options))
+        (pattern, _matcher(pattern, names, "overrides"), _overridden(codec, options), "codec" in options)
         for pattern, options in (overrides or {}).items()
     ]
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
@@ -69,16 +70,25 @@ def assign(
         also = [name, *(other for other, first in source.ties.items() if first == name)]
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
         reason = _why_exact(spec, codec) if chosen else "not chosen"
-        own = next(((c, p) for p, matches, c in special if any(matches(n) for n in also)), None)
+        own = next(((c, p, other) for p, matches, c, other in special if any(matches(n) for n in also)), None)
         if reason and short is not None and spec.dtype.is_float and chosen:
             plan[name] = Assignment(short, f"short floats: {reason}", fixed=True)
         elif reason:
             plan[name] = Assignment(exact, f"exact: {reason}")
         elif own is not None:
-            plan[name] = Assignment(own[0], f"chosen, with overrides for {own[1]!r}")
+            plan[name] = Assignment(own[0], f"chosen, with overrides for {own[1]!r}", fixed=own[2])
         else:
             plan[name] = Assignment(codec, "chosen")
     return plan
+
+
+def _overridden(codec: Codec, options: Mapping[str, object]) -> Codec:
+    if "codec" not in options:
+        return with_options(codec, options)
+    other = options["codec"]
+    if not isinstance(other, str):
+        raise PlanError(f"overrides: the name of a codec expected, not {other!r}")
+    return make_codec(other, {key: value for key, value in options.items() if key != "codec"})
 
 
 def _why_exact(spec: TensorSpec, codec: Codec) -> str:

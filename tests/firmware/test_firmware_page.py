@@ -37,7 +37,7 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
         else:
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_text(block, encoding="utf-8")
-    exported, emulated = printed
+    exported, _, emulated = printed
     match = re.search(r"same class as the float network: ([\d.]+) %", exported)
     assert match is not None, exported
     assert float(match[1]) > 50
