@@ -32,9 +32,15 @@ void ncd_generative_reset(ncd_generative_model *m, const uint8_t *prior)
     p[0] = 32768;
     for (i = 1; i < 256; ++i)
         p[i] = (uint16_t)ncd_squash(((int32_t)i - 128) * 16);
-    for (i = 0; i < NCD_GENERATIVE_PRIOR_CELLS; ++i) {
+    /* Two loops, of which compilers make vectors, and by two for those that do not: a tile of 500 weights takes three times as
+     * long. */
+    for (i = 0; i < NCD_GENERATIVE_PRIOR_CELLS; i += 2) {
         m->p[i] = p[prior[i]];
-        m->n[i] = prior[i] ? MET : 0;
+        m->p[i + 1] = p[prior[i + 1]];
+    }
+    for (i = 0; i < NCD_GENERATIVE_PRIOR_CELLS; i += 2) {
+        m->n[i] = (uint8_t)(prior[i] ? MET : 0);
+        m->n[i + 1] = (uint8_t)(prior[i + 1] ? MET : 0);
     }
     prior += NCD_GENERATIVE_PRIOR_CELLS;
     for (i = 0; i < NCD_GENERATIVE_PRIOR_FIRST; ++i)
