@@ -37,8 +37,10 @@ def difference(state: State, prior: Path) -> float:
     found = []
     weights = sum(t.numel() for t in state.values())
     for step in STEPS:
-        shipped = neuralcodec.encode(dict(state), "autoencoder", relative_step=step)
-        other = neuralcodec.encode(dict(state), "autoencoder", relative_step=step, prior=str(prior))
+        shipped = neuralcodec.encode(dict(state), "autoencoder", relative_step=step, reconstruction="error")
+        other = neuralcodec.encode(
+            dict(state), "autoencoder", relative_step=step, prior=str(prior), reconstruction="error"
+        )
         gained = (other.report().snr_db or 0.0) - (shipped.report().snr_db or 0.0)
         more = 8 * (other.nbytes - prior.stat().st_size - shipped.nbytes) / weights - gained / DECIBELS_A_BIT
         found.append(more * weights / (8 * shipped.nbytes))

@@ -90,7 +90,11 @@ def line(network: Network) -> Line:
         for rounds, ratios in found.items():
             try:
                 cm = neuralcodec.encode(
-                    dict(loaded.state), "autoencoder", target=Target(bits_per_weight=rate), tune=rounds
+                    dict(loaded.state),
+                    "autoencoder",
+                    target=Target(bits_per_weight=rate),
+                    tune=rounds,
+                    reconstruction="error",
                 )
             except PlanError:  # what cannot be coded takes more
                 ratios.append(math.nan)

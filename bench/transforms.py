@@ -182,7 +182,7 @@ def measured(model: Blocks, blocks: torch.Tensor) -> Point:
 
 def shipped(matrices: list[Matrix], step: float) -> Point:
     """Codec autoencoder on normalized weights."""
-    codec = Autoencoder(step=step)
+    codec = Autoencoder(step=step, reconstruction="error")
     size = energy = error = count = 0.0
     for each in matrices:
         weights = normalized(each)

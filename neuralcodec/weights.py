@@ -70,3 +70,26 @@ def norm_gain(was: float, now: float) -> float:
     gain = min(max(math.sqrt(was / now), 1 / MOST_GAIN), MOST_GAIN)
     # A coarse grid, on which machines that add up in another order agree.
     return round(gain * GAIN_GRID) / GAIN_GRID
+
+
+def norm_step(  # noqa: PLR0917
+    step: float,
+    weights: npt.NDArray[np.float32],
+    levels: npt.NDArray[np.int16],
+    importance: npt.NDArray[np.float32] | None,
+    dtype: DType,
+    least: float = 1.0,
+) -> float:
+    """The step at which levels have the norm of the weights that they stand for; see :func:`norm_gain`.
+
+    Args:
+        step: at which they were found.
+        weights: over this step, shape [rows, cols].
+        levels: in the same order; not all are 0.
+        importance: in the same order, or None.
+        dtype: of the tensor, whose range is not left.
+        least: a level that has to stay within it too.
+    """
+    gain = norm_gain(energy_of(weights, importance), energy_of(levels, importance))
+    largest = max(int(levels.max()), -int(levels.min()), least)
+    return float(np.float32(min(step * gain, max(step, largest_weight(dtype) / largest * (1 - 2.0**-20)))))

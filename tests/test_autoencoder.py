@@ -468,3 +468,22 @@ def test_training_starts_from_models_only(tmp_path: Path) -> None:
 def test_training_wants_weights() -> None:
     with pytest.raises(TrainingError, match="no weights"):
         autoencoder_training.train([], SHORT)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_norm_is_kept(dtype):
+    w = torch.randn(60, 80, generator=torch.Generator().manual_seed(1)).to(dtype)
+    importance = np.ones((60, 80), np.float32)
+    importance[:, :8] = 300
+    settings = {"codec": "autoencoder", "relative_step": 1.3}
+    norm, least = (
+        neuralcodec.encode({"w": w}, reconstruction=kind, **settings).decode("w").double().norm() / w.double().norm()
+        for kind in ("norm", "error")
+    )
+    assert norm == pytest.approx(1, abs=5e-3 if dtype.itemsize == 2 else 1e-3)
+    assert least < 0.97
+    found = neuralcodec.encode({"w": w}, importance={"w": importance}, **settings).decode("w")
+    weighted = torch.from_numpy(importance)
+    assert (weighted * found.float() ** 2).sum() == pytest.approx(float((weighted * w.float() ** 2).sum()), rel=1e-2)
+    with pytest.raises(PlanError, match="reconstruction: 'norm' or 'error' expected"):
+        neuralcodec.encode({"w": w}, codec="autoencoder", reconstruction="median")

@@ -25,7 +25,7 @@ from neuralcodec.models.autoencoder_model import is_model
 from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import counted, finite_weights, largest_weight
+from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
 
 WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 8
 """Bits of the mode."""
@@ -68,6 +68,7 @@ class Autoencoder:
         step: distance between residuals in units of the weights, the same for all tensors; what a target sets.
         relative_step: without a step: that distance over the root mean square of the tensor.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
+        reconstruction: "norm", which keeps accuracy, or "error", for the least squared error; as in codec trellis.
         taps: most weights that one is predicted from, 0 to 8; 0 for no transform.
         levels: "int8" keeps levels on the grid of the step, so that int8 kernels can take them at all but high rates,
             for somewhat larger files; "auto" takes finer levels where weights are predicted.
@@ -92,6 +93,7 @@ class Autoencoder:
     step: float | None = None
     relative_step: float = RELATIVE_STEP
     rdo: float = 1.0
+    reconstruction: Literal["norm", "error"] = "norm"
     taps: int = 6
     levels: Literal["auto", "int8"] = "auto"
     tune: int = 0
@@ -102,6 +104,8 @@ class Autoencoder:
     def __post_init__(self) -> None:
         check_integer("taps", self.taps, 0, MOST_TAPS)
         check_integer("tile", self.tile, 1, MOST)
+        if self.reconstruction not in {"norm", "error"}:
+            raise ValueError(f"reconstruction: 'norm' or 'error' expected, not {self.reconstruction!r}")
         if self.levels not in {"auto", "int8"}:
             raise ValueError(f"levels: 'auto' or 'int8' expected, not {self.levels!r}")
         check_integer("tune", self.tune, 0, MOST_ROUNDS)
@@ -210,10 +214,15 @@ class Autoencoder:
             )
         made = self._prepared(tensor, weights)
         data = np.frombuffer(_universal() if hint is None else hint.model, np.uint8)
-        coded = self._coded(made, counted(tensor), data, None if hint is None else hint.chosen)
+        importance = counted(tensor)
+        coded = self._coded(made, importance, data, None if hint is None else hint.chosen)
         scan, predictor = made.scan, made.predictor
         if not coded.levels.any():
             return bytes([ZEROS]) + varint(scan.tile) + struct.pack("<f", made.unit)
+        unit = made.unit
+        if self.reconstruction == "norm":
+            counts = None if importance is None else scan.ordered(importance)
+            unit = norm_step(unit, made.ordered, coded.levels, counts, spec.dtype)
         mode = COLUMNS if scan.columns else 0
         mode |= WIDE if coded.levels.min() < -128 or coded.levels.max() > 127 else 0
         mode |= SHARED if hint is not None else 0
@@ -221,7 +230,7 @@ class Autoencoder:
             (
                 bytes([mode]),
                 varint(scan.tile),
-                struct.pack("<f", made.unit),
+                struct.pack("<f", unit),
                 varint(UNIVERSAL if hint is None else hint.index),
                 bytes([coded.index, scan.period - 1, len(predictor.lags) | made.fraction_bits << 4]),
                 struct.pack("<i", predictor.bias_units(made.unit)),

@@ -24,7 +24,7 @@ from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import counted, energy_of, finite_weights, largest_weight, norm_gain
+from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
 
 WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 32
 """Bits of the mode."""
@@ -312,17 +312,10 @@ class Trellis:
                 model, index = more, None
                 levels = self._levels(model, part, most)
             if levels.any():
-                decoded = self._decoded_step(part, levels, step, spec.dtype)
-                return Quantized(levels, decoded, hint.columns, part.tile, model, index)
+                if self.reconstruction == "norm":
+                    step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
+                return Quantized(levels, step, hint.columns, part.tile, model, index)
         return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False), None, None)
-
-    def _decoded_step(self, part: Part, levels: npt.NDArray[np.int16], step: float, dtype: DType) -> float:
-        """The step that decoders are to take with levels that were searched for with ``step``."""
-        if self.reconstruction == "error":
-            return step
-        gain = norm_gain(energy_of(part.weights, part.importance), energy_of(levels, part.importance))
-        largest = max(int(levels.max()), -int(levels.min()), SMALL_LEVELS)
-        return float(np.float32(min(step * gain, max(step, largest_weight(dtype) / largest * (1 - 2.0**-20)))))
 
     def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
         return _native.trellis_quantize(

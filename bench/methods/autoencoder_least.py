@@ -1,0 +1,30 @@
+"""neuralcodec's transform with a learned prior, decoded for the least squared error: what to compare at equal SNR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.methods import huffman
+
+TITLE = "neuralcodec autoencoder, least error"
+KIND = "lossy"
+REQUIREMENTS = ()
+CODECS = ("autoencoder",)
+QUICK = tuple({"bits_per_weight": b} for b in (1, 2, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (1, 1.5, 2, 2.5, 3, 4, 5))
+ADVICE = 'docs/models.md: `encode(model, codec="autoencoder", reconstruction="error", target=...)`.'
+
+
+def options(setting: Mapping[str, object]) -> dict[str, Any]:
+    """A setting as keyword arguments of neuralcodec.encode()."""
+    return {**huffman.options(setting), "codec": "autoencoder", "reconstruction": "error"}
+
+
+version = huffman.version
+decode = huffman.decode
+
+
+def encode(arrays: huffman.Arrays, setting: Mapping[str, object]) -> bytes:
+    """The file that neuralcodec.save() writes."""
+    return huffman.saved(arrays, options(setting))
