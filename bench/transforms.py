@@ -180,9 +180,11 @@ def measured(model: Blocks, blocks: torch.Tensor) -> Point:
     return Point(float(bits) / blocks.numel(), float(10 * torch.log10(blocks.square().sum() / error)))
 
 
-def shipped(matrices: list[Matrix], step: float) -> Point:
+def shipped(matrices: list[Matrix], step: float, rdo: float) -> Point:
     """Codec autoencoder on normalized weights."""
-    codec = Autoencoder(step=step, reconstruction="error")
+def shipped(matrices: list[Matrix], step: float, rdo: float) -> Point:
+    """Codec autoencoder on normalized weights."""
+    codec = Autoencoder(step=step, rdo=rdo, reconstruction="error")
     size = energy = error = count = 0.0
     for each in matrices:
         weights = normalized(each)
@@ -235,9 +237,10 @@ def rows() -> Iterator[tuple[str, str, list[float]]]:
         each = [curves(Setting(kind, hyperprior, lagrangian), data, tests) for lagrangian in LAGRANGIANS]
         means = [float(np.mean([bits_at([c[n] for c in each], snr) for n in NETWORKS])) for snr in AT]
         yield kind, "spreads sent (hyperprior)" if hyperprior else "one a place", means
-    ours = {name: [shipped(found, step) for step in SHIPPED_STEPS] for name, found in of.items()}
-    means = [float(np.mean([bits_at(ours[n], snr) for n in NETWORKS])) for snr in AT]
-    yield "prediction within the loop", "learned, spreads from what is decoded (what ships)", means
+    for rdo, how in ((0.0, "nearest residuals"), (1.0, "residuals by rate and distortion: what ships")):
+        ours = {name: [shipped(found, step, rdo) for step in SHIPPED_STEPS] for name, found in of.items()}
+        means = [float(np.mean([bits_at(ours[n], snr) for n in NETWORKS])) for snr in AT]
+        yield "prediction within the loop", f"learned; {how}", means
 
 
 def main() -> None:

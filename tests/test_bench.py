@@ -30,6 +30,7 @@ from bench import (
     runner,
     sources,
     sweep,
+    transforms,
 )
 from bench.curves import Point
 from bench.method import Method
@@ -297,6 +298,13 @@ def test_tables_of_scripts_go_between_their_marks():
     for broken in ("one", "# Page\n<!-- /one -->\n<!-- one: x -->\n"):
         with pytest.raises(ValueError, match="one: one opening"):
             replaced(broken, "one", text)
+
+
+def test_bits_at_an_snr_by_hand():
+    points = [transforms.Point(4.0, 22.0), transforms.Point(3.0, 16.0)]
+    assert transforms.bits_at(points, 19.0) == pytest.approx(3.5)
+    assert transforms.bits_at(points, 22.0 + 6.0206) == pytest.approx(5)
+    assert transforms.bits_at(points, 16.0 - 6.0206) == pytest.approx(2)
 
 
 def test_static_entropy_by_hand():
