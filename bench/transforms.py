@@ -182,8 +182,6 @@ def measured(model: Blocks, blocks: torch.Tensor) -> Point:
 
 def shipped(matrices: list[Matrix], step: float, rdo: float) -> Point:
     """Codec autoencoder on normalized weights."""
-def shipped(matrices: list[Matrix], step: float, rdo: float) -> Point:
-    """Codec autoencoder on normalized weights."""
     codec = Autoencoder(step=step, rdo=rdo, reconstruction="error")
     size = energy = error = count = 0.0
     for each in matrices:
