@@ -83,6 +83,23 @@ def test_lossless_keeps_every_bit(tmp_path_factory, dtype, tile, seed):
     assert torch.equal(decoded.view(torch.uint8), tensor.view(torch.uint8))
 
 
+def test_lossless_is_no_larger_than_huffman():
+    """Lower bytes that codec huffman makes smaller, exponents that it cannot predict, and bytes that nobody can."""
+    generator = torch.Generator().manual_seed(13)
+    noise = torch.randint(-128, 128, (60, 60), dtype=torch.int8, generator=generator)
+    rows = torch.exp2(torch.arange(80.0) % 23 - 11)[:, None] * (1 + torch.rand(80, 90, generator=generator))
+    cases = {
+        "huffman": torch.randn(60, 60, generator=generator).half().float(),
+        "generative": rows,
+        "raw": noise,
+    }
+    for codec, tensor in cases.items():
+        cm = neuralcodec.encode({"w": tensor}, "generative", lossless=True)
+        assert cm.entries[0].codec == codec
+        assert torch.equal(cm.decode("w"), tensor)
+        assert cm.nbytes <= neuralcodec.encode({"w": tensor}, "huffman", lossless=True).nbytes
+
+
 def test_same_levels_as_trellis_in_fewer_bytes():
     """The levels are those of the trellis; rows of a smooth curve tell of each other, which this codec alone uses."""
     at = torch.arange(64.0)
@@ -265,6 +282,13 @@ def tensor_of(weights: torch.Tensor) -> Tensor:
 def payload_of(weights: torch.Tensor) -> tuple[bytes, TensorSpec]:
     tensor = tensor_of(weights)
     return Generative(step=0.25).encode(tensor), tensor.spec
+
+
+def test_zeros_are_the_first_that_a_thread_decodes():
+    """They want no workspace, and a new thread has none yet."""
+    cm = neuralcodec.encode({"w": torch.zeros(20, 20)}, "generative", step=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        assert torch.equal(pool.submit(cm.decode, "w").result(), torch.zeros(20, 20))
 
 
 def test_names_the_version_that_is_missing():

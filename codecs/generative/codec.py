@@ -21,6 +21,7 @@ from neuralcodec.codecs.generative.coding import (
     read_head,
 )
 from neuralcodec.codecs.generative.tuning import Survey, share
+from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, Trellis
 from neuralcodec.errors import SourceError
@@ -58,7 +59,7 @@ class Generative:
             levels, and memory for the levels of all tensors, for half a percent; for two in tiles of 2,048. With
             ``lossless`` it is the rates only.
         lossless: keep every element. Integers of 8 bits, and the exponents of floats, are coded as levels are; all else
-            is stored.
+            is stored. Tensors of which codec huffman, which also codes lower bytes, makes less are left to it.
         tile: most weights in a tile, 1 to 65,535. The model begins afresh with each, so that few and long ones make
             the file smallest.
 
@@ -101,6 +102,13 @@ class Generative:
     def with_step(self, step: float) -> Generative:
         """The same codec at about the distortion of a uniform quantizer with this step."""
         return replace(self, step=self._quantizer.with_step(step).step)
+
+    def choose(self, tensor: Tensor) -> Codec:
+        """This codec; where it is lossless, and codec huffman takes less, that one: it codes the lower bytes, too."""
+        if not self.lossless or not tensor.spec.size:
+            return self
+        other = Huffman(lossless=True)
+        return other if len(other.encode(tensor)) <= len(self._exactly(tensor)) else self
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.

@@ -518,19 +518,20 @@ private:
     }
 
     const void *workspace() const {
-        if (t_.codec != NCD_CODEC_GENERATIVE && t_.codec != NCD_CODEC_AUTOENCODER) return workspace_.empty() ? nullptr : workspace_.data();
+        if (workspace_.empty()) return nullptr;
+        if (t_.codec != NCD_CODEC_GENERATIVE && t_.codec != NCD_CODEC_AUTOENCODER) return workspace_.data();
         // Their decoders write to the workspace, and several threads may read the same tensor.
         if (t_.codec == NCD_CODEC_AUTOENCODER) {
             static thread_local std::vector<uint32_t> blank;
             if (blank.size() < workspace_.size()) blank.resize(workspace_.size());
-            return blank.empty() ? nullptr : blank.data();
+            return blank.data();
         }
         // A tile puts everything back but tables that are the same for all tensors; copying them takes longer than short tiles.
         static thread_local std::vector<uint32_t> own;
         if (own.size() < workspace_.size() ||
             !ncd_generative_is_prepared(&t_, reinterpret_cast<const ncd_generative_model *>(own.data())))
             own = workspace_;
-        return own.empty() ? nullptr : own.data();
+        return own.data();
     }
 
     bool uses_rans() const { return t_.codec == NCD_CODEC_TRELLIS || t_.codec == NCD_CODEC_AUTOENCODER || (indices_inside() && t_.coding == 2); }

@@ -1,0 +1,102 @@
+"""How fast codec generative encodes and decodes on the host: `python bench/generative_speed.py [--page]`.
+
+One thread, trained networks: the whole encoder, without a target and with one; the coding of levels alone; and the C
+decoder, to levels and to weights. Seconds are those of the processor, as what else runs should not count. Medians of
+some rounds, and in brackets the slowest and the fastest. With --page the table of docs/generative.md is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import neuralcodec
+from bench import run
+from bench.generative_ablation import write
+from bench.network import networks
+from neuralcodec import Target, _native
+from neuralcodec.codecs.generative.codec import kernel_of
+from neuralcodec.codecs.generative.coding import Matrix, Rates, read_head
+
+NETWORKS = ("silero-vad", "crepe-tiny", "g2p-en")
+BITS = (2.0, 4.0)
+TILES = (65_535, 2048, 512)
+
+
+def speed(weights: int, rounds: int, work: Callable[[], object]) -> str:
+    """Million weights a second: median, slowest and fastest."""
+    found = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        found.append(weights / (time.process_time() - start) / 1e6)
+    return f"{statistics.median(found):.2f} ({min(found):.2f} – {max(found):.2f})"
+
+
+def matrices(cm: neuralcodec.CompressedModel) -> list[Matrix]:
+    """Levels of a model as they are coded."""
+    found = []
+    for entry in cm.entries:
+        if entry.codec == "generative" and entry.tied_to is None:
+            name = entry.spec.name
+            levels = cm.levels(name)[0].numpy().reshape(entry.spec.rows, entry.spec.cols).astype("int16")
+            head, down = read_head(cm.payload(name)), cm.is_down_columns(name)
+            matrix = (levels.T if down else levels).copy()
+            kernel = 1 if down else kernel_of(entry.spec)
+            found.append(Matrix(matrix, head.tile, head.states.bit_length() - 1, kernel))
+    return found
+
+
+def row(state: dict[str, torch.Tensor], bits: float, tile: int, rounds: int) -> list[str]:
+    """Cells of the table: encode with a step, with a target, pack, levels, weights."""
+    target = Target(bits_per_weight=bits)
+    cm = neuralcodec.encode(state, "generative", target=target, tile=tile)
+    coded = matrices(cm)
+    count, all_of_them = sum(each.levels.size for each in coded), sum(t.numel() for t in state.values())
+    names = [e.spec.name for e in cm.entries if e.codec == "generative" and e.tied_to is None]
+    step = read_head(cm.payload(names[0])).step
+
+    def pack() -> None:
+        for each in coded:
+            _native.generative_pack(each.levels, each.tile, each.states_log2, each.kernel, Rates().byte, each.start)
+
+    return [
+        speed(all_of_them, 1, lambda: neuralcodec.encode(state, "generative", target=target, tile=tile)).split(" ")[0],
+        speed(all_of_them, rounds, lambda: neuralcodec.encode(state, "generative", step=step, tile=tile)),
+        speed(count, rounds, pack),
+        speed(count, rounds, lambda: [cm.levels(name) for name in names]),
+        speed(count, rounds, lambda: [cm.decode(name) for name in names]),
+    ]
+
+
+def main() -> None:
+    """Measures, prints, and writes the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--page", action="store_true", help="write the table of docs/generative.md")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    heads = ("network, bits, tile", "encode to a target", "encode", "code levels", "decode levels", "decode weights")
+    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " --: |" * (len(heads) - 1)]
+    cases = [(name, bits, TILES[0]) for name in NETWORKS for bits in BITS] + [
+        (NETWORKS[0], BITS[1], t) for t in TILES[1:]
+    ]
+    for name, bits, tile in cases:
+        cells = row(dict(run.load(networks()[name]).state), bits, tile, arguments.rounds)
+        lines.append(f"| {name}, {bits:g}, {tile:,} | " + " | ".join(cells) + " |")
+        print(lines[-1], flush=True)
+    text = "\n".join(lines) + "\n"
+    if arguments.page:
+        write(text, "speed", "bench/generative_speed.py")
+
+
+if __name__ == "__main__":
+    main()
