@@ -18,7 +18,14 @@ die() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 find_python() {
-    local name found=
+    local name found= folder path=
+    # The Python of an active .venv cannot make that anew.
+    unset VIRTUAL_ENV
+    while read -rd: folder; do
+        [ "$folder" -ef .venv/bin ] || path+=$folder:
+    done <<<"$PATH:"
+    PATH=${path%:}
+    [[ ${PYTHON:-} != */* || ! ${PYTHON%/*} -ef .venv/bin ]] || die "PYTHON is the one of .venv, which is made from it"
     for name in ${PYTHON:-python3.11 python3 python3.12 python3.13 python3.14 python3.10}; do
         have "$name" || continue
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
