@@ -54,7 +54,7 @@ FULLY = ("m4", "m55")
 LIKE_M4 = ("m4", "m7", "m33")
 """Boards that run what is chosen for the Cortex-M4."""
 
-FLASH, WORK = 0.49, 0.09
+FLASH, WORK = 0.49, 0.096
 """What is chosen is to take so much of the flash with plain weights, and so much of the instructions to decode."""
 
 MORE_CONSTANTS = 1.08
@@ -283,7 +283,9 @@ def quantized(network: Deployed, report: neuralcodec.ExportReport, count: int) -
     return taken.quantize(values)
 
 
-def measure(name: str, boards: list[str], inputs: int, console: Console) -> tuple[list[Table], bool]:
+def measure(
+    name: str, boards: list[str], choices: Sequence[Choice], inputs: int, console: Console
+) -> tuple[list[Table], bool]:
     """Prints and returns the tables of a network; and whether all outputs were those of the host."""
     network = deployed()[name]()
     folded = neuralcodec.fold_batch_norm(network.module, network.calibration[:1])
@@ -302,7 +304,7 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> tupl
 
         for board in boards:
             run_on(board, "plain int8")
-        for i, choice in enumerate(CHOICES):
+        for i, choice in enumerate(choices):
             out = Path(folder) / f"{i}"
             try:
                 complete = choice
@@ -319,7 +321,7 @@ def measure(name: str, boards: list[str], inputs: int, console: Console) -> tupl
         if not boards:
             return tables, True
         for board in boards:
-            for choice in CHOICES:
+            for choice in choices:
                 if board in choice.boards and choice.title in of:
                     run_on(board, choice.title)
         runs = dict(sorted(runs.items(), key=lambda item: boards.index(item[0][0])))  # the order of a board's stays
@@ -422,6 +424,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", action="append", choices=list(deployed()), help="only this one; may be repeated")
     parser.add_argument("--board", action="append", choices=list(emulator.BOARDS), help="as --network")
+    parser.add_argument("--coding", action="append", help="title of a coding, beside plain weights; as --network")
     parser.add_argument("--inputs", type=int, default=100, help="inputs on emulated cores (default 100); 0: none")
     parser.add_argument("--page", action="store_true", help="write the tables into docs/firmware.md")
     options = parser.parse_args()
@@ -434,7 +437,8 @@ def main() -> None:
         if reason is not None:
             console.print(f"skipped: {name}: {reason}", highlight=False)
             continue
-        found, same = measure(name, boards, options.inputs, console)
+        choices = [choice for choice in CHOICES if not options.coding or choice.title in options.coding]
+        found, same = measure(name, boards, choices, options.inputs, console)
         good &= same
         if options.page and not write(found):
             console.print("docs/firmware.md lacks the lines between which the tables go")
@@ -443,14 +447,32 @@ def main() -> None:
 
 
 def write(tables: Sequence[Table]) -> bool:
-    """Puts tables into docs/firmware.md, in place of those of the same titles; False if there is no place for them."""
+    """Puts tables into docs/firmware.md, their rows in place of those there; False if there is no place for them."""
     page = ROOT / "docs" / "firmware.md"
     _, _, there = page.read_text(encoding="utf-8").partition(MARKS[0])
     sections = {}
     for section in there.partition(MARKS[1])[0].split("\n### ")[1:]:
         sections[section.partition("\n")[0].strip()] = f"### {section.strip()}\n"
-    sections |= {table.title: markdown(table, heading="###") for table in tables}
+    for table in tables:
+        sections[table.title] = markdown(_merged(table, sections.get(table.title, "")), heading="###")
     return put("\n".join(sections.values()), page, MARKS)
+
+
+def _merged(table: Table, section: str) -> Table:
+    """A table with the rows of a section of the page that it does not have itself; those of a core stay together."""
+    keys = 2 if table.headings[0] == "core" else 1
+    lines = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    rows = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines]
+    places = {tuple(row[:keys]): i for i, row in enumerate(rows)}
+    for row in table.rows:
+        key = tuple(row[:keys])
+        if key in places:
+            rows[places[key]] = list(row)
+            continue
+        core = [i for i, other in enumerate(rows) if keys == 2 and other[0] == row[0]]
+        rows.insert(core[-1] + 1 if core else len(rows), list(row))
+        places = {tuple(other[:keys]): i for i, other in enumerate(rows)}
+    return replace(table, rows=rows)
 
 
 if __name__ == "__main__":
