@@ -115,7 +115,7 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
         ((mode & REPLACE) && (t->regressor != NCD_REGRESSOR_EXPRESSION || !(mode & RESIDUAL))))
         return NCD_ERR_UNSUPPORTED;
     t->replaces = (mode & REPLACE) != 0;
-    status = ncd_tensor_read_levels(t, &c, mode & WIDE ? NCD_LEVELS_WIDE : 0u);
+    status = ncd_tensor_read_levels(t, &c, mode & WIDE ? (uint32_t)NCD_LEVELS_WIDE : 0u);
     if (status != NCD_OK)
         return status;
     t->fraction = ncd_get_u8(&c);

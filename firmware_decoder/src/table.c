@@ -88,16 +88,13 @@ uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits)
     return symbol * 0x101u | bits << 16 | 1u << 24;
 }
 
-/* The first index after those that begin with a code of `length` bits, the last of which begin at i. Codes count upwards
- * with their first bit highest, which here is the lowest: so the carry runs down. Comes back to 0. */
-static uint32_t next_index(uint32_t i, uint32_t length)
+/* The first index after those that begin with a code whose last bit is `bit`, the last of which begin at i. Codes count
+ * upwards with their first bit highest, which here is the lowest: so the carry runs down. Comes back to 0. */
+static uint32_t next_index(uint32_t i, uint32_t bit)
 {
-    uint32_t top = 1u << (length - 1u);
-    while (i & top) {
-        i ^= top;
-        top >>= 1;
-    }
-    return i | top;
+    for (; i & bit; bit >>= 1)
+        i ^= bit;
+    return i | bit;
 }
 
 void ncd_table_build(const uint8_t *table, uint32_t *workspace)
@@ -109,13 +106,16 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
     uint32_t length = ncd_table_min(table), rank = 0, d = 0, i = 0;
 
     for (; length <= max && length <= K; ++length) {
+        const uint32_t step = 1u << length;
         uint32_t n;
         for (n = *counts++; n > 0; --n) {
             const uint32_t entry = ncd_table_entry(table, rank++, length);
-            uint32_t k;
-            for (k = i; k < SIZE; k += 1u << length)
+            uint32_t k = i;
+            do {
                 lut[k] = entry;
-            i = next_index(i, length);
+                k += step;
+            } while (k < SIZE);
+            i = next_index(i, step >> 1);
         }
     }
     workspace[0] = ncd_table_tag(table) | rank;
@@ -124,7 +124,7 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
     if (max > K) {
         do {
             lut[i] = d++;
-            i = next_index(i, K);
+            i = next_index(i, SIZE >> 1);
         } while (i != 0);
     }
 
