@@ -124,7 +124,11 @@ def rate_differences(results: Results) -> Table:
 def beside_anchor(results: Results) -> Table:
     """Bytes over the anchor's at equal SNR: the mean over a curve, and its best and worst point."""
     anchor = next((m for m in results.methods if m.name == ANCHOR), None)
-    ours = [m for m in results.methods if m.name.startswith(CLOSEST)]
+    ours = [
+        m
+        for m in results.methods
+        if m.name.startswith(CLOSEST) and any(results.coded(n.name, m.name) for n in _all(results))
+    ]
     rows, means = [], [list[float]() for _ in ours]
     worst = [0.0] * len(ours)
     for network in results.networks if anchor is not None else ():
