@@ -37,8 +37,9 @@ DEFINED_IN = {"common.hpp": ("segments.cpp",), "cluster.hpp": ("segments.cpp",)}
 """Sources that bind nothing, by headers that declare what they define, if they are not named alike."""
 
 INCLUDED = re.compile(r'#include "(\w+\.hpp)"')
-OF_DECODER = re.compile(r'#include "\w+\.h"')
-"""A native source that includes a header of the C decoder depends on all files there that begin with its own name."""
+OF_DECODER = re.compile(r'#include "(\w+\.h)"')
+"""A native source depends on the headers of the C decoder that it includes; and where one of them begins with its own
+name, on all files there that do."""
 
 DECODER = ("firmware_decoder/src", "firmware_decoder/include")
 BUILT_WITH = ("CMakeLists.txt", "pyproject.toml", "firmware_decoder/CMakeLists.txt")
@@ -196,8 +197,11 @@ def _native_sources(names: set[str]) -> set[Path]:
         if path.suffix == ".hpp":
             defining = {path.with_suffix(".cpp"), *(NATIVE / name for name in DEFINED_IN.get(path.name, ()))}
             headers |= {each for each in defining if each.is_file()}
-        elif OF_DECODER.search(path.read_text()):
-            headers |= set((ROOT / DECODER[0]).glob(f"{path.stem}*"))
+        elif path.suffix == ".cpp":
+            included = [ROOT / DECODER[0] / name for name in OF_DECODER.findall(path.read_text())]
+            headers |= {each for each in included if each.is_file()}
+            if any(each.stem.startswith(path.stem) for each in included):
+                headers |= set((ROOT / DECODER[0]).glob(f"{path.stem}*"))
         new |= headers - found
     return found
 

@@ -17,8 +17,8 @@ from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.autoencoder.predictor import MOST_TAPS, NONE, Predictor, Scan, Weights, best
 from neuralcodec.codecs.autoencoder.tuning import Sample, tuned
-from neuralcodec.codecs.huffman.small import Small, check_small, for_small
 from neuralcodec.codecs.huffman.tiles import MOST
+from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import PlanError, SourceError
 from neuralcodec.models.autoencoder_model import is_model

@@ -14,7 +14,6 @@ import torch
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject
 from neuralcodec.codecs.huffman import Huffman
-from neuralcodec.codecs.huffman.small import for_small
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.regression import basis, expression, rows
 from neuralcodec.codecs.regression.payload import (
@@ -31,6 +30,7 @@ from neuralcodec.codecs.regression.payload import (
     squared_error,
 )
 from neuralcodec.codecs.regression.selection import SELECTIONS, Selection, order_rows
+from neuralcodec.codecs.small import for_small
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.codec import LAGRANGIAN, RELATIVE_STEP, STEP_RATIO
 from neuralcodec.options import check_integer

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
-from neuralcodec.codecs.huffman.small import Small, check_small, for_small
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
+from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
