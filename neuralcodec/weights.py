@@ -14,8 +14,12 @@ from neuralcodec.errors import SourceError
 from neuralcodec.tensor import Tensor
 
 
-def finite_weights(tensor: Tensor) -> npt.NDArray[np.float32]:
+def finite_weights(tensor: Tensor, refusal: str = "levels cannot express") -> npt.NDArray[np.float32]:
     """The weights as float32, C order, in the matrix of rows by columns.
+
+    Args:
+        tensor: of floats.
+        refusal: what the error says of numbers that are not finite.
 
     Raises:
         SourceError: some are NaN, infinite, or beyond the range of float32.
@@ -24,7 +28,7 @@ def finite_weights(tensor: Tensor) -> npt.NDArray[np.float32]:
     _, _, bad = _native.scan(weights)
     if bad:
         raise SourceError(
-            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which levels cannot express",
+            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which {refusal}",
             tensor=tensor.spec.name,
         )
     return weights
@@ -87,7 +91,7 @@ def norm_step(  # noqa: PLR0917
         weights: over this step, shape [rows, cols].
         levels: in the same order; not all are 0.
         importance: in the same order, or None.
-        dtype: of the tensor, whose range is not left.
+        dtype: of the tensor, refusal range is not left.
         least: a level that has to stay within it too.
     """
     gain = norm_gain(energy_of(weights, importance), energy_of(levels, importance))

@@ -22,7 +22,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import PlanError, SourceError
 from neuralcodec.models.autoencoder_model import is_model
-from neuralcodec.options import check_integer, check_number
+from neuralcodec.options import check_choice, check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
@@ -104,10 +104,8 @@ class Autoencoder:
     def __post_init__(self) -> None:
         check_integer("taps", self.taps, 0, MOST_TAPS)
         check_integer("tile", self.tile, 1, MOST)
-        if self.reconstruction not in {"norm", "error"}:
-            raise ValueError(f"reconstruction: 'norm' or 'error' expected, not {self.reconstruction!r}")
-        if self.levels not in {"auto", "int8"}:
-            raise ValueError(f"levels: 'auto' or 'int8' expected, not {self.levels!r}")
+        check_choice("reconstruction", self.reconstruction, ("norm", "error"))
+        check_choice("levels", self.levels, ("auto", "int8"))
         check_integer("tune", self.tune, 0, MOST_ROUNDS)
         if self.tune and self.prior is not None:
             raise ValueError("tune: fine-tunes the universal model: not with prior")
@@ -215,13 +213,13 @@ class Autoencoder:
         made = self._prepared(tensor, weights)
         data = np.frombuffer(_universal() if hint is None else hint.model, np.uint8)
         importance = counted(tensor)
-        coded = self._coded(made, importance, data, None if hint is None else hint.chosen)
+        counts = None if importance is None else made.scan.ordered(importance)
+        coded = self._coded(made, counts, data, None if hint is None else hint.chosen)
         scan, predictor = made.scan, made.predictor
         if not coded.levels.any():
             return bytes([ZEROS]) + varint(scan.tile) + struct.pack("<f", made.unit)
         unit = made.unit
         if self.reconstruction == "norm":
-            counts = None if importance is None else scan.ordered(importance)
             unit = norm_step(unit, made.ordered, coded.levels, counts, spec.dtype)
         mode = COLUMNS if scan.columns else 0
         mode |= WIDE if coded.levels.min() < -128 or coded.levels.max() > 127 else 0
@@ -255,9 +253,8 @@ class Autoencoder:
         most = max(min(math.floor(limit / unit), 32767), 1)
         return Prepared(scan, predictor, fraction, unit, most, scan.ordered(weights) / np.float32(unit))
 
-    def _coded(self, made: Prepared, importance: Weights | None, model: Bytes, index: int | None) -> Coded:
-        """With a class of the model; None: that which takes fewest bits."""
-        counts = None if importance is None else made.scan.ordered(importance)
+    def _coded(self, made: Prepared, counts: Weights | None, model: Bytes, index: int | None) -> Coded:
+        """With a class of the model; None: that which takes fewest bits. ``counts``: importance, in the order coded."""
         native, lagrangian = made.native, LAGRANGIAN * self.rdo
         if index is None:
             index = _shortest(made, counts, model, lagrangian)

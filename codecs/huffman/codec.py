@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 
 from neuralcodec import _native
 from neuralcodec.codec import SharedObject, Shares
@@ -19,6 +18,7 @@ from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
+from neuralcodec.weights import finite_weights, largest_weight
 
 DEFAULT_BITS = 8
 
@@ -112,21 +112,14 @@ class Huffman:
             SourceError: as there.
         """
         spec = tensor.spec
-        weights = np.ascontiguousarray(tensor.float32())
-        _, _, bad = _native.scan(weights)
-        if bad:
-            raise SourceError(
-                f"{bad} of {spec.size} weights are not finite float32 numbers, which levels cannot express",
-                tensor=spec.name,
-            )
+        weights = finite_weights(tensor)
         if self.step is not None:
             most = 127
             step, codes = fit_above(weights, _float32_step(self.step), self.scale != "tensor")
         else:
             most = 2 ** ((self.bits or DEFAULT_BITS) - 1) - 1
             step, codes = fit(weights, most, self._scale_a_row(spec))
-        largest = min(torch.finfo(spec.dtype.torch).max, torch.finfo(torch.float32).max)
-        levels = _native.quantize(weights, most, step, codes, largest)
+        levels = _native.quantize(weights, most, step, codes, largest_weight(spec.dtype))
         return Levels(levels, step, codes, tile_length(spec.rows, spec.cols, self.tile), self.pairs)
 
     def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:

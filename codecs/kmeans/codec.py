@@ -24,17 +24,16 @@ from neuralcodec.codecs.kmeans.quantize import (
     assign,
     counted,
     divide,
-    finite_weights,
     fit,
     penalty_of,
     sample,
 )
 from neuralcodec.codecs.kmeans.scales import Scales, of_rows, of_tensor
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_integer, check_number
+from neuralcodec.options import check_choice, check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import energy_of, largest_weight, norm_gain
+from neuralcodec.weights import energy_of, finite_weights, largest_weight, norm_gain
 
 DEFAULT_CLUSTERS = 16
 MOST_CLUSTERS = 256
@@ -44,6 +43,9 @@ TABLE_SHARED, SCALES, BOOK_SHARED, GROUPS, STEP = 4, 8, 16, 32, 64
 
 CODEBOOK = 3
 """Kind of a shared object."""
+
+REFUSAL = "centroids cannot stand for"
+"""What errors say of weights that are not finite."""
 
 TINIEST = 2.0**-126
 """Least step: the smallest normal float32."""
@@ -104,10 +106,10 @@ class KMeans:
         check_integer("tile", self.tile, 1, MOST)
         check_integer("table_bits", self.table_bits, frequencies.FEWEST, frequencies.MOST)
         check_integer("group", self.group, 1, 2**32 - 1)
-        _one_of("centroids", self.centroids, get_args(Centroids))
-        _one_of("coding", self.coding, get_args(Coding))
-        _one_of("scale", self.scale, ("row", "tensor"))
-        _one_of("reconstruction", self.reconstruction, ("norm", "error"))
+        check_choice("centroids", self.centroids, get_args(Centroids))
+        check_choice("coding", self.coding, get_args(Coding))
+        check_choice("scale", self.scale, ("row", "tensor"))
+        check_choice("reconstruction", self.reconstruction, ("norm", "error"))
         check_number("entropy", self.entropy, 0)
         if self.step is not None:
             check_number("step", self.step, TINIEST)
@@ -148,7 +150,7 @@ class KMeans:
         if not self.shared or not tensor.spec.size:
             return None
         try:
-            weights = finite_weights(tensor)
+            weights = finite_weights(tensor, REFUSAL)
         except SourceError:
             return None
         found = of_rows(weights) if self.scale == "row" else of_tensor(weights)
@@ -183,7 +185,7 @@ class KMeans:
         spec = tensor.spec
         if not spec.size:
             return b""
-        weights = finite_weights(tensor)
+        weights = finite_weights(tensor, REFUSAL)
         scales = of_rows(weights) if self.scale == "row" else of_tensor(weights) if hint is not None else None
         values, importance = divide(weights, scales), counted(tensor, scales)
         penalty = penalty_of(self.step, self.entropy, weights)
@@ -259,8 +261,3 @@ def padded(found: Book, to_power_of_two: bool) -> Book:
     """A codebook that also serves indices of fixed width: its last centroid is repeated."""
     size = 1 << (len(found.values) - 1).bit_length() if to_power_of_two else len(found.values)
     return replace(found, values=np.pad(found.values, (0, size - len(found.values)), "edge"))
-
-
-def _one_of(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}: {', '.join(map(repr, known[:-1]))} or {known[-1]!r} expected, not {value!r}")

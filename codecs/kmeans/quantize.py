@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from neuralcodec import _native
 from neuralcodec.codecs.kmeans import book, cluster
 from neuralcodec.codecs.kmeans.book import Centroids, Values
 from neuralcodec.codecs.kmeans.scales import Scales
-from neuralcodec.errors import SourceError
 from neuralcodec.tensor import Tensor
 
 SAMPLE = 4096
@@ -62,22 +60,6 @@ class Sample:
 
     values: Weights
     weights: Weights
-
-
-def finite_weights(tensor: Tensor) -> Weights:
-    """The weights, shape [rows, cols].
-
-    Raises:
-        SourceError: some are NaN, infinite, or beyond float32.
-    """
-    weights = np.ascontiguousarray(tensor.float32())
-    _, _, bad = _native.scan(weights)
-    if bad:
-        raise SourceError(
-            f"{bad} of {tensor.spec.size} weights are not finite float32 numbers, which centroids cannot stand for",
-            tensor=tensor.spec.name,
-        )
-    return weights
 
 
 def divide(weights: Weights, scales: Scales | None) -> Weights:

@@ -21,7 +21,7 @@ from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train, widened
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_integer, check_number
+from neuralcodec.options import check_choice, check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
@@ -114,12 +114,9 @@ class Trellis:
     def __post_init__(self) -> None:
         if self.states not in STATES or isinstance(self.states, bool):
             raise ValueError(f"states: one of {', '.join(map(str, STATES))} expected, not {self.states!r}")
-        if self.reconstruction not in {"norm", "error"}:
-            raise ValueError(f"reconstruction: 'norm' or 'error' expected, not {self.reconstruction!r}")
-        if self.scan not in {"auto", "rows", "columns"}:
-            raise ValueError(f"scan: 'auto', 'rows' or 'columns' expected, not {self.scan!r}")
-        if self.coding not in {"contexts", "light", "rans", "prefix"}:
-            raise ValueError(f"coding: 'contexts', 'light', 'rans' or 'prefix' expected, not {self.coding!r}")
+        check_choice("reconstruction", self.reconstruction, ("norm", "error"))
+        check_choice("scan", self.scan, ("auto", "rows", "columns"))
+        check_choice("coding", self.coding, ("contexts", "light", "rans", "prefix"))
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
