@@ -92,6 +92,26 @@ def test_a_coarse_knob_is_found_too(bell):
     assert caught.value.nearest == pytest.approx(8.2)
 
 
+def test_a_goal_that_a_jump_hides_is_found_beside_it(bell):
+    """In a narrow band of steps files are larger, as where tensors cannot share a table; the goal is beyond."""
+
+    def try_step(step):
+        at = math.log2(step)
+        bits = 2.05 - at + (0.8 if -4.31 < at < -4 else 0)
+        return Trial(step, FIXED + bits * WEIGHTS / 8, 6.0 * bits)
+
+    goal = 6.35 + 8 * FIXED / WEIGHTS
+    met = find_step(Target(bits_per_weight=goal), WEIGHTS, FIXED, bell, try_step)
+    assert 8 * try_step(met).nbytes / WEIGHTS == pytest.approx(goal, rel=0.02)
+
+
+def test_models_of_few_weights_meet_a_target_where_a_shared_table_breaks_up():
+    torch.manual_seed(17)
+    model = {"w": torch.randn(40, 30), "v": torch.randn(30, 30), "b": torch.randn(40), "n": torch.arange(9)}
+    cm = neuralcodec.encode(model, "trellis", Target(bits_per_weight=8), states=8)
+    assert cm.report().bits_per_weight == pytest.approx(8, rel=0.02)
+
+
 def test_what_no_step_reaches_takes_no_more_trials_than_allowed(bell):
     for target in (Target(max_bytes=100), Target(snr_db=300)):
         try_step, tried = off_by(bell, 0.0)

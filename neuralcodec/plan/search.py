@@ -37,6 +37,9 @@ LEAST_STRIDE, LEAP, MAX_STRIDE = 1 / 8, 1.0, 8.0
 LEAST_BRACKET = 1 / 256
 """Octaves of the step in which no codec goes from too much to too little but by a jump."""
 
+BESIDE, MOST_BESIDE = 1 / 16, 6
+"""Where it jumps it may have jumped back a little further on: octaves between trials beside a jump, and how many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -138,18 +141,29 @@ def find_step(
         else:
             break
     if len(ends) == 2:
-        _close_in(*ends[True], *ends[False], miss, done)
-    return _choose(target, goal, weights, list(trials.values()))
+        jump = _close_in(*ends[True], *ends[False], miss, done)
+        beside = (jump + side * k * BESIDE for k in range(1, MOST_BESIDE + 1) for side in (-1, 1))
+        while _chosen(target, goal, list(trials.values())) is None and (there := next(beside, None)) is not None:
+            miss(there)
+    chosen = _chosen(target, goal, list(trials.values()))
+    if chosen is not None:
+        return chosen.step
+    reached = min((_value(target, t) for t in trials.values()), key=lambda value: abs(value - goal))
+    raise PlanError(
+        f"the target of {target.describe(goal, weights)} cannot be met; "
+        f"the nearest is {target.describe(reached, weights)}",
+        nearest=target.in_unit(reached, weights),
+    )
 
 
 def _close_in(  # noqa: PLR0917
     fine: float, above: float, coarse: float, below: float, miss: Callable[[float], float], done: Callable[[], bool]
-) -> None:
-    """Regula falsi between a step that gives too much and one that gives too little."""
+) -> float:
+    """Regula falsi between a step that gives too much and one that gives too little; returns where it ended."""
     side = 0
     for _ in range(MAX_TRIALS):
         if done() or coarse - fine < LEAST_BRACKET:
-            return
+            break
         # Illinois: an end that stays twice counts half, so that both ends move.
         a, b = (above, below / 2) if side < -1 else (above / 2, below) if side > 1 else (above, below)
         middle = fine + (coarse - fine) * a / (a - b)
@@ -160,6 +174,7 @@ def _close_in(  # noqa: PLR0917
             fine, above, side = middle, value, min(side, 0) - 1
         else:
             coarse, below, side = middle, value, max(side, 0) + 1
+    return fine
 
 
 def _value(target: Target, trial: Trial) -> float:
@@ -167,7 +182,9 @@ def _value(target: Target, trial: Trial) -> float:
     return min(max(trial.snr_db, -400.0), 400.0) if target.wants_snr else trial.nbytes
 
 
-def _choose(target: Target, goal: float, weights: int, trials: list[Trial]) -> float:
+def _chosen(target: Target, goal: float, trials: list[Trial]) -> Trial | None:
+    """The trial that meets the goal best; None if none does."""
+
     def excess(trial: Trial) -> float:
         return (_value(target, trial) - goal) / goal
 
@@ -176,14 +193,8 @@ def _choose(target: Target, goal: float, weights: int, trials: list[Trial]) -> f
 
     within = [t for t in trials if abs(excess(t)) <= TOLERANCE and (rightful(t) or target.max_bytes is None)]
     if within:
-        return min(within, key=lambda t: abs(excess(t)) + (0 if rightful(t) else GOOD_ENOUGH - NEAR)).step
-    if target.max_bytes is not None and any(rightful(t) for t in trials):
+        return min(within, key=lambda t: abs(excess(t)) + (0 if rightful(t) else GOOD_ENOUGH - NEAR))
+    if target.max_bytes is not None:
         # Under the limit by more than the tolerance because nothing finer exists: still what was asked for.
-        return max((t for t in trials if rightful(t)), key=lambda t: (t.nbytes, t.snr_db)).step
-    nearest = min(trials, key=lambda t: abs(excess(t)))
-    reached = _value(target, nearest)
-    raise PlanError(
-        f"the target of {target.describe(goal, weights)} cannot be met; "
-        f"the nearest is {target.describe(reached, weights)}",
-        nearest=target.in_unit(reached, weights),
-    )
+        return max((t for t in trials if rightful(t)), key=lambda t: (t.nbytes, t.snr_db), default=None)
+    return None
