@@ -142,8 +142,9 @@ def find_step(
             break
     if len(ends) == 2:
         jump = _close_in(*ends[True], *ends[False], miss, done)
-        beside = (jump + side * k * BESIDE for k in range(1, MOST_BESIDE + 1) for side in (-1, 1))
-        while _chosen(target, goal, list(trials.values())) is None and (there := next(beside, None)) is not None:
+        for there in (jump + sign * k * BESIDE for k in range(1, MOST_BESIDE + 1) for sign in (-1, 1)):
+            if _chosen(target, goal, list(trials.values())) is not None:
+                break
             miss(there)
     chosen = _chosen(target, goal, list(trials.values()))
     if chosen is not None:
