@@ -91,7 +91,7 @@ def norm_step(  # noqa: PLR0917
         weights: over this step, shape [rows, cols].
         levels: in the same order; not all are 0.
         importance: in the same order, or None.
-        dtype: of the tensor, refusal range is not left.
+        dtype: of the tensor, whose range is not left.
         least: a level that has to stay within it too.
     """
     gain = norm_gain(energy_of(weights, importance), energy_of(levels, importance))

@@ -20,7 +20,6 @@ def same_numbers():
 
 @pytest.fixture
 def net():
-    torch.manual_seed(0)
     return Net()
 
 

@@ -67,9 +67,7 @@ def all_tables(results: Results) -> list[Table]:
 
 def no_loss(results: Results) -> Table:
     """Smallest file without measurable loss, by network and method."""
-    lossy = [
-        m for m in results.methods if m.kind == "lossy" and any(results.coded(n.name, m.name) for n in _all(results))
-    ]
+    lossy = [m for m in results.methods if m.kind == "lossy" and _was_measured(results, m)]
     rows = []
     for network in results.networks:
         base = results.baseline(network.name)
@@ -124,11 +122,7 @@ def rate_differences(results: Results) -> Table:
 def beside_anchor(results: Results) -> Table:
     """Bytes over the anchor's at equal SNR: the mean over a curve, and its best and worst point."""
     anchor = next((m for m in results.methods if m.name == ANCHOR), None)
-    ours = [
-        m
-        for m in results.methods
-        if m.name.startswith(CLOSEST) and any(results.coded(n.name, m.name) for n in _all(results))
-    ]
+    ours = [m for m in results.methods if m.name.startswith(CLOSEST) and _was_measured(results, m)]
     rows, means = [], [list[float]() for _ in ours]
     worst = [0.0] * len(ours)
     for network in results.networks if anchor is not None else ():
@@ -337,8 +331,8 @@ def not_measured(results: Results) -> Table:
     return Table("Not measured", ["network", "method", "reason"], rows, f"{len(rows)} in all.")
 
 
-def _all(results: Results) -> Sequence[NetworkFacts]:
-    return results.networks
+def _was_measured(results: Results, method: MethodFacts) -> bool:
+    return any(results.coded(network.name, method.name) for network in results.networks)
 
 
 def _percent(value: float | None) -> str:
