@@ -42,6 +42,9 @@ from bench.report.tables import Table  # noqa: E402
 MARKS = ("<!-- firmware: bench/firmware_networks.py writes between these lines -->", "<!-- /firmware -->")
 
 TILE = 512
+ROOM = 1024
+"""Bytes of the tables of codec trellis with contexts: with a tile and its sums they stay below 2 KB."""
+
 COARSE = 4
 """The -icount shift on Cortex-M: a whole network fits into the counter's 24 bits, and counts are multiples of 16."""
 
@@ -91,7 +94,7 @@ def _trellis(coding: str, *, boards: tuple[str, ...] = (), **options: object) ->
     title = f"trellis, {coding}, {value:g} {'bits' if what == 'target' else 'of the deviation'}"
     if what == "target":
         value = Target(bits_per_weight=float(value))  # type: ignore[arg-type]
-    chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, what: value}
+    chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, "room": ROOM, what: value}
     return Choice(title, chosen, boards=boards)
 
 
@@ -272,6 +275,7 @@ def with_codings(network: Deployed, choice: Choice, plain: neuralcodec.ExportRep
         decode_instructions=int(WORK * run.instructions),
         codecs=choice.codecs,
         core=choice.core or "m4",
+        tile=TILE,
     )
     return replace(choice, options={**choice.options, "overrides": codings.overrides})
 

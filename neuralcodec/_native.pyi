@@ -520,6 +520,9 @@ class Reader:
     @property
     def coding(self) -> Literal["contexts", "light", "rans", "prefix"] | None:
         """What firmware needs for tiles of codec trellis; None for other codecs, and where all levels are 0."""
+    @property
+    def wide_codes(self) -> bool:
+        """Whether these are prefix codes of more than 16 states."""
 
     def indices(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.uint8]:
         """Indices of the tiles from ``first`` to before ``last``, one after the other."""

@@ -424,6 +424,19 @@ def test_decoder_has_the_codings_of_the_blob_and_no_other(coding, scan, tmp_path
     assert np.array_equal(got, np.stack([runner.run(each) for each in memory(plan, inputs)]))
 
 
+@pytest.mark.parametrize("states", [8, 16, 32])
+def test_decoder_has_wide_codes_where_the_blob_has_them(states, tmp_path):
+    network = made(Pools)
+    cm = neuralcodec.encode(network, codec="trellis", relative_step=0.15, coding="prefix", states=states, scan="rows")
+    inputs = inputs_of(Pools, 3)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    assert report.decoder["NCD_TRELLIS_WIDE_CODES"] == int(states > 16)
+    plan = make_plan(cm, network, inputs[:1], inputs).plan
+    runner = Runner(plan)
+    got = neuralcodec.simulate(tmp_path, inputs).levels
+    assert np.array_equal(got, np.stack([runner.run(each) for each in memory(plan, inputs)]))
+
+
 def test_unused_shared_objects_are_left_out():
     network = made(Spotter)
     cm = neuralcodec.encode(network, target=neuralcodec.Target(snr_db=25))

@@ -60,6 +60,11 @@
 #define NCD_TRELLIS_PREFIX 1
 #endif
 
+/* Prefix codes of more than 16 states, whose tables take 1 KB a quantizer; those of fewer take 512 bytes. */
+#ifndef NCD_TRELLIS_WIDE_CODES
+#define NCD_TRELLIS_WIDE_CODES 1
+#endif
+
 /* Bits of a slot by which a symbol of codec trellis is looked up; the rest is searched. A table takes 16 bytes with 4
  * bits and 256 with 8, which a host wants. 4 to 8. */
 #ifndef NCD_TRELLIS_INDEX_LOG2

@@ -38,7 +38,7 @@ uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, uint32_t kind, uint3
 
 /* ---- Workspace ----
  *
- * Offsets count bytes from its start. There are three kinds: */
+ * Offsets count bytes from its start. These are the kinds: */
 
 enum {
     NCD_TRELLIS_SEARCH, /* any model: a table takes 20 bytes and 2 a symbol, because the symbol of a slot is found by a
@@ -46,7 +46,8 @@ enum {
     NCD_TRELLIS_LIGHT_SLOTS, /* tables of 2^8 slots: a table takes 256 bytes, which tell the place of each slot's entry,
                               * and 8 a symbol */
     NCD_TRELLIS_SLOTS,  /* one table a quantizer, 2^8 slots: 1 KB for each quantizer, which tells all of each slot */
-    NCD_TRELLIS_CODES   /* prefix codes of up to 8 bits: the same */
+    NCD_TRELLIS_CODES,  /* prefix codes of up to 8 bits and at most 16 states: 512 bytes for each quantizer */
+    NCD_TRELLIS_CODES_WIDE /* and more states: 1 KB */
 };
 
 typedef struct ncd_trellis_workspace {
@@ -63,6 +64,9 @@ typedef struct ncd_trellis_workspace {
 
 /* Where the entries of the kinds with 256 a quantizer begin: they have no bins. */
 enum { NCD_TRELLIS_ENTRIES = 24 };
+
+/* So many states' number fits into a nibble. */
+enum { NCD_TRELLIS_NIBBLE_STATES_LOG2 = 4 };
 #define NCD_TRELLIS_SLOTS_LOG2 8u /* no enumerator: C++ warns where these meet other integers */
 
 /* LIGHT_SLOTS: so many entries at most, since a byte tells which. Offsets of tables count from the bins; cells are half-words
@@ -85,7 +89,8 @@ typedef struct ncd_trellis_table {
  *   LIGHT_SLOTS: byte 1 2^8 less the number of the symbol's slots; byte 2 the place of the value's sign class among cells; byte 3 the
  *           first slot; bytes 4-5 what the running magnitude gets, byte 7 what changes the state;
  *   SLOTS:  byte 1 the slot's place among its symbol's slots; byte 2 their number; byte 3 what changes the state;
- *   CODES:  byte 1 the bits of the code; byte 3 what changes the state. */
+ *   CODES:  16 bits, of which bits 8-11 tell the bits of the code, bits 12-15 what changes the state;
+ *   CODES_WIDE: byte 1 the bits of the code; byte 3 what changes the state. */
 
 /* ---- trellis_tile.c ---- */
 

@@ -9,6 +9,12 @@
 /* Whether values have prefix codes; a constant where only these, or none, are compiled in. */
 #define HAS_CODES(f) (NCD_TRELLIS_PREFIX && (!(NCD_TRELLIS_PICKS || NCD_TRELLIS_RANS) || (f)->m == 0))
 
+/* Whether they are of more states than entries of 16 bits can tell. */
+static int has_wide_codes(const ncd_trellis_model *f)
+{
+    return HAS_CODES(f) && f->states_log2 > NCD_TRELLIS_NIBBLE_STATES_LOG2;
+}
+
 /* ---- Model ---- */
 
 #if NCD_TRELLIS_PICKS
@@ -134,6 +140,7 @@ ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
         (f->open && f->lo + f->hi < (f->states_log2 ? 7u : 1u)))
         return NCD_ERR_CORRUPT;
     if (reserved || !(f->m ? NCD_TRELLIS_PICKS || NCD_TRELLIS_RANS : NCD_TRELLIS_PREFIX) ||
+        (!NCD_TRELLIS_WIDE_CODES && has_wide_codes(f)) ||
         (!NCD_TRELLIS_PICKS && (f->open || f->raw_bits || head[5])))
         return NCD_ERR_UNSUPPORTED;
     if (f->n_signs > 2 || f->start >= NCD_TRELLIS_BINS || (!f->m && (f->open || f->raw_bits || head[5])))
@@ -172,7 +179,7 @@ static uint32_t quantizers_of(const ncd_trellis_model *f)
 uint32_t ncd_trellis_model_kind(const ncd_trellis_model *f, int wide, uint32_t lanes)
 {
     if (HAS_CODES(f))
-        return NCD_TRELLIS_CODES;
+        return has_wide_codes(f) ? NCD_TRELLIS_CODES_WIDE : NCD_TRELLIS_CODES;
     if (f->m != NCD_TRELLIS_SLOTS_LOG2 || f->raw_bits || f->lo > 128 || f->hi > 127 || f->constant)
         return NCD_TRELLIS_SEARCH;
     if (NCD_TRELLIS_RANS && !wide && f->classes == 1 && f->n_signs == 0 &&
@@ -194,13 +201,19 @@ static uint32_t cells_of(const ncd_trellis_model *f)
     return 2u * f->classes * (2u * f->n_signs + 1u);
 }
 
+/* log2 of the bytes of an entry that tells all of a slot, or of a code. */
+static uint32_t entry_log2(uint32_t kind)
+{
+    return NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES ? 1 : 2;
+}
+
 uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, uint32_t kind, uint32_t index)
 {
     const uint32_t tables = (uint32_t)f->n_tables[0] + f->n_tables[1];
     if (NCD_TRELLIS_LIGHT && kind == NCD_TRELLIS_LIGHT_SLOTS)
         return NCD_TRELLIS_ENTRIES + NCD_TRELLIS_LIGHT_AT + 8u * f->frequencies + (tables << NCD_TRELLIS_SLOTS_LOG2);
     if (!NCD_TRELLIS_CONTEXTS || kind != NCD_TRELLIS_SEARCH)
-        return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + 2));
+        return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + entry_log2(kind)));
     return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * ((uint32_t)f->values[0] + f->values[1]) + 2u * cells_of(f) +
             tables * table_size(0, index) + 2u * f->frequencies + 3u) & ~3u;
 }
@@ -258,12 +271,12 @@ static void build_slots(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
     }
 }
 
-/* The same: CODES. Slots are the next bits, the first one lowest; codes count upwards with the first one highest. So the
+/* The same: CODES and CODES_WIDE. Slots are the next bits, the first one lowest; codes count upwards with the first one highest. So the
  * slots of a code are that of its own bits and all a multiple of 2^length after it, and carries to the next code run
  * down. */
-static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
+static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t kind, uint32_t *entries)
 {
-    const uint32_t first = f->tables[u][0], count = f->tables[u][1] + 1u;
+    const uint32_t first = f->tables[u][0], count = f->tables[u][1] + 1u, of = u << NCD_TRELLIS_SLOTS_LOG2;
     uint32_t length, i, k, slot = 0;
     for (length = 1; length <= NCD_TRELLIS_SLOTS_LOG2; ++length) {
         for (i = 0; i < count; ++i) {
@@ -271,8 +284,12 @@ static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t *entry)
             if ((uint32_t)(f->tables[u][2u + (i >> 1)] >> 4 * (i & 1u) & 15) != length)
                 continue;
             e = direct_entry(f, u, first + i, length);
-            for (k = slot; k < 1u << NCD_TRELLIS_SLOTS_LOG2; k += 1u << length)
-                entry[k] = e;
+            for (k = of + slot; k < of + (1u << NCD_TRELLIS_SLOTS_LOG2); k += 1u << length) {
+                if (!NCD_TRELLIS_WIDE_CODES || kind == NCD_TRELLIS_CODES)
+                    ((uint16_t *)entries)[k] = (uint16_t)(e | e >> 24 << 12);
+                else
+                    entries[k] = e;
+            }
             for (; slot & carry; carry >>= 1)
                 slot ^= carry;
             slot |= carry;
@@ -437,8 +454,8 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
     }
 #endif
     for (i = 0; i < quantizers_of(&f); ++i)
-        if (NCD_TRELLIS_PREFIX && w->kind == NCD_TRELLIS_CODES)
-            build_codes(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
+        if (NCD_TRELLIS_PREFIX && w->kind >= NCD_TRELLIS_CODES)
+            build_codes(&f, i, w->kind, entries);
         else if (NCD_TRELLIS_RANS)
             build_slots(&f, i, entries + (i << NCD_TRELLIS_SLOTS_LOG2));
 }

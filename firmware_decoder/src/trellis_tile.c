@@ -140,6 +140,25 @@ NCD_INLINE direct direct_entry(const uint32_t *entries, uint32_t s, uint32_t bit
     ALONE(s);
     return (const uint8_t *)entries + bits + s;
 }
+
+/* The same of an entry of 16 bits, whose state stands in the top nibble of a half-word. */
+NCD_INLINE uint32_t code_entry(const uint32_t *entries, uint32_t s, uint32_t bits, uint32_t step)
+{
+    (void)step;
+    bits <<= 24;
+    ALONE(bits);
+    bits >>= 23;
+    ALONE(bits);
+    s <<= 19;
+    ALONE(s);
+    s >>= 31;
+    ALONE(s);
+    s <<= 1 + NCD_TRELLIS_SLOTS_LOG2;
+    ALONE(s);
+    bits += s;
+    ALONE(bits);
+    return *(const uint16_t *)(const void *)((const uint8_t *)entries + bits);
+}
 #else
 /* The state stands in the top byte of s; what is below is of no account. */
 typedef uint32_t direct;
@@ -148,12 +167,20 @@ typedef uint32_t direct;
 #define BYTE2(e) ((e) >> 16 & 255u)
 #define MOVE(s, e) ((s) = (s) >> 1 ^ (e))
 #define STEP (1u << NCD_TRELLIS_SLOTS_LOG2)
+#define ALONE(x) ((void)0)
 
 NCD_INLINE direct direct_entry(const uint32_t *entries, uint32_t s, uint32_t bits, uint32_t step)
 {
     uint32_t of = s >> (24 - NCD_TRELLIS_SLOTS_LOG2) & step;
     NCD_KEEP(of); /* a shift that costs nothing, and then a sum with a byte that costs no more than a sum */
     return entries[of + (bits & 255u)];
+}
+
+NCD_INLINE uint32_t code_entry(const uint32_t *entries, uint32_t s, uint32_t bits, uint32_t step)
+{
+    uint32_t of = s >> (12 - NCD_TRELLIS_SLOTS_LOG2) & step;
+    NCD_KEEP(of);
+    return ((const uint16_t *)(const void *)entries)[of + (bits & 255u)];
 }
 #endif
 
@@ -280,13 +307,24 @@ static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t 
 #endif
 
 /* Prefix codes. Gives 0 where the tile does not end with the last of them. */
-static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
-                                   uint32_t n)
-{
-    const uint8_t *const pairs = src == end ? end : end - 1;
-    uint32_t window = 0, s = 0, step = STEP;
-    int32_t bits = 0; /* in the window; below 0 where codes went past the end */
-    NCD_KEEP(step);
+#define TAKE_CODES(TAKE)                                                    \
+    const uint8_t *const pairs = src == end ? end : end - 1;                \
+    uint32_t window = 0, s = 0;                                             \
+    int32_t bits = 0; /* in the window; below 0 where codes went past the end */ \
+    NCD_KEEP(step);                                                         \
+    for (; n >= 4; n -= 4, dst += 4) {                                      \
+        FILL();                                                             \
+        TAKE(0);                                                            \
+        TAKE(1);                                                            \
+        FILL();                                                             \
+        TAKE(2);                                                            \
+        TAKE(3);                                                            \
+    }                                                                       \
+    for (; n > 0; --n, ++dst) {                                             \
+        FILL();                                                             \
+        TAKE(0);                                                            \
+    }                                                                       \
+    return src == end && bits >= 0 && bits < 8 && window == 0
 #define FILL()                                                              \
     do {                                                                    \
         if (bits < 16) {                                                    \
@@ -300,31 +338,48 @@ static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, 
             }                                                               \
         }                                                                   \
     } while (0)
+#define SHIFT(length)                                                       \
+    do {                                                                    \
+        window >>= (length);                                                \
+        bits -= (int32_t)(length);                                          \
+    } while (0)
+
+static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
+                                   uint32_t n)
+{
+    uint32_t step = STEP;
+#define TAKE(i)                                                             \
+    do {                                                                    \
+        const uint32_t e = code_entry(entries, s, window, step);            \
+        uint32_t length = e << 20;                                          \
+        ALONE(length);                                                      \
+        length >>= 28;                                                      \
+        dst[i] = (uint8_t)e;                                                \
+        s = s >> 1 ^ e;                                                     \
+        SHIFT(length);                                                      \
+    } while (0)
+    TAKE_CODES(TAKE);
+#undef TAKE
+}
+
+static NCD_NOINLINE int take_wide_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
+                                        uint32_t n)
+{
+    uint32_t step = STEP;
 #define TAKE(i)                                                             \
     do {                                                                    \
         const direct e = direct_entry(entries, s, window, step);            \
         const uint32_t length = BYTE1(e);                                   \
-        window >>= length;                                                  \
-        bits -= (int32_t)length;                                            \
+        SHIFT(length);                                                      \
         dst[i] = LEVEL(e);                                                  \
         MOVE(s, e);                                                         \
     } while (0)
-    for (; n >= 4; n -= 4, dst += 4) {
-        FILL();
-        TAKE(0);
-        TAKE(1);
-        FILL();
-        TAKE(2);
-        TAKE(3);
-    }
-    for (; n > 0; --n, ++dst) {
-        FILL();
-        TAKE(0);
-    }
-#undef FILL
+    TAKE_CODES(TAKE);
 #undef TAKE
-    return src == end && bits >= 0 && bits < 8 && window == 0;
 }
+#undef TAKE_CODES
+#undef FILL
+#undef SHIFT
 
 /* ---- Tiles ---- */
 
@@ -440,7 +495,7 @@ static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memo
     if (status != NCD_OK)
         return status;
     l->end = l->src + size;
-    if (NCD_TRELLIS_PREFIX && w->kind == NCD_TRELLIS_CODES)
+    if (NCD_TRELLIS_PREFIX && w->kind >= NCD_TRELLIS_CODES)
         return NCD_OK;
     if (size & 1u)
         return NCD_ERR_CORRUPT;
@@ -480,6 +535,8 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
     kind = ((const ncd_trellis_workspace *)(const void *)memory)->kind;
     if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
         return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
+    if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE)
+        return take_wide_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
     if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_PICKS || kind == NCD_TRELLIS_SLOTS))
         take_slots(entries, &l, (uint8_t *)dst, n);
 #if NCD_TRELLIS_LIGHT

@@ -20,6 +20,7 @@
 extern "C" {
 #include "../../firmware_decoder/src/autoencoder.h"
 #include "../../firmware_decoder/src/generative.h"
+#include "../../firmware_decoder/src/trellis.h"
 }
 
 namespace neuralcodec {
@@ -408,8 +409,13 @@ public:
 
     // What firmware needs for tiles of codec trellis; null for other codecs, and where all levels are 0.
     const char *coding() const {
-        static const char *const names[] = {"contexts", "light", "rans", "prefix"};
+        static const char *const names[] = {"contexts", "light", "rans", "prefix", "prefix"};
         return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace ? names[t_.least_kind] : nullptr;
+    }
+
+    // Whether firmware needs more than the tables of prefix codes of few states.
+    bool wide_codes() const {
+        return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace && t_.least_kind == NCD_TRELLIS_CODES_WIDE;
     }
 
     nb::tuple place(uint32_t tile) const {
@@ -873,6 +879,7 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("tables", [](const Reader &r) { return r.lookups() / NCD_HUFFMAN_WORKSPACE; })
         .def_prop_ro("slots", &Reader::slots)
         .def_prop_ro("coding", &Reader::coding)
+        .def_prop_ro("wide_codes", &Reader::wide_codes)
         .def_prop_ro("nested", &Reader::nested, nb::sig("def nested(self) -> tuple[int, ...]"))
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
         .def_prop_ro("has_levels", &Reader::levels_inside)

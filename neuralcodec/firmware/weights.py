@@ -99,6 +99,7 @@ class Coded:
         checks: checksum of each tile's levels; empty in float mode.
         down_columns: whether tiles run down the columns.
         trellis: the coding, of codec trellis.
+        wide_codes: whether its trellis has prefix codes of more than 16 states.
         nested: numbers of the codecs of tensors that its payload nests.
     """
 
@@ -116,6 +117,7 @@ class Coded:
     checks: tuple[int, ...]
     down_columns: bool
     trellis: Literal["contexts", "light", "rans", "prefix"] | None = None
+    wide_codes: bool = False
     nested: tuple[int, ...] = ()
 
 
@@ -395,6 +397,7 @@ def _blob(
             () if choice is None else tile_checks(opened),
             opened.down_columns,
             opened.coding,
+            opened.wide_codes,
             opened.nested,
         )
     data = b"".join(chunks(stream, names=False))

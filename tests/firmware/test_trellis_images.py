@@ -130,6 +130,23 @@ def test_the_room_that_is_exported_suffices(board: str, out: Path, coding: str) 
     assert result.number("table_bytes") == cm.demand().slots
 
 
+@pytest.mark.parametrize(("states", "wide"), [(16, False), (32, True)])
+@pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
+def test_prefix_codes_of_few_states_take_half_the_table(board: str, out: Path, states: int, wide: bool) -> None:
+    source = {"w": torch.randn(64, 256, generator=torch.Generator().manual_seed(0))}
+    cm = neuralcodec.encode(source, coding="prefix", states=states, relative_step=0.3)
+    (blob := out / "prefix.ncd").write_bytes(cm.to_bytes(names=False))
+    result = emulator.run(board, emulator.build(board, blob, out))
+    assert result.number("crc32") == crc_by_extension(cm)
+    assert result.number("table_bytes") == (24 + 2 * 1024 if wide else 24 + 2 * 512)
+    without = emulator.run(board, emulator.build(board, blob, out, defines=("-DNCD_TRELLIS_WIDE_CODES=0",)))
+    if wide:
+        assert without.exit_code, without.output
+        assert without.values["error.status"] == "-4"
+    else:
+        assert without.number("crc32") == crc_by_extension(cm)
+
+
 CODINGS = ("contexts", "light", "rans", "prefix")
 ONLY = {kept: tuple(f"-DNCD_TRELLIS_{other.upper()}=0" for other in CODINGS if other != kept) for kept in CODINGS}
 """Macros for decoders of one coding."""

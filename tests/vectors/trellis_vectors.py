@@ -208,7 +208,7 @@ def valid_trellis(valid: Make) -> Iterator[object]:
     yield one("codes", "prefix codes", (9, 40), CODES)
     for count in (1, 2, 3, 5, 6, 7):
         yield one(f"codes_{count}", f"prefix codes of {count} levels", (count,), CODES)
-    for states in (4, 256):
+    for states in (4, 16, 32, 256):
         yield one(
             f"codes_states_{states}", f"prefix codes, {states} states", (9, 40), replace(CODES, states=states), tile=77
         )
