@@ -42,7 +42,7 @@ def missing() -> str | None:
 
 
 def can_decode(method: Method) -> bool:
-    """Whether the method's streams are the C decoder's."""
+    """Whether the method's streams are the C decoder's, as it is built for these cores."""
     return method.for_decoder
 
 

@@ -21,6 +21,7 @@ class Method:
     """A method as its file describes it; see there.
 
     Attributes:
+        for_decoder: whether its streams are ones that the C decoder as it is built for microcontrollers decodes.
         codecs: of neuralcodec, that it encodes with; None for any.
     """
 
@@ -58,6 +59,6 @@ def _describe(path: Path) -> Method:
         full=tuple(module.FULL),
         advice=module.ADVICE,
         hull=getattr(module, "hull", False),
-        for_decoder=hasattr(module, "options"),
+        for_decoder=hasattr(module, "options") and getattr(module, "FIRMWARE", True),
         codecs=getattr(module, "CODECS", None),
     )

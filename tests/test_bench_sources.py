@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import sources
+from bench import firmware, sources
 from bench.method import methods
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,11 +117,18 @@ def test_methods_say_which_codec_they_use():
     assert {"huffman", "huffman_lossless", "kmeans", "trellis"} <= named.keys()
     for name, method in named.items():
         text = method.path.read_text(encoding="utf-8")
-        if method.for_decoder:
-            scope = {}
-            exec(compile(text, method.path, "exec"), scope)
+        scope = {}
+        exec(compile(text, method.path, "exec"), scope)
+        if "options" in scope:
             assert scope["options"]({})["codec"] in method.codecs, name
         assert set(method.codecs) <= sources.built_in().keys(), name
+
+
+def test_codecs_that_are_off_on_microcontrollers_are_not_measured_there():
+    found = methods()
+    assert not firmware.can_decode(found["generative"])
+    assert not firmware.can_decode(found["generative_least"])
+    assert firmware.can_decode(found["trellis"])
 
 
 def test_a_native_function_that_no_source_binds_is_noticed():

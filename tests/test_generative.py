@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ from neuralcodec import _native, reference
 from neuralcodec.codec import SharedObject
 from neuralcodec.codecs.generative import Generative
 from neuralcodec.codecs.generative.coding import KIND, Choice, Matrix, Rates, Tuned, every_rates, read_head
+from neuralcodec.codecs.generative.quantizing import quantize
+from neuralcodec.codecs.trellis import Trellis
+from neuralcodec.codecs.trellis.codec import LAGRANGIAN
 from neuralcodec.dtypes import BY_NAME
 from neuralcodec.errors import CorruptError, PlanError, SourceError, UnsupportedError
 from neuralcodec.models.corpus import matrix_of
@@ -100,14 +104,55 @@ def test_lossless_is_no_larger_than_huffman():
         assert cm.nbytes <= neuralcodec.encode({"w": tensor}, "huffman", lossless=True).nbytes
 
 
-def test_same_levels_as_trellis_in_fewer_bytes():
-    """The levels are those of the trellis; rows of a smooth curve tell of each other, which this codec alone uses."""
+def test_fewer_bytes_than_trellis():
+    """Rows of a smooth curve tell of each other, which this codec alone uses."""
     at = torch.arange(64.0)
     weights = torch.stack([torch.sin(at / (3 + k)) for k in range(64)])
     own = neuralcodec.encode({"w": weights}, "generative", step=0.05)
     other = neuralcodec.encode({"w": weights}, "trellis", step=0.05, states=8, room=None, tile=65535, small=None)
-    assert torch.equal(own.decode("w"), other.decode("w"))
+    assert snr(weights, own.decode("w")) > snr(weights, other.decode("w")) - 0.1
     assert own.nbytes < 0.8 * other.nbytes
+
+
+@pytest.mark.parametrize("states", [1, 8])
+@pytest.mark.parametrize(("step", "most"), [(0.02, 1.003), (0.3, 1.003), (1.5, 1.01)])  # at the last λ is larger
+def test_rates_of_a_sample_are_as_good_as_trained_ones(states, step, most):
+    """What the search minimizes, distortion + λ·bits, beside that of levels by the tables of codec trellis."""
+    generator = torch.Generator().manual_seed(23)
+    rows = torch.exp2(torch.arange(128.0) % 7 - 3)[:, None]
+    weights = torch.cat((torch.randn(128, 600, generator=generator) * rows, torch.randn(128, 600, generator=generator)))
+    w = tensor_of(weights)
+    codec = Trellis(states=states, step=step, room=None, tile=65535, reconstruction="error")
+    found, trained = quantize(w, codec), codec.quantize(w)
+    assert found.tile == trained.tile
+    assert found.step == trained.step == pytest.approx(step)
+
+    def cost(levels, columns):
+        size = 8 * len(Choice(Matrix(levels, found.tile, states.bit_length() - 1, 1), Rates(), step, columns).payload())
+        off = weights.numpy() / step - (levels.T if columns else levels)
+        return float(np.square(off).sum()) + (LAGRANGIAN if states > 1 else LAGRANGIAN / 4) * size
+
+    assert cost(found.levels, found.columns) < most * cost(trained.levels, trained.columns)
+
+
+@pytest.mark.parametrize("states", [1, 8])
+@pytest.mark.parametrize("scan", ["rows", "columns"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_what_an_encoder_knows_is_what_a_decoder_finds(states, scan, dtype):
+    weights = torch.randn(40, 9, 3, 3, generator=torch.Generator().manual_seed(24)).to(dtype)
+    w = tensor_of(weights)
+    for options in ({"relative_step": 0.005}, {"relative_step": 0.3}, {"step": 1e6}):
+        codec = Generative(states=states, scan=scan, **options)
+        payload = codec.encode(w)
+        known, plain = codec.decode(payload, w.spec, ()), codec.decode(bytes(payload), w.spec, ())
+        assert np.array_equal(known.data, plain.data)
+        assert type(pickle.loads(pickle.dumps(payload))) is bytes, "another process would be sent the levels, too"
+
+
+def test_the_report_tells_what_a_decoder_loses():
+    weights = torch.randn(64, 64, generator=torch.Generator().manual_seed(25))
+    cm = neuralcodec.encode({"w": weights}, "generative", relative_step=0.2)
+    assert cm.report().rows[0].snr_db == pytest.approx(snr(weights, cm.decode("w")), abs=1e-3)
 
 
 @pytest.mark.parametrize("bits", [1.0, 3.0])
@@ -275,8 +320,9 @@ def test_refuses_options(options):
 
 
 def tensor_of(weights: torch.Tensor) -> Tensor:
-    spec = TensorSpec("w", BY_NAME["f32"], tuple(weights.shape))
-    return Tensor(spec, weights.reshape(-1).view(torch.uint8).numpy())
+    (dtype,) = (each for each in BY_NAME.values() if each.torch == weights.dtype)
+    spec = TensorSpec("w", dtype, tuple(weights.shape))
+    return Tensor(spec, weights.contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def payload_of(weights: torch.Tensor) -> tuple[bytes, TensorSpec]:
@@ -398,7 +444,7 @@ def test_reconstruction_is_that_of_the_trellis():
     for kind in ("norm", "error"):
         found = neuralcodec.encode(w, codec="generative", reconstruction=kind, **settings).decode("w")
         plain = neuralcodec.encode(w, codec="trellis", reconstruction=kind, room=None, **settings).decode("w")
-        assert torch.equal(found, plain)
+        assert float(found.norm() / plain.norm()) == pytest.approx(1, abs=0.01)
         norms[kind] = float(found.norm() / w["w"].norm())
     assert norms["norm"] == pytest.approx(1, abs=1e-3)
     assert norms["error"] < 0.97

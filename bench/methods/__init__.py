@@ -21,4 +21,5 @@ and may define
 ``CODECS``        codecs of neuralcodec that it encodes with: when others change, its records stay. Without it none does
 ``options(setting)``  keyword arguments of neuralcodec.encode(), if its streams are the C decoder's, which is then
                   measured on emulated microcontrollers
+``FIRMWARE``      False if they are not: its codec is off by default on 32-bit processors
 """

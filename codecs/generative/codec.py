@@ -20,6 +20,8 @@ from neuralcodec.codecs.generative.coding import (
     every_rates,
     read_head,
 )
+from neuralcodec.codecs.generative.known import KnownPayload
+from neuralcodec.codecs.generative.quantizing import quantize
 from neuralcodec.codecs.generative.tuning import Survey, share
 from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
@@ -120,7 +122,8 @@ class Generative:
             return b""
         if self.lossless:
             return self._exactly(tensor)
-        return self._best(tensor)[1]
+        choice, payload = self._best(tensor)
+        return KnownPayload(payload, choice.matrix.levels, choice.step, choice.columns)
 
     def survey(self, tensor: Tensor) -> object | None:
         """The levels of a tensor, where the prior is to be tuned to them; None for one that cannot be encoded."""
@@ -147,12 +150,14 @@ class Generative:
         return hint
 
     def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
-        """The tensor of a payload, by the C decoder.
+        """The tensor of a payload, by the C decoder; of one that :meth:`encode` has just made, from the levels it has.
 
         Raises:
             CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format, or names a version
                 of the prior that this decoder does not have.
         """
+        if isinstance(payload, KnownPayload):
+            return payload.tensor(spec)
         objects = [(each.kind, each.data) for each in shared]
         reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
         return Tensor(spec, reader.elements())
@@ -187,7 +192,7 @@ class Generative:
         if self.tune and self.scan == "auto":
             scans = ("rows", "columns")
         for scan in scans:
-            found = replace(quantizer, scan=scan).quantize(tensor)
+            found = quantize(tensor, replace(quantizer, scan=scan))
             kernel = 1 if found.columns else kernel_of(tensor.spec)
             states_log2 = self.states.bit_length() - 1
             matrix = Matrix(found.levels, found.tile, states_log2, kernel)

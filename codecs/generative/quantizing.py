@@ -1,0 +1,182 @@
+"""Weights to levels: the search of codec trellis, by rates that a sample of the weights gives.
+
+Codec trellis trains tables that have to be as good as can be, since its decoder uses them. The model that codes levels
+here learns by itself, and rates only tell the search what a level costs about: one round over a sample is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.codecs.huffman.tiles import tile_length
+from neuralcodec.codecs.trellis import Trellis
+from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
+from neuralcodec.codecs.trellis.codec import LAGRANGIAN, MOST_LEVEL, SMALL_LEVELS, TINIEST
+from neuralcodec.codecs.trellis.model import NEVER, Classes
+from neuralcodec.codecs.trellis.training import TABLE_BITS, VALUE_BITS, Part
+from neuralcodec.dtypes import DType
+from neuralcodec.logarithm import FRACTION, log2
+from neuralcodec.tensor import Tensor
+from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
+
+SAMPLE, RUN = 1 << 15, 256
+"""Weights that rates are taken from, at most, and how many of them stand in a row."""
+
+TABLES, MAGNITUDES, SIGNS = 16, 7, 2
+"""Most tables of a quantizer, and what picks them: as codec trellis has it by default."""
+
+INWARD = 0.5
+"""How far inwards, in levels, rounding for the first rates moves weights, as the search favours small levels."""
+
+COARSE, COARSE_LAGRANGIAN = 1.3, 1.2
+"""Where weights are less than so many levels on average, λ is that much larger: the search knows less than the model of
+what zeros are worth that stand together."""
+
+SHARE = 16
+"""What the distribution in all tables together counts in each of them, in weights."""
+
+RAREST = 18.0
+"""Most bits of a value, however rare."""
+
+Rates = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantized:
+    """What the search found.
+
+    Attributes:
+        levels: shape [rows, cols]; of the transposed matrix where ``columns``.
+        step: distance between levels, for decoders.
+        columns: whether the matrix is taken down its columns.
+        tile: tile length T, at which the trellis starts anew.
+    """
+
+    levels: npt.NDArray[np.int16]
+    step: float
+    columns: bool
+    tile: int
+
+
+def quantize(tensor: Tensor, options: Trellis) -> Quantized:
+    """Levels of a tensor of at least one element.
+
+    Args:
+        tensor: of floats.
+        options: of the search; those of tables do not count.
+
+    Raises:
+        SourceError: weights that are NaN, infinite, or beyond the range of float32.
+    """
+    weights = finite_weights(tensor)
+    spec = tensor.spec
+    step = _step(weights, spec.dtype, options) if weights.any() else 1.0
+    if (sample := options.survey(tensor)) is not None:
+        part = sample.part
+        if part.weights.size < weights.size:
+            part = _whole(weights / np.float32(step), counted(tensor), sample.columns, part.tile)
+        most = min(math.floor(largest_weight(spec.dtype) / step), 32767)
+        levels = _search(part, sample.largest, options, most)
+        if levels.any():
+            if options.reconstruction == "norm":
+                step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
+            return Quantized(levels, step, sample.columns, part.tile)
+    tile = tile_length(spec.rows, spec.cols, options.tile)
+    return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, tile)
+
+
+def _step(weights: npt.NDArray[np.float32], dtype: DType, options: Trellis) -> float:
+    """The same that codec trellis takes."""
+    largest, energy, _ = _native.scan(weights)
+    step = options.step
+    if step is None:
+        step = options.relative_step * math.sqrt(energy / weights.size) * (2 if options.states == 1 else 1)
+    step = min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
+    return float(np.float32(step))
+
+
+def _whole(
+    weights: npt.NDArray[np.float32], importance: npt.NDArray[np.float32] | None, columns: bool, tile: int
+) -> Part:
+    """All weights in the order in which they are coded."""
+
+    def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.ascontiguousarray(of.T if columns else of)
+
+    return Part(ordered(weights), tile, None if importance is None else ordered(importance))
+
+
+def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDArray[np.int16]:
+    """The levels, by rates from a sample.
+
+    Args:
+        part: the weights.
+        largest: magnitude over the step of the largest of them.
+        options: see :func:`quantize`.
+        most: largest magnitude that a level may have.
+    """
+    states_log2 = options.states.bit_length() - 1
+    sample = _sampled(part)
+    classes, mean = layout([sample.weights], largest, states_log2, MAGNITUDES, SIGNS, MOST_NARROW)
+    lagrangian = (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * options.rdo
+    if mean * (1 << classes.raw_bits) < COARSE * (1 if states_log2 else 0.5):
+        lagrangian *= COARSE_LAGRANGIAN
+    context, rates = _rates(sample, classes, lagrangian)
+    return _native.trellis_quantize(context, part.weights, part.tile, rates, lagrangian, part.importance, most)
+
+
+def _sampled(part: Part) -> Part:
+    """Runs of weights from all over, as lines of a matrix of their own."""
+    size = part.weights.size
+    if size <= SAMPLE:
+        return part
+    places = np.linspace(0, size - RUN, SAMPLE // RUN).astype(np.int64)[:, None] + np.arange(RUN)
+    importance = None if part.importance is None else part.importance.reshape(-1)[places]
+    return Part(part.weights.reshape(-1)[places], RUN, importance)
+
+
+def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates]:
+    """What picks tables, and what values cost there: by how often the search takes them at rates of rounded weights."""
+    context = classes.context([[0] * classes.cells for _ in range(classes.quantizers)])
+    first = _bits(classes, _rounded(part, classes))
+    levels = _native.trellis_quantize(context, part.weights, part.tile, first, lagrangian, part.importance)
+    counts = _native.trellis_count(context, levels, part.tile)
+    maps = [_native.trellis_cluster(np.asarray(of), TABLES, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
+    tables = np.zeros((classes.quantizers, max(map(max, maps)) + 1, classes.values), np.int64)
+    for of, cells, table in zip(counts, maps, tables, strict=True):
+        np.add.at(table, np.array(cells), of)
+    return classes.context(maps), _bits(classes, tables)
+
+
+def _rounded(part: Part, classes: Classes) -> Counts:
+    """Counts of rounded weights in one table for each quantizer, either sign alike."""
+    unit = classes.quantizers
+    inward = np.maximum(np.abs(part.weights.reshape(-1)) * np.float32(0.5**classes.raw_bits) - np.float32(INWARD), 0)
+    tables = np.zeros((unit, 1, classes.values), np.int64)
+    for u in range(unit):
+        outermost = classes.hi - (classes.hi - u) % unit
+        values = np.minimum(unit * np.rint((inward - u) / unit) + u, outermost)
+        counts = np.bincount(np.abs(values).astype(np.int64), minlength=classes.hi + 1)
+        tables[u, 0, classes.lo :] += counts
+        tables[u, 0, : classes.lo + 1] += counts[::-1]
+    return tables
+
+
+def _bits(classes: Classes, tables: Counts) -> Rates:
+    """Rates of counts that leave every value of a quantizer possible."""
+    rates = np.full(tables.shape, NEVER, np.float32)
+    for u in range(classes.quantizers):
+        places = classes.of_quantizer(u)
+        counts = tables[u][:, places]
+        # In units of 1/64: a value counts 1/64 more, and as often as in all tables together at a weight of SHARE.
+        all_of = counts.sum(0)
+        counts = 64 * counts + 64 * SHARE * all_of // max(int(all_of.sum()), 1) + 1
+        bits = (log2(counts.sum(1, keepdims=True)) - log2(counts)) / (1 << FRACTION)
+        rates[u][:, places] = np.minimum(bits, RAREST)
+    return rates
