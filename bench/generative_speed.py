@@ -3,8 +3,8 @@
 One thread, trained networks: the whole encoder, without a target and with one; the coding of levels alone; and the C
 decoder, to levels and to weights. Seconds are those of the processor, as what else runs should not count. Medians of
 some rounds, and in brackets the slowest and the fastest. Besides, in turns with the encoder: how much faster it is than
-with the tables that codec trellis trains and with decoding what was coded, and what that costs in bytes at equal SNR. With
---page the table of docs/generative.md is written.
+with the tables that codec trellis trains and with decoding what was coded, and how many bytes it takes more at equal
+SNR. With --page the table of docs/generative.md is written.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def beside_trained_tables(tensors: list[Tensor], codec: Generative, rounds: int)
 
 
 def row(state: dict[str, torch.Tensor], bits: float, tile: int, rounds: int) -> list[str]:
-    """Cells of the table: encode with a target, with a step, the latter beside trained tables, pack, levels, weights."""
+    """Cells of the table: encode with a target, with a step, the same beside trained tables, pack, levels, weights."""
     target = Target(bits_per_weight=bits)
     cm = neuralcodec.encode(state, "generative", target=target, tile=tile)
     coded = matrices(cm)

@@ -38,7 +38,7 @@ MOST_STEPS = 64
 
 @dataclass(frozen=True)
 class Generative:
-    """Levels of codec trellis, coded by a model of networks' weights that goes on learning: for the smallest files.
+    """Levels of a trellis, coded by a model of networks' weights that goes on learning: for the smallest files.
 
     The model predicts each bit of a level from the levels before it: running magnitudes along the row and down the
     column, the place in the kernel, neighbours, and a linear prediction of the value that adapts (normalized least mean
