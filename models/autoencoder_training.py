@@ -89,6 +89,7 @@ class _Piece:
     """Tiles of a tensor at a rate."""
 
     weights: npt.NDArray[np.float32]
+    importance: npt.NDArray[np.float32] | None
     predictor: _native.AutoencoderPredictor
     network: int
 
@@ -121,7 +122,8 @@ def train(
     """A model for the weights, as a stream can hold it.
 
     Args:
-        matrices: the weights to train on.
+        matrices: the weights to train on. Those that have an importance are coded with that while the model learns
+            from what rate and distortion choose.
         settings: see there; None for the defaults.
         start: a model to start from, whose number of classes it keeps; None to start from nothing.
         checkpoints: a folder that the model of each round is written to.
@@ -206,6 +208,7 @@ def _pieces(matrices: Iterable[Matrix], settings: Settings, generator: np.random
                 rows = _lines(weights, scan.tile, settings.sample, generator)
                 yield _Piece(
                     np.ascontiguousarray(weights[rows] / np.float32(unit)),
+                    None if matrix.importance is None else np.ascontiguousarray(scan.ordered(matrix.importance)[rows]),
                     predictor.native(scan, fraction, unit),
                     number,
                 )
@@ -234,7 +237,9 @@ def _traced(pieces: Sequence[_Piece], prior: bytes | None, chosen: npt.NDArray[n
         if data is None:
             found.append(_native.autoencoder_trace(piece.predictor, piece.weights))
         else:
-            found.append(_native.autoencoder_trace(piece.predictor, piece.weights, data, index, LAGRANGIAN))
+            found.append(
+                _native.autoencoder_trace(piece.predictor, piece.weights, data, index, LAGRANGIAN, piece.importance)
+            )
     sizes = np.array([len(residuals) for residuals, _ in found])
     networks = np.array([piece.network for piece in pieces])
     # A network counts by the square root of its size: large ones are not all, small ones are not noise.

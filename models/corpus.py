@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,10 @@ import torch
 from safetensors import safe_open
 
 from neuralcodec.errors import SourceError
+from neuralcodec.source import open_source
+from neuralcodec.source import with_importance as weighted
 from neuralcodec.tensor import MIN_WEIGHTS
+from neuralcodec.weights import counted
 
 Kind = Literal["linear", "conv", "pointwise", "depthwise", "recurrent", "embedding"]
 
@@ -46,6 +49,8 @@ class Matrix:
         weights: float32, finite, shape [rows, columns].
         kernel: columns of one input channel: the product of the dimensions after the second; 1 for a linear layer.
         shape: of the tensor.
+        importance: what the squared error of each weight counts, 1 on average, shape of the weights; None where all
+            count the same.
     """
 
     network: str
@@ -54,6 +59,7 @@ class Matrix:
     weights: npt.NDArray[np.float32]
     kernel: int
     shape: tuple[int, ...]
+    importance: npt.NDArray[np.float32] | None = None
 
 
 def matrices(files: Iterable[Path]) -> Iterator[Matrix]:
@@ -89,6 +95,31 @@ def matrix_of(network: str, name: str, tensor: torch.Tensor) -> Matrix:
     shape = tuple(tensor.shape)
     weights: npt.NDArray[np.float32] = tensor.to(torch.float32).reshape(shape[0], -1).contiguous().numpy()
     return Matrix(network, name, kind_of(name, shape), weights, math.prod(shape[2:]), shape)
+
+
+def with_importance(found: Iterable[Matrix], importance: Mapping[str, Mapping[str, object]]) -> Iterator[Matrix]:
+    """Matrices with importance for some of them.
+
+    Args:
+        found: the matrices.
+        importance: by network and tensor, as :func:`neuralcodec.encode` takes it.
+
+    Raises:
+        SourceError: an importance does not fit its tensor, or (at the end) there is no such matrix.
+    """
+    left = {(network, name) for network, of in importance.items() for name in of}
+    for matrix in found:
+        of = importance.get(matrix.network, {})
+        if matrix.tensor not in of:
+            yield matrix
+            continue
+        left.discard((matrix.network, matrix.tensor))
+        weights = torch.from_numpy(matrix.weights).reshape(matrix.shape)
+        source = weighted(open_source({matrix.tensor: weights}), {matrix.tensor: of[matrix.tensor]})
+        yield replace(matrix, importance=counted(source.read(matrix.tensor)))
+    if left:
+        network, name = min(left)
+        raise SourceError(f"importance is given for what is no weight matrix of network {network}", tensor=name)
 
 
 def kind_of(name: str, shape: tuple[int, ...]) -> Kind:

@@ -738,10 +738,15 @@ def autoencoder_trace(
     model: npt.NDArray[np.uint8] | None = None,
     index: int = 0,
     lagrangian: float = 0.0,
+    importance: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int16]]:
     """Residuals in the order they are coded, shape [size], and the features of each, shape [size, 6].
 
-    Without a model residuals are the nearest; with one, those of least distortion and rate.
+    Without a model residuals are the nearest; with one, those of least distortion and rate, as
+    :func:`autoencoder_encode` has it.
+
+    Raises:
+        ValueError: the model is none, or has no such class; shapes differ.
     """
 
 def autoencoder_covariance(weights: npt.NDArray[np.float32], lags: list[int]) -> npt.NDArray[np.float64]:

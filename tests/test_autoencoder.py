@@ -24,7 +24,7 @@ from neuralcodec.codecs.autoencoder.predictor import best, fit
 from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import CorruptError, PlanError, SourceError, TrainingError, UnsupportedError
 from neuralcodec.models import autoencoder_model, autoencoder_training
-from neuralcodec.models.corpus import TEST_NETWORKS, kind_of, matrices, matrix_of
+from neuralcodec.models.corpus import TEST_NETWORKS, kind_of, matrices, matrix_of, with_importance
 from neuralcodec.tensor import Tensor, TensorSpec
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -462,6 +462,78 @@ def test_training_starts_from_models_only(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, str(tmp_path / "none.bin")])
     assert isinstance(result.exception, SourceError)
     assert not (tmp_path / "m.bin").exists()
+
+
+def test_a_trace_chooses_as_an_encoder_does() -> None:
+    random = np.random.default_rng(5)
+    weights = random.normal(size=(40, 60)).astype(np.float32)
+    importance = np.where(random.random((40, 60)) < 0.5, 0.1, 2).astype(np.float32)
+    predictor = _native.AutoencoderPredictor(2048, 1, 0, 0, [], [])
+    data = np.frombuffer(UNIVERSAL, np.uint8)
+    residuals, _ = _native.autoencoder_trace(predictor, weights, data, 0, 0.5, importance)
+    levels, _, _, _ = _native.autoencoder_encode(predictor, data, 0, weights, 0.5, 127, importance)
+    assert np.array_equal(residuals, levels.reshape(-1))
+    plain, _ = _native.autoencoder_trace(predictor, weights, data, 0, 0.5)
+    assert not np.array_equal(residuals, plain)
+    with pytest.raises(ValueError, match="importance"):
+        _native.autoencoder_trace(predictor, weights, data, 0, 0.5, importance[:-1])
+
+
+@pytest.mark.usefixtures("compressai")
+def test_training_counts_errors_by_importance() -> None:
+    """Where a few weights count a lot, all others are chosen for rate: the model learns from smaller residuals."""
+    networks = own_networks()
+    uneven = np.full(60, 1.0, np.float32)
+    uneven[:6] = 300
+    plain, even, weighted = (
+        autoencoder_training.train(with_importance(networks, {"net": {m.tensor: value for m in networks}}), SHORT)
+        if value is not None
+        else autoencoder_training.train(networks, SHORT)
+        for value in (None, np.full(60, 7, np.float32), uneven)
+    )
+    assert even == plain, "only what weights count beside each other matters"
+
+    def zeros(data: bytes) -> float:
+        tables = [table for each in autoencoder_model.parse(data) for table in each.tables]
+        return sum(table[0] for table in tables) / len(tables)
+
+    assert zeros(weighted) > zeros(plain)
+
+
+def test_importance_has_to_fit() -> None:
+    given = {"net": {"w1": np.arange(60, dtype=np.float32)}}
+    first, second, _ = with_importance(own_networks(), given)
+    assert first.importance is None
+    assert second.importance is not None
+    assert second.importance.shape == (40, 60)
+    assert second.importance.mean() == pytest.approx(1, abs=1e-3)
+    for wrong in ({"net": {"none": np.ones(60)}}, {"other": {"w1": np.ones(60)}}, {"net": {"w1": np.ones(59)}}):
+        with pytest.raises(SourceError, match="importance"):
+            list(with_importance(own_networks(), wrong))
+
+
+@pytest.mark.usefixtures("compressai")
+def test_command_with_importance(tmp_path: Path) -> None:
+    for name, seed in (("one", 1), ("two", 2)):
+        save_file({"a": smooth(40, 60, seed=seed)}, tmp_path / f"{name}.safetensors")
+    (weights := tmp_path / "importance").mkdir()
+    uneven = torch.ones(60)
+    uneven[:6] = 300
+    save_file({"a": uneven}, weights / "one.safetensors")
+    made = tmp_path / "m.bin"
+
+    def run(*arguments: str) -> object:
+        common = ["train-codec", "-o", str(made), "--rounds", "2", "--steps", "5", "--classes", "1"]
+        return CliRunner().invoke(app, [*common, *arguments])
+
+    assert run(str(tmp_path)).exit_code == 0
+    plain = made.read_bytes()
+    assert run(str(tmp_path), "--importance", str(weights)).exit_code == 0
+    assert made.read_bytes() != plain
+    one = str(weights / "one.safetensors")
+    assert run(str(tmp_path / "one.safetensors"), "--importance", one).exit_code == 0
+    for wrong in (one, str(tmp_path / "none")):
+        assert isinstance(run(str(tmp_path), "--importance", wrong).exception, SourceError)
 
 
 @pytest.mark.usefixtures("compressai")

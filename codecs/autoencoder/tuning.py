@@ -157,7 +157,7 @@ def _cost(of: Sample, data: Bytes, index: int, lagrangian: float) -> Cost:
 
 def _counts(of: Sample, data: Bytes, index: int, base: Class, lagrangian: float) -> Integers:
     """How often each value comes up at each table, shape [28, 32]."""
-    residuals, features = _native.autoencoder_trace(of.predictor, of.weights, data, index, lagrangian)
+    residuals, features = _native.autoencoder_trace(of.predictor, of.weights, data, index, lagrangian, of.importance)
     spreads = model.spreads_of(features, base)
     found = model.token_counts(spreads, np.abs(residuals.astype(np.int64)), np.ones(len(residuals)))
     return np.rint(found).astype(np.int64) * of.times

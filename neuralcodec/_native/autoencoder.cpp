@@ -253,7 +253,9 @@ nb::tuple encode(const Predictor &p, In1<uint8_t> model, unsigned index, In2<flo
 }
 
 // Residuals in the order of the tiles, and for each its features; with a model also by rate and distortion.
-nb::tuple trace(const Predictor &p, In2<float> weights, std::optional<In1<uint8_t>> model, unsigned index, float lagrangian) {
+nb::tuple trace(const Predictor &p, In2<float> weights, std::optional<In1<uint8_t>> model, unsigned index, float lagrangian,
+                std::optional<In2<float>> importance) {
+    check_shapes(weights, importance);
     std::optional<Prior> prior;
     if (model) prior.emplace(*model, index);
     const size_t rows = weights.shape(0), cols = weights.shape(1), size = rows * cols;
@@ -264,10 +266,11 @@ nb::tuple trace(const Predictor &p, In2<float> weights, std::optional<In1<uint8_
         nb::gil_scoped_release release;
         std::vector<uint16_t> memory;
         for_each_tile(rows, cols, p.tile, [&](size_t at, size_t n) {
+            const float *const counts = importance ? importance->data() + at : nullptr;
             walk(
                 p, prior ? prior->of() : nullptr, weights.data() + at, n, cols, 32767, memory, levels.get() + at,
-                [&](size_t, uint32_t spread, float off) {
-                    return prior ? cheapest(*prior, spread, off, 1.0f, lagrangian) : nearest(off);
+                [&](size_t i, uint32_t spread, float off) {
+                    return prior ? cheapest(*prior, spread, off, counts ? counts[i] : 1.0f, lagrangian) : nearest(off);
                 },
                 [&](size_t i, uint32_t, int32_t residual, const Row &row) {
                     residuals.get()[at + i] = residual;
@@ -317,7 +320,7 @@ void bind_autoencoder(nb::module_ &m) {
     m.def("autoencoder_encode", &encode, nb::arg("predictor"), nb::arg("model"), nb::arg("index"), nb::arg("weights"),
           nb::arg("lagrangian"), nb::arg("most"), nb::arg("importance").none() = nb::none());
     m.def("autoencoder_trace", &trace, nb::arg("predictor"), nb::arg("weights"), nb::arg("model").none() = nb::none(),
-          nb::arg("index") = 0, nb::arg("lagrangian") = 0.0f);
+          nb::arg("index") = 0, nb::arg("lagrangian") = 0.0f, nb::arg("importance").none() = nb::none());
     m.def("autoencoder_covariance", &covariance, nb::arg("weights"), nb::arg("lags"));
     m.def("autoencoder_universal", &universal, nb::arg("version"));
 }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from neuralcodec.errors import SourceError
 from neuralcodec.models import autoencoder_training as training
 from neuralcodec.models.autoencoder_training import Progress, Settings
-from neuralcodec.models.corpus import matrices
+from neuralcodec.models.corpus import matrices, with_importance
 
 err = Console(stderr=True)
 
@@ -31,6 +35,15 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
     steps: Annotated[int, typer.Option(min=1, max=100_000, help="Gradient steps of a class in a round.")] = 80,
     sample: Annotated[int, typer.Option(min=1, help="Weights of a tensor at each rate.")] = 2048,
     seed: Annotated[int, typer.Option(min=0, help="Of samples, batches and steps.")] = 0,
+    importance: Annotated[
+        Path | None,
+        typer.Option(
+            "--importance",
+            metavar="PATH",
+            help="What errors of weights count: a .safetensors file of arrays that broadcast to the network's tensors, "
+            "by their names; for several networks a folder of such files, named as theirs.",
+        ),
+    ] = None,
     checkpoints: Annotated[
         Path | None, typer.Option("--checkpoints", metavar="FOLDER", help="Keep the model of each round here.")
     ] = None,
@@ -44,6 +57,7 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
 
       neuralcodec train-codec mine/*.safetensors -o prior.bin
       neuralcodec train-codec mine --start prior.bin --rounds 2 -o tuned.bin
+      neuralcodec train-codec net.safetensors --importance gradients.safetensors -o prior.bin
 
     Needs compressai: the package's extra 'learned'.
     """
@@ -61,8 +75,11 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
 
     if start is not None and not start.is_file():
         raise SourceError(f"{start}: no such file")
+    weights = matrices(files)
+    if importance is not None:
+        weights = with_importance(weights, _read_importance(importance, files))
     data = training.train(
-        matrices(files),
+        weights,
         Settings(classes=classes, rounds=rounds, steps=steps, sample=sample, seed=seed),
         start=None if start is None else start.read_bytes(),
         checkpoints=checkpoints,
@@ -72,3 +89,24 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
     part.write_bytes(data)
     part.replace(output)
     err.print(f"wrote {output}, {len(data):,} bytes", highlight=False, markup=False)
+
+
+def _read_importance(path: Path, files: Sequence[Path]) -> dict[str, dict[str, torch.Tensor]]:
+    """Importance by network and tensor.
+
+    Raises:
+        SourceError: there is none for any network, or one file for several.
+    """
+    if not path.is_dir() and len(files) > 1:
+        raise SourceError(f"{path}: one file for {len(files)} networks; a folder of files named as theirs expected")
+    places = {file.stem: path / file.name if path.is_dir() else path for file in files}
+    found = {}
+    for network, place in places.items():
+        if place.exists():
+            try:
+                found[network] = load_file(place)
+            except (OSError, SafetensorError) as error:
+                raise SourceError(f"{place} cannot be read: {error}") from error
+    if not found:
+        raise SourceError(f"{path}: no importance of any of the networks there")
+    return found
