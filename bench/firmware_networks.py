@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import rich.table
 import torch
 from rich.console import Console
 
@@ -36,6 +35,7 @@ import emulator  # noqa: E402 (needs the line above)
 
 from bench.deployed import Deployed, deployed  # noqa: E402
 from bench.network import networks  # noqa: E402
+from bench.report.console import show  # noqa: E402
 from bench.report.markdown import markdown, put  # noqa: E402
 from bench.report.tables import Table  # noqa: E402
 
@@ -413,14 +413,6 @@ def with_instructions(report: neuralcodec.ExportReport, run: Run, plain: Run) ->
     names = [layer.name for layer in report.layers]
     decode = {name: max(a - b, 0) for name, a, b in zip(names, run.layers, plain.layers, strict=True)}
     return report.with_instructions(dict(zip(names, run.layers, strict=True)), decode, run.code_bytes)
-
-
-def show(table: Table, console: Console) -> None:
-    """Prints a table."""
-    shown = rich.table.Table(*table.headings, title=table.title, caption=table.note)
-    for row in table.rows:
-        shown.add_row(*row)
-    console.print(shown)
 
 
 def main() -> None:
