@@ -11,13 +11,18 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 import neuralcodec
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
 
-from bench.network import State, networks
+from bench.network import State, networks  # noqa: E402 (needs the line above)
+from bench.report.console import show  # noqa: E402
+from bench.report.markdown import markdown, put  # noqa: E402
+from bench.report.tables import Table  # noqa: E402
+
+MARKS = ("<!-- codings: bench/trellis_codings.py writes between these lines -->", "<!-- /codings -->")
 
 CODINGS = ("contexts", "light", "rans", "prefix")
 NETWORKS = ("silero-vad", "crepe-tiny", "g2p-en", "resnet-fashion", "mobilenet-fashion")
@@ -37,8 +42,10 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("networks", nargs="*", help=f"names (default: {' '.join(NETWORKS)})")
-    table = Table("network", "SNR dB", "bits/weight", *CODINGS[1:], title="trellis: bits by coding, over contexts")
-    for name in parser.parse_args().networks or NETWORKS:
+    parser.add_argument("--page", action="store_true", help="write the table into docs/trellis.md")
+    options = parser.parse_args()
+    rows = []
+    for name in options.networks or NETWORKS:
         state = {n: t.float() for n, t in networks()[name].load().items()}
         for step in STEPS:
             bits, snr = bits_and_snr(state, CODINGS[0], step)
@@ -46,8 +53,12 @@ def main() -> None:
             for coding in CODINGS[1:]:
                 found, at = bits_and_snr(state, coding, step)
                 more.append(f"{100 * ((found - (at - snr) / DECIBELS_A_BIT) / bits - 1):+.1f} %")
-            table.add_row(name, f"{snr:.1f}", f"{bits:.3f}", *more)
-    Console(width=100).print(table)
+            rows.append([name, f"{snr:.1f}", f"{bits:.2f}", *more])
+    headings = ("network", "SNR dB", "contexts, bits/weight", *CODINGS[1:])
+    table = Table("Bits by coding, over contexts", headings, rows, "Whole files, default states of each coding.")
+    show(table, Console(width=100))
+    if options.page and not put(markdown(table, heading=""), ROOT / "docs" / "trellis.md", MARKS):
+        sys.exit("docs/trellis.md lacks the lines between which the table goes")
 
 
 if __name__ == "__main__":

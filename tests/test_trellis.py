@@ -368,6 +368,14 @@ def test_tensors_share_a_model_and_weights():
     assert Trellis().share({}, 0).objects == ()
 
 
+@pytest.mark.parametrize(("coding", "states"), [("contexts", 64), ("light", 64), ("rans", 64), ("prefix", 16)])
+def test_states_unless_an_option_says_so(coding, states):
+    w = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    usual, given = (Trellis(coding=coding, relative_step=0.3, states=n).encode(tensor(w)) for n in (None, states))
+    assert usual == given
+    assert usual != Trellis(coding=coding, relative_step=0.3, states=2 * states).encode(tensor(w))
+
+
 @pytest.mark.parametrize("coding", ["contexts", "rans", "prefix"])
 def test_models_are_shared_where_that_is_shorter(coding):
     """Large tensors of unlike weights have models of their own, small ones of like weights share."""

@@ -49,6 +49,9 @@ STRIP = 64
 """Rows, or columns, of a sample that lie together."""
 
 STATES = (1, 4, 8, 16, 32, 64, 128, 256)
+STATES_OF_OTHERS, STATES_OF_PREFIX = 64, 16
+"""Unless an option says so. With so many, tables of prefix codes take half the RAM, for some half per cent of a file."""
+
 TINIEST = 2.0**-126
 MOST_LEVEL = 32_600
 """Largest magnitude of a weight over the step; what is coded may be a few levels away."""
@@ -67,7 +70,8 @@ class Trellis:
 
     Attributes:
         states: 1, 4, 8, 16, 32, 64, 128 or 256 states of the trellis. More make the file smaller and encoding slower; a
-            decoder takes the same time. 1 is a scalar quantizer with rate-distortion optimization.
+            decoder takes the same time. 1 is a scalar quantizer with rate-distortion optimization. None for 64, or 16
+            with coding "prefix", whose tables take 1 KB in a decoder then, and 2 KB with more.
         step: distance between levels in units of the weights, the same for all tensors; what a target sets.
         relative_step: without a step: distance between levels over the root mean square of the tensor.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
@@ -97,7 +101,7 @@ class Trellis:
     number: ClassVar[int] = 4
     weighted: ClassVar[bool] = True
 
-    states: int = 64
+    states: int | None = None
     step: float | None = None
     relative_step: float = RELATIVE_STEP
     rdo: float = 1.0
@@ -112,7 +116,7 @@ class Trellis:
     tile: int | None = None
 
     def __post_init__(self) -> None:
-        if self.states not in STATES or isinstance(self.states, bool):
+        if self.states is not None and (self.states not in STATES or isinstance(self.states, bool)):
             raise ValueError(f"states: one of {', '.join(map(str, STATES))} expected, not {self.states!r}")
         check_choice("reconstruction", self.reconstruction, ("norm", "error"))
         check_choice("scan", self.scan, ("auto", "rows", "columns"))
@@ -139,7 +143,7 @@ class Trellis:
 
     def with_step(self, step: float) -> Trellis:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        ratio = STEP_RATIO if self.states > 1 else 1.0
+        ratio = STEP_RATIO if self._states > 1 else 1.0
         return replace(self, step=min(max(step * ratio, 2.0**-126), 2.0**120))
 
     def encode(self, tensor: Tensor) -> bytes:
@@ -182,7 +186,7 @@ class Trellis:
         samples = {name: each for name, each in sorted(surveys.items()) if isinstance(each, Sample)}
         spans: dict[int, dict[str, Counts]] = {}
         for name, each in samples.items():
-            two = self.states > 1
+            two = self._states > 1
             alike = spans.setdefault(span(each.part.weights, each.largest, two), {})
             alike[name] = profile(each.part.weights, each.size, two)
         tables = min(self.tables, LIGHT_TABLES) if self.coding == "light" else self.tables
@@ -208,13 +212,17 @@ class Trellis:
         return "down the columns" if payload[0] & COLUMNS and not payload[0] & ZEROS else ""
 
     @property
+    def _states(self) -> int:
+        return self.states or (STATES_OF_PREFIX if self.coding == "prefix" else STATES_OF_OTHERS)
+
+    @property
     def _picks(self) -> bool:
         """Whether tables are picked by the levels before."""
         return self.coding in {"contexts", "light"}
 
     @property
     def _settings(self) -> Settings:
-        states_log2 = self.states.bit_length() - 1
+        states_log2 = self._states.bit_length() - 1
         return Settings(
             states_log2,
             (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * self.rdo,
@@ -262,7 +270,7 @@ class Trellis:
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
-            step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self.states == 1 else 1)
+            step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self._states == 1 else 1)
         step = min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         return float(np.float32(step))
 

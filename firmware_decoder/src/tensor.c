@@ -236,7 +236,8 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 /* ---- Tiles ---- */
 
 /* Levels, indices or bytes of a tile of n weights, for which there is room. */
-/* Inline: with the place at hand, which raw wants, a decoder without regression saves code and stack. */
+/* Inline: with the place at hand, which raw wants, a decoder without regression saves code and stack. With it the place is
+ * found where raw wants it: others need not wait for it. */
 NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n,
                                  const uint32_t *workspace)
 {
@@ -263,6 +264,14 @@ NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t ro
 #endif
     (void)tile;
     (void)workspace;
+#if NCD_ENABLE_REGRESSION
+    {
+        uint32_t rows, cols;
+        const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+        if (status != NCD_OK)
+            return status;
+    }
+#endif
     ncd_raw_bytes(t, row, col, n, dst);
     return NCD_OK;
 }
@@ -270,9 +279,7 @@ NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t ro
 #if NCD_ENABLE_REGRESSION
 ncd_status ncd_coded_tile(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace)
 {
-    uint32_t row, col, rows, cols;
-    const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
-    return status == NCD_OK ? coded_tile(t, tile, row, col, dst, n, workspace) : status;
+    return coded_tile(t, tile, 0, 0, dst, n, workspace);
 }
 #endif
 
