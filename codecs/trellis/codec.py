@@ -50,7 +50,7 @@ STRIP = 64
 
 STATES = (1, 4, 8, 16, 32, 64, 128, 256)
 STATES_OF_OTHERS, STATES_OF_PREFIX = 64, 16
-"""Unless an option says so. With so many, tables of prefix codes take half the RAM, for some half per cent of a file."""
+"""Unless an option says so. With so many, tables of prefix codes take half the RAM, for half a per cent of a file."""
 
 TINIEST = 2.0**-126
 MOST_LEVEL = 32_600
