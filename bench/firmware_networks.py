@@ -57,7 +57,7 @@ FULLY = ("m4", "m55")
 LIKE_M4 = ("m4", "m7", "m33")
 """Boards that run what is chosen for the Cortex-M4."""
 
-FLASH, WORK = 0.49, 0.096
+FLASH, WORK = 0.49, 0.09
 """What is chosen is to take so much of the flash with plain weights, and so much of the instructions to decode."""
 
 MORE_CONSTANTS = 1.08

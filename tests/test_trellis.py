@@ -368,6 +368,17 @@ def test_tensors_share_a_model_and_weights():
     assert Trellis().share({}, 0).objects == ()
 
 
+def test_little_room_leaves_levels_of_8_bits():
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(500, 800, generator=generator) * torch.exp(0.6 * torch.randn(500, 1, generator=generator))
+    w = w.clamp(-10, 10)
+    for room in (1024, None):
+        cm = neuralcodec.encode({"w": w}, step=0.14, room=room, states=8)
+        levels, _ = cm.levels("w")
+        assert levels.abs().max() > 64
+        assert levels.dtype == torch.int8, f"room={room}"
+
+
 @pytest.mark.parametrize(("coding", "states"), [("contexts", 64), ("light", 64), ("rans", 64), ("prefix", 16)])
 def test_states_unless_an_option_says_so(coding, states):
     w = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))

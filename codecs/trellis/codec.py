@@ -84,8 +84,8 @@ class Trellis:
             has one table a quantizer, and less for "prefix", which has prefix codes in place of rANS. Files grow in
             this order.
         tables: most tables a quantizer, 1 to 64, with "contexts" and "light".
-        room: bytes of RAM that tables may take in firmware; they are fewer, and smaller, where they would take more.
-            None for as many as make the file smallest.
+        room: bytes of RAM that tables may take in firmware; they are fewer, and smaller, where they would take more
+            (if levels of 8 bits can stay so). None for as many as make the file smallest.
         magnitudes: most classes of the running magnitude, 1 to 8, with "contexts" and "light".
         signs: thresholds that sort the level before, 0 to 2, with "contexts" and "light".
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None

@@ -106,7 +106,8 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
     while settings.coding != "light" and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
         # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
         other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2)
-        if other.bits >= found.bits:
+        # Nor are tables worth it that take 16 bits for levels of 8: kernels of firmware want these.
+        if other.bits >= found.bits or (found.classes.hi <= MOST_NARROW and other.classes.raw_bits):
             break
         found = other
     classes, maps, tables = found.classes, found.maps, found.tables
