@@ -539,7 +539,9 @@ def probabilities_of(model, levels, tile):
 @pytest.mark.parametrize("coding", ["contexts", "rans"])
 def test_as_short_as_an_independent_coder(coding):
     w = (bell(256, 256) * torch.logspace(-1, 0, 256)[:, None] / 0.2).numpy()
-    model = train([Part(w, 65535)], float(np.abs(w).max()), w.size, [], Settings(3, 0.4, 16, 7, 2, coding, None, 2))
+    model = train(
+        [Part(w, 65535)], float(np.abs(w).max()), w.size, [], Settings(3, 0.4, 16, 7, 2, coding, None, 2)
+    ).model
     context = model.context()
     levels = _native.trellis_quantize(context, w, 65535, model.rates(), 0.4)
     ours, _ = model.pack(context, levels, 65535)

@@ -18,7 +18,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.training import Coding, Part, Settings, train, widened
+from neuralcodec.codecs.trellis.training import Coding, Part, Settings, Trained, train, widened
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_choice, check_integer, check_number
@@ -55,6 +55,9 @@ STATES_OF_OTHERS, STATES_OF_PREFIX = 64, 16
 TINIEST = 2.0**-126
 MOST_LEVEL = 32_600
 """Largest magnitude of a weight over the step; what is coded may be a few levels away."""
+
+LARGEST = 32767
+"""Of levels of 16 bits."""
 
 SMALL_LEVELS = 4.001
 """Levels up to 4 have to give finite weights, as there must be one for each step through the trellis."""
@@ -159,7 +162,7 @@ class Trellis:
             return self._payload(tensor, None)
         if self._has_outliers(sample):
             return replace(self, coding="contexts").encode(tensor)
-        return self._payload(tensor, Hint(None, self._train([sample]), sample.columns))
+        return self._payload(tensor, self._hint(sample))
 
     def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
         """The tensor of a payload, by the C decoder.
@@ -194,11 +197,13 @@ class Trellis:
         hints: dict[str, object] = {}
         for _, profiles in sorted(spans.items()):
             for names in grouped(profiles, tables, self._picks):
-                model = self._train([samples[name] for name in names])
-                index = first + len(objects) if len(names) > 1 else None
+                if len(names) == 1:
+                    hints[names[0]] = self._hint(samples[names[0]])
+                    continue
+                model = self._train([samples[name] for name in names]).model
+                index = first + len(objects)
                 hints |= {name: Hint(index, model, samples[name].columns) for name in names}
-                if index is not None:
-                    objects.append(SharedObject(MODEL, model.serialize()))
+                objects.append(SharedObject(MODEL, model.serialize()))
         return Shares(tuple(objects), hints)
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
@@ -234,7 +239,12 @@ class Trellis:
             rounds=3,
         )
 
-    def _train(self, samples: Sequence[Sample]) -> Model:
+    def _hint(self, sample: Sample) -> Hint:
+        """A model of its own."""
+        trained = self._train([sample])
+        return Hint(None, trained.model, sample.columns, None if trained.levels is None else trained.levels[0])
+
+    def _train(self, samples: Sequence[Sample]) -> Trained:
         total = sum(each.part.weights.size for each in samples)
         parts = [each.part if total <= SAMPLES else _thinned(each.part, SAMPLES / total) for each in samples]
         largest = max(each.largest for each in samples)
@@ -301,7 +311,7 @@ class Trellis:
             SourceError: weights that are NaN, infinite, or beyond the range of float32.
         """
         sample = self._sample(tensor)
-        return self._search(tensor, None if sample is None else Hint(None, self._train([sample]), sample.columns))
+        return self._search(tensor, None if sample is None else self._hint(sample))
 
     def _search(self, tensor: Tensor, hint: Hint | None) -> Quantized:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
@@ -310,9 +320,11 @@ class Trellis:
         step = self._step(weights, spec.dtype) if weights.any() else 1.0
         if hint is not None:
             part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), counted(tensor))
-            most = min(math.floor(largest_weight(spec.dtype) / step), 32767)
+            most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
-            levels = self._levels(model, part, most)
+            # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
+            known = hint.levels if most == LARGEST else None
+            levels = self._levels(model, part, most) if known is None else known
             while (more := widened(model, part, levels, self.coding)) is not None:
                 model, index = more, None
                 levels = self._levels(model, part, most)
@@ -376,11 +388,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hint:
-    """A model, its index among the shared objects if it is one, and whether the tensor is coded down its columns."""
+    """How a tensor is to be coded.
+
+    Attributes:
+        index: of the model among the shared objects, if it is one.
+        model: see there.
+        columns: whether the tensor is coded down its columns.
+        levels: where they are known already.
+    """
 
     index: int | None
     model: Model
     columns: bool
+    levels: npt.NDArray[np.int16] | None = None
 
 
 def _part(

@@ -88,7 +88,20 @@ class Part:
     importance: Weights | None = None
 
 
-def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings) -> Model:
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What training comes to.
+
+    Attributes:
+        model: that a stream can hold.
+        levels: of each part, by that model, where the parts are all weights; they need not be searched for again then.
+    """
+
+    model: Model
+    levels: Sequence[npt.NDArray[np.int16]] | None
+
+
+def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings) -> Trained:
     """A model for weights of which parts are all, or a sample.
 
     Args:
@@ -114,14 +127,14 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
     model = _with_tables(classes, maps, tables, settings.coding)
     while sum(part.weights.size for part in parts) == size:
         more = np.zeros_like(tables)
-        for part in parts:
-            levels = _levels(model.context(), part, model.rates(), settings)
+        every = [_levels(model.context(), part, model.rates(), settings) for part in parts]
+        for part, levels in zip(parts, every, strict=True):
             more = np.maximum(more, _lacking(model, part, levels))
         if not more.any():
-            break
+            return Trained(model, every)
         tables += more
         model = _with_tables(classes, maps, tables, settings.coding)
-    return model
+    return Trained(model, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
