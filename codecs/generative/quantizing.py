@@ -121,7 +121,7 @@ def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDAr
         options: see :func:`quantize`.
         most: largest magnitude that a level may have.
     """
-    states_log2 = options.states.bit_length() - 1
+    states_log2 = options.state_count.bit_length() - 1
     sample = _sampled(part)
     classes, mean = layout([sample.weights], largest, states_log2, MAGNITUDES, SIGNS, MOST_NARROW)
     lagrangian = (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * options.rdo

@@ -146,7 +146,7 @@ class Trellis:
 
     def with_step(self, step: float) -> Trellis:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        ratio = STEP_RATIO if self._states > 1 else 1.0
+        ratio = STEP_RATIO if self.state_count > 1 else 1.0
         return replace(self, step=min(max(step * ratio, 2.0**-126), 2.0**120))
 
     def encode(self, tensor: Tensor) -> bytes:
@@ -189,7 +189,7 @@ class Trellis:
         samples = {name: each for name, each in sorted(surveys.items()) if isinstance(each, Sample)}
         spans: dict[int, dict[str, Counts]] = {}
         for name, each in samples.items():
-            two = self._states > 1
+            two = self.state_count > 1
             alike = spans.setdefault(span(each.part.weights, each.largest, two), {})
             alike[name] = profile(each.part.weights, each.size, two)
         tables = min(self.tables, LIGHT_TABLES) if self.coding == "light" else self.tables
@@ -217,7 +217,8 @@ class Trellis:
         return "down the columns" if payload[0] & COLUMNS and not payload[0] & ZEROS else ""
 
     @property
-    def _states(self) -> int:
+    def state_count(self) -> int:
+        """Of the trellis: as the option says, or its default."""
         return self.states or (STATES_OF_PREFIX if self.coding == "prefix" else STATES_OF_OTHERS)
 
     @property
@@ -227,7 +228,7 @@ class Trellis:
 
     @property
     def _settings(self) -> Settings:
-        states_log2 = self._states.bit_length() - 1
+        states_log2 = self.state_count.bit_length() - 1
         return Settings(
             states_log2,
             (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * self.rdo,
@@ -280,7 +281,7 @@ class Trellis:
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
-            step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self._states == 1 else 1)
+            step = self.relative_step * math.sqrt(energy / weights.size) * (2 if self.state_count == 1 else 1)
         step = min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         return float(np.float32(step))
 
