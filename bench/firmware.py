@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ def missing() -> str | None:
 def can_decode(method: Method) -> bool:
     """Whether the method's streams are the C decoder's, as it is built for these cores."""
     return method.for_decoder
+
+
+def fits(values: Mapping[str, Any]) -> bool:
+    """Whether a microcontroller's flash holds the stream of a record."""
+    return int(values["bytes"]) <= FLASH_BYTES
 
 
 @cache

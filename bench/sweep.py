@@ -76,7 +76,13 @@ def measure(wanted: Sequence[Network], using: Sequence[Method], options: Options
             if lacks := count - sum(record.method == name for record in each):
                 skips.append(Skip(loaded.network.name, name, f"{lacks} of {count} settings are not measured yet"))
     if firmware.missing() is None:
-        found += _on_firmware(timed, options, tell)
+        of_decoder = [(n, [(m, r) for m, r in choices if firmware.can_decode(m)]) for n, choices in timed]
+        small = [(n, [(m, r) for m, r in choices if firmware.fits(r.values)]) for n, choices in of_decoder]
+        for (loaded, choices), (_, fitting) in zip(of_decoder, small, strict=True):
+            if large := len(choices) - len(fitting):
+                reason = f"emulated microcontrollers: {large} streams are of more than {firmware.FLASH_BYTES:,} bytes"
+                skips.append(Skip(loaded.network.name, "", reason))
+        found += _on_firmware(small, options, tell)
     return Results(
         [NetworkFacts(n.name, n.title, n.metric, n.unit, n.higher_is_better, n.origin) for n in wanted],
         [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull) for m in using],
@@ -121,7 +127,7 @@ def _coded(
 def _on_firmware(
     timed: Sequence[tuple[run.Loaded, list[tuple[Method, Record]]]], options: Options, tell: Tell
 ) -> list[Record]:
-    todo = [(n, m, r) for n, choices in timed for m, r in choices if firmware.can_decode(m)]
+    todo = [(n, m, r) for n, choices in timed for m, r in choices]
     found = []
     for done, (loaded, method, record) in enumerate(todo):
         tell("emulated cores", f"{loaded.network.name}, {method.name}", done, len(todo))

@@ -531,6 +531,23 @@ def test_a_whole_run(made_up, monkeypatch):
     assert calls.count(("broken", 2)) == 1
 
 
+def test_streams_too_large_for_a_microcontroller_are_a_named_skip(made_up, monkeypatch):
+    network, (good, _), _ = made_up
+    emulated = []
+    monkeypatch.setattr(sweep.firmware, "missing", lambda: None)
+    monkeypatch.setattr(sweep.firmware, "FLASH_BYTES", 300)
+    monkeypatch.setattr(sweep.run, "on_firmware", lambda _, method, setting, **__: emulated.append((method, setting)))
+    monkeypatch.setattr(sweep.prepare, "prepare", lambda *_: prepare.Lacking({}, {}))
+    options = sweep.Options(full=False, kept=False, rounds=0, retime=False, jobs=1)
+    for bits, skipped in ((2, 0), (4, 1)):  # 200 bytes, and 400
+        of_decoder = dataclasses.replace(good, quick=({"bits": bits},), for_decoder=True)
+        made = sweep.measure([network], [of_decoder], options, lambda *_: None)
+        reasons = [s.reason for s in made.skips if s.network == "net"]
+        assert len(reasons) == skipped
+        assert all("1 streams are of more than 300 bytes" in reason for reason in reasons)
+    assert [setting for _, setting in emulated] == [{"bits": 2}]
+
+
 def test_a_run_that_measures_nothing_takes_what_is_there(made_up, monkeypatch):
     network, (good, _), calls = made_up
     monkeypatch.setattr(sweep.firmware, "missing", lambda: "no emulator")
