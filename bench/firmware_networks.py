@@ -45,6 +45,9 @@ TILE = 512
 ROOM = 1024
 """Bytes of the tables of codec trellis with contexts: with a tile and its sums they stay below 2 KB."""
 
+CHOSEN_TILES, MOST_BESIDE = (1024, 512), 2048
+"""Where each tensor has its own coding, tiles are the first of these with which RAM beside activations is no more."""
+
 COARSE = 4
 """The -icount shift on Cortex-M: a whole network fits into the counter's 24 bits, and counts are multiples of 16."""
 
@@ -57,7 +60,7 @@ FULLY = ("m4", "m55")
 LIKE_M4 = ("m4", "m7", "m33")
 """Boards that run what is chosen for the Cortex-M4."""
 
-FLASH, WORK = 0.49, 0.09
+FLASH, WORK = 0.49, 0.096
 """What is chosen is to take so much of the flash with plain weights, and so much of the instructions to decode."""
 
 MORE_CONSTANTS = 1.08
@@ -256,7 +259,7 @@ def code_bytes(cross: str, elf: Path) -> int:
     )
 
 
-def with_codings(network: Deployed, choice: Choice, plain: neuralcodec.ExportReport, run: Run) -> Choice:
+def with_codings(network: Deployed, choice: Choice, plain: neuralcodec.ExportReport, run: Run, tile: int) -> Choice:
     """A choice with a coding for each tensor.
 
     Args:
@@ -264,6 +267,7 @@ def with_codings(network: Deployed, choice: Choice, plain: neuralcodec.ExportRep
         choice: with a core.
         plain: the report with plain weights.
         run: with plain weights on this core.
+        tile: most weights in one.
 
     Raises:
         PlanError: there is none within the limits.
@@ -275,7 +279,7 @@ def with_codings(network: Deployed, choice: Choice, plain: neuralcodec.ExportRep
         decode_instructions=int(WORK * run.instructions),
         codecs=choice.codecs,
         core=choice.core or "m4",
-        tile=TILE,
+        tile=tile,
     )
     return replace(choice, options={**choice.options, "overrides": codings.overrides})
 
@@ -311,13 +315,18 @@ def measure(
         for i, choice in enumerate(choices):
             out = Path(folder) / f"{i}"
             try:
-                complete = choice
-                if choice.core is not None:
-                    run = runs.get((choice.core, "plain int8"))
-                    if not isinstance(run, Run):
-                        continue
-                    complete = with_codings(network, choice, plain.report, run)
-                of[choice.title] = exported(network, folded, scores, complete, out), out
+                if choice.core is None:
+                    of[choice.title] = exported(network, folded, scores, choice, out), out
+                    continue
+                run = runs.get((choice.core, "plain int8"))
+                if not isinstance(run, Run):
+                    continue
+                for tile in CHOSEN_TILES:
+                    complete = with_codings(network, choice, plain.report, run, tile)
+                    outcome = exported(network, folded, scores, complete, out)
+                    of[choice.title] = outcome, out
+                    if outcome.report.ram_bytes - outcome.report.activation_bytes <= MOST_BESIDE:
+                        break
             except neuralcodec.PlanError as error:
                 console.print(f"{name}, {choice.title}: {error}", highlight=False)
         tables = [on_host(network, scores, {each: outcome for each, (outcome, _) in of.items()})]
