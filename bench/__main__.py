@@ -8,14 +8,13 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy
 import torch
 import typer
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -89,7 +88,8 @@ def run_(
     _save(results, path)
     failed = len(results.failures())
     for skip in results.skips:
-        err.print(f"skipped: {skip.network or skip.method}: {skip.reason}", highlight=False, soft_wrap=True)
+        what = ", ".join(filter(None, (skip.network, skip.method)))
+        err.print(f"skipped: {what}: {skip.reason}", highlight=False, soft_wrap=True)
     for record in results.failures():
         what = f"{record.network}, {record.method} {text_of(record.setting)}"
         err.print(f"failed: {what}: {record.error}", highlight=False, soft_wrap=True)
@@ -125,7 +125,7 @@ def report(
     (to / "tables.md").write_text(markdown.document(listed, made), encoding="utf-8")
     (to / "results.json").write_bytes(source.read_bytes())
     if readme:
-        _write_readme(results, drawn, markdown.document(listed, made))
+        _write_readme(results, markdown.document(listed, made))
     err.print(f"{len(listed)} tables, {len(drawn)} plots: {to / 'index.html'}", highlight=False, soft_wrap=True)
 
 
@@ -199,15 +199,27 @@ def _load(path: Path) -> tuple[Results, dict[str, str]]:
     return results, data["made"]
 
 
-def _write_readme(results: Results, drawn: dict[str, Figure], document: str) -> None:
-    named = (tables.beside_anchor, tables.no_loss, tables.rate_differences, tables.lossless)
-    chosen = [table(results) for table in named]
+def _is_variant(name: str, names: set[str]) -> bool:
+    return "_" in name and name.split("_", maxsplit=1)[0] in names
+
+
+PICTURED = ("resnet-fashion", "silero-vad", "crepe-tiny", "lenet5")
+"""The first of these that has curves is the README's picture."""
+
+
+def _write_readme(results: Results, document: str) -> None:
+    # Variants of a lossy method are for the page of all tables, but for what they come to beside the standard.
+    names = {method.name for method in results.methods}
+    few = replace(results, methods=[m for m in results.methods if m.kind != "lossy" or not _is_variant(m.name, names)])
+    chosen = [tables.beside_anchor(results)]
+    chosen += [table(few) for table in (tables.no_loss, tables.rate_differences, tables.lossless)]
     text = "\n".join(markdown.markdown(table, heading="###") for table in chosen if table.rows)
     folder = ROOT / "docs" / "benchmark"
     folder.mkdir(exist_ok=True)
     (folder / "tables.md").write_text(document, encoding="utf-8")
     text += "\n[All tables](docs/benchmark/tables.md): every setting of every network, speed and memory, versions.\n"
-    shown = next((name for name in ("silero-vad", "crepe-tiny", "lenet5") if name in drawn), None)
+    drawn = plots.figures(replace(few, networks=[n for n in few.networks if n.name in PICTURED]))
+    shown = next((name for name in PICTURED if name in drawn), None)
     if shown is not None:
         paths = plots.save(drawn[shown], folder / "rate.png")
         text = f"![rate and accuracy]({paths[0].relative_to(ROOT).as_posix()})\n\n{text}"
