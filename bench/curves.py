@@ -56,11 +56,16 @@ def rising(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
-def rate_difference(anchor: Sequence[Point], other: Sequence[Point]) -> float | None:
+def rate_difference(anchor: Sequence[Point], other: Sequence[Point], least: float = -math.inf) -> float | None:
     """Average rate of ``other`` over that of ``anchor`` at equal quality, minus one: −0.1 is 10 % fewer bits.
 
     The mean of log(rate) over the qualities that both reach, as Bjøntegaard proposed (ITU-T SG16 VCEG-M33, 2001), with
     piecewise cubic interpolation instead of one cubic polynomial, which oscillates (as in JCTVC-L1100).
+
+    Args:
+        anchor: the curve that is compared with.
+        other: the curve.
+        least: quality below which nothing counts.
 
     Returns:
         The difference; None where the curves have too few points or no quality in common.
@@ -68,7 +73,7 @@ def rate_difference(anchor: Sequence[Point], other: Sequence[Point]) -> float | 
     curves = [rising(anchor), rising(other)]
     if min(map(len, curves)) < LEAST_POINTS:
         return None
-    low = max(curve[0].quality for curve in curves)
+    low = max(least, *(curve[0].quality for curve in curves))
     high = min(curve[-1].quality for curve in curves)
     if not low < high:
         return None

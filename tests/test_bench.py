@@ -90,6 +90,16 @@ def test_rate_difference_against_an_integral_in_closed_form():
     assert curves.rate_difference(anchor, other) == pytest.approx(math.exp(-0.5) - 1, abs=1e-12)
 
 
+def test_rate_difference_above_a_least_quality():
+    anchor = [Point(r, q) for r, q in ((1, 1), (2, 2), (4, 3), (8, 4))]
+    other = [Point(p.rate * (2 if p.quality < 2 else 1), p.quality) for p in anchor]  # more where the quality is low
+    whole = curves.rate_difference(anchor, other)
+    assert whole is not None
+    assert whole > 0.05
+    assert curves.rate_difference(anchor, other, least=3) == pytest.approx(0)
+    assert curves.rate_difference(anchor, other, least=4) is None
+
+
 def test_rate_difference_takes_the_common_range_only():
     anchor = [Point(math.exp(q), q) for q in (0, 1, 2, 3)]
     other = [Point(2 * math.exp(q), q) for q in (2, 3, 4)]

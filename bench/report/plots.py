@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from bench.curves import rising
 from bench.records import Record
-from bench.report.results import NetworkFacts, Results, metric_curve, snr_curve
+from bench.report.results import USABLE_ERRORS, NetworkFacts, Results, metric_curve, snr_curve
 from bench.report.tables import lossy
 
 mpl.rcParams["svg.hashsalt"] = "neuralcodec"  # else every run gives other ids
@@ -27,8 +27,6 @@ MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.")
 """Of the first methods as many as there are colours, of the next, and so on."""
 MOST_BITS = 9.0
-SHOWN_ERRORS = 16.0
-"""Of a metric so many standard errors below the original's are shown: where it breaks down lines leave the picture."""
 
 
 def figures(results: Results) -> dict[str, Figure]:
@@ -143,7 +141,7 @@ def _near(base: Record, sign: int, lines: Sequence[ArrayLike]) -> tuple[float, f
     """Limits of the metric's axis: the original's surroundings, as far as there are points."""
     score, error = base.values["score"], base.values["stderr"]
     seen = [sign * (float(y) - score) / error for line in lines for y in np.asarray(line)]
-    worst = max(min(seen, default=-4), -SHOWN_ERRORS) - 1
-    best = min(max(seen, default=0), SHOWN_ERRORS / 2) + 2
+    worst = max(min(seen, default=-4), -USABLE_ERRORS) - 1
+    best = min(max(seen, default=0), USABLE_ERRORS / 2) + 2
     ends = (score + sign * worst * error, score + sign * max(best, 3) * error)
     return min(ends), max(ends)

@@ -33,6 +33,10 @@ class MethodFacts:
     hull: bool
 
 
+USABLE_ERRORS = 16.0
+"""A metric that is worse than the original's by more standard errors is that of a network that has broken down."""
+
+
 @dataclass(frozen=True)
 class Results:
     """All that was measured in a run, and what was not."""
@@ -104,6 +108,15 @@ def measurable(results: Results, network: NetworkFacts, curve: list[Point]) -> l
         return curve
     top = (1 if network.higher_is_better else -1) * base.values["score"] - base.values["stderr"]
     return [Point(point.rate, min(point.quality, top)) for point in curve]
+
+
+def least_usable(results: Results, network: NetworkFacts) -> float:
+    """The metric, negated where less is better, below which a network has broken down."""
+    base = results.baseline(network.name)
+    if base is None or base.values.get("score") is None:
+        return -math.inf
+    sign = 1 if network.higher_is_better else -1
+    return float(sign * base.values["score"] - USABLE_ERRORS * base.values["stderr"])
 
 
 def as_good(results: Results, network: NetworkFacts, record: Record) -> bool | None:

@@ -10,9 +10,11 @@ from typing import Any
 
 from bench.curves import rate_difference, rate_ratios
 from bench.report.results import (
+    USABLE_ERRORS,
     MethodFacts,
     NetworkFacts,
     Results,
+    least_usable,
     measurable,
     metric_curve,
     smallest_as_good,
@@ -105,7 +107,7 @@ def rate_differences(results: Results) -> Table:
         for method in others:
             snr = rate_difference(snr_curve(results, network.name, anchor), snr_curve(results, network.name, method))
             curves = [measurable(results, network, metric_curve(results, network, m)) for m in (anchor, method)]
-            metric = rate_difference(*curves)
+            metric = rate_difference(curves[0], curves[1], least_usable(results, network))
             cells.append(f"{_percent(snr)} / {_percent(metric)}")
         if any(c != "– / –" for c in cells[1:]):
             rows.append(cells)
@@ -114,8 +116,9 @@ def rate_differences(results: Results) -> Table:
         ["network", *(m.title for m in others)],
         rows,
         "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
-        "VCEG-M33, with piecewise cubic interpolation). –: no common range. Metrics count up to one standard error "
-        "below the original's; differences at equal metric are as noisy as the metric.",
+        f"VCEG-M33, with piecewise cubic interpolation). –: no common range. Metrics count from {USABLE_ERRORS:g} "
+        "standard errors below the original's, where a network breaks down, up to one; differences at equal metric are "
+        "as noisy as the metric.",
     )
 
 
