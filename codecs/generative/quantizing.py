@@ -16,10 +16,9 @@ from neuralcodec import _native
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
-from neuralcodec.codecs.trellis.codec import LAGRANGIAN, MOST_LEVEL, SMALL_LEVELS, TINIEST
+from neuralcodec.codecs.trellis.codec import LAGRANGIAN, SMALL_LEVELS, ordered_part
 from neuralcodec.codecs.trellis.model import NEVER, Classes
 from neuralcodec.codecs.trellis.training import TABLE_BITS, VALUE_BITS, Part
-from neuralcodec.dtypes import DType
 from neuralcodec.logarithm import FRACTION, log2
 from neuralcodec.tensor import Tensor
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
@@ -76,11 +75,11 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     """
     weights = finite_weights(tensor)
     spec = tensor.spec
-    step = _step(weights, spec.dtype, options) if weights.any() else 1.0
+    step = options.step_of(weights, spec.dtype) if weights.any() else 1.0
     if (sample := options.survey(tensor)) is not None:
         part = sample.part
         if part.weights.size < weights.size:
-            part = _whole(weights / np.float32(step), counted(tensor), sample.columns, part.tile)
+            part = ordered_part(weights / np.float32(step), sample.columns, part.tile, counted(tensor))
         most = min(math.floor(largest_weight(spec.dtype) / step), 32767)
         levels = _search(part, sample.largest, options, most)
         if levels.any():
@@ -89,27 +88,6 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
             return Quantized(levels, step, sample.columns, part.tile)
     tile = tile_length(spec.rows, spec.cols, options.tile)
     return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, tile)
-
-
-def _step(weights: npt.NDArray[np.float32], dtype: DType, options: Trellis) -> float:
-    """The same that codec trellis takes."""
-    largest, energy, _ = _native.scan(weights)
-    step = options.step
-    if step is None:
-        step = options.relative_step * math.sqrt(energy / weights.size) * (2 if options.states == 1 else 1)
-    step = min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
-    return float(np.float32(step))
-
-
-def _whole(
-    weights: npt.NDArray[np.float32], importance: npt.NDArray[np.float32] | None, columns: bool, tile: int
-) -> Part:
-    """All weights in the order in which they are coded."""
-
-    def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.ascontiguousarray(of.T if columns else of)
-
-    return Part(ordered(weights), tile, None if importance is None else ordered(importance))
 
 
 def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDArray[np.int16]:

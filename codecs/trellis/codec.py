@@ -258,10 +258,10 @@ class Trellis:
         largest, _, _ = _native.scan(weights)
         if largest == 0:
             return None
-        step = self._step(weights, tensor.spec.dtype)
+        step = self.step_of(weights, tensor.spec.dtype)
         scaled = weights / np.float32(step)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled)))
-        part = _part(scaled, columns, self._tile(tensor.spec, columns), counted(tensor))
+        part = ordered_part(scaled, columns, self._tile(tensor.spec, columns), counted(tensor))
         beyond: list[int] = []
         if scaled.size > SAMPLE:
             part = _thinned(part, SAMPLE / scaled.size)
@@ -276,7 +276,7 @@ class Trellis:
     def _tile(self, spec: TensorSpec, columns: bool) -> int:
         return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
 
-    def _step(self, weights: npt.NDArray[np.float32], dtype: DType) -> float:
+    def step_of(self, weights: npt.NDArray[np.float32], dtype: DType) -> float:
         """As the stream can express it: levels have 16 bits, and the smallest few times the step must be finite."""
         largest, energy, _ = _native.scan(weights)
         step = self.step
@@ -318,9 +318,11 @@ class Trellis:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
         weights = finite_weights(tensor)
         spec = tensor.spec
-        step = self._step(weights, spec.dtype) if weights.any() else 1.0
+        step = self.step_of(weights, spec.dtype) if weights.any() else 1.0
         if hint is not None:
-            part = _part(weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), counted(tensor))
+            part = ordered_part(
+                weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), counted(tensor)
+            )
             most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
             # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
@@ -404,9 +406,11 @@ class Hint:
     levels: npt.NDArray[np.int16] | None = None
 
 
-def _part(
+def ordered_part(
     weights: npt.NDArray[np.float32], columns: bool, tile: int, importance: npt.NDArray[np.float32] | None
 ) -> Part:
+    """All weights in the order in which they are coded."""
+
     def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(of.T if columns else of)
 
