@@ -218,10 +218,10 @@ def _write_readme(results: Results, document: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "tables.md").write_text(document, encoding="utf-8")
     text += "\n[All tables](docs/benchmark/tables.md): every setting of every network, speed and memory, versions.\n"
-    drawn = plots.figures(replace(few, networks=[n for n in few.networks if n.name in PICTURED]))
-    shown = next((name for name in PICTURED if name in drawn), None)
+    pictured = ([n for n in few.networks if n.name == name] for name in PICTURED)
+    shown = next((drawn for of in pictured for drawn in plots.figures(replace(few, networks=of)).values()), None)
     if shown is not None:
-        paths = plots.save(drawn[shown], folder / "rate.png")
+        paths = plots.save(shown, folder / "rate.png")
         text = f"![rate and accuracy]({paths[0].relative_to(ROOT).as_posix()})\n\n{text}"
     if not markdown.put(text, ROOT / "README.md"):
         err.print("README.md lacks the lines between which the tables go")

@@ -76,13 +76,15 @@ def measure(wanted: Sequence[Network], using: Sequence[Method], options: Options
             if lacks := count - sum(record.method == name for record in each):
                 skips.append(Skip(loaded.network.name, name, f"{lacks} of {count} settings are not measured yet"))
     if firmware.missing() is None:
-        of_decoder = [(n, [(m, r) for m, r in choices if firmware.can_decode(m)]) for n, choices in timed]
-        small = [(n, [(m, r) for m, r in choices if firmware.fits(r.values)]) for n, choices in of_decoder]
-        for (loaded, choices), (_, fitting) in zip(of_decoder, small, strict=True):
-            if large := len(choices) - len(fitting):
+        todo = []
+        for loaded, choices in timed:
+            of_decoder = [(loaded, m, r) for m, r in choices if firmware.can_decode(m)]
+            fitting = [each for each in of_decoder if firmware.fits(each[2].values)]
+            if large := len(of_decoder) - len(fitting):
                 reason = f"emulated microcontrollers: {large} streams are of more than {firmware.FLASH_BYTES:,} bytes"
                 skips.append(Skip(loaded.network.name, "", reason))
-        found += _on_firmware(small, options, tell)
+            todo += fitting
+        found += _on_firmware(todo, options, tell)
     return Results(
         [NetworkFacts(n.name, n.title, n.metric, n.unit, n.higher_is_better, n.origin) for n in wanted],
         [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull) for m in using],
@@ -124,10 +126,7 @@ def _coded(
     return [(n, [record for (of, _, _), record in records if of is n and record is not None]) for n in networks]
 
 
-def _on_firmware(
-    timed: Sequence[tuple[run.Loaded, list[tuple[Method, Record]]]], options: Options, tell: Tell
-) -> list[Record]:
-    todo = [(n, m, r) for n, choices in timed for m, r in choices]
+def _on_firmware(todo: Sequence[tuple[run.Loaded, Method, Record]], options: Options, tell: Tell) -> list[Record]:
     found = []
     for done, (loaded, method, record) in enumerate(todo):
         tell("emulated cores", f"{loaded.network.name}, {method.name}", done, len(todo))

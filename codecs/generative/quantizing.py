@@ -7,7 +7,6 @@ here learns by itself, and rates only tell the search what a level costs about: 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,9 @@ from neuralcodec import _native
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
-from neuralcodec.codecs.trellis.codec import LAGRANGIAN, SMALL_LEVELS, ordered_part
-from neuralcodec.codecs.trellis.model import NEVER, Classes
-from neuralcodec.codecs.trellis.training import TABLE_BITS, VALUE_BITS, Part
-from neuralcodec.logarithm import FRACTION, log2
+from neuralcodec.codecs.trellis.codec import LARGEST, SMALL_LEVELS, Quantized, ordered_part
+from neuralcodec.codecs.trellis.model import Classes
+from neuralcodec.codecs.trellis.training import Part, by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
 
@@ -39,28 +37,8 @@ what zeros are worth that stand together."""
 SHARE = 16
 """What the distribution in all tables together counts in each of them, in weights."""
 
-RAREST = 18.0
-"""Most bits of a value, however rare."""
-
 Rates = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Quantized:
-    """What the search found.
-
-    Attributes:
-        levels: shape [rows, cols]; of the transposed matrix where ``columns``.
-        step: distance between levels, for decoders.
-        columns: whether the matrix is taken down its columns.
-        tile: tile length T, at which the trellis starts anew.
-    """
-
-    levels: npt.NDArray[np.int16]
-    step: float
-    columns: bool
-    tile: int
 
 
 def quantize(tensor: Tensor, options: Trellis) -> Quantized:
@@ -80,7 +58,7 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
         part = sample.part
         if part.weights.size < weights.size:
             part = ordered_part(weights / np.float32(step), sample.columns, part.tile, counted(tensor))
-        most = min(math.floor(largest_weight(spec.dtype) / step), 32767)
+        most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
         levels = _search(part, sample.largest, options, most)
         if levels.any():
             if options.reconstruction == "norm":
@@ -102,7 +80,7 @@ def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDAr
     states_log2 = options.state_count.bit_length() - 1
     sample = _sampled(part)
     classes, mean = layout([sample.weights], largest, states_log2, MAGNITUDES, SIGNS, MOST_NARROW)
-    lagrangian = (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * options.rdo
+    lagrangian = options.lagrangian
     if mean * (1 << classes.raw_bits) < COARSE * (1 if states_log2 else 0.5):
         lagrangian *= COARSE_LAGRANGIAN
     context, rates = _rates(sample, classes, lagrangian)
@@ -122,14 +100,11 @@ def _sampled(part: Part) -> Part:
 def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates]:
     """What picks tables, and what values cost there: by how often the search takes them at rates of rounded weights."""
     context = classes.context([[0] * classes.cells for _ in range(classes.quantizers)])
-    first = _bits(classes, _rounded(part, classes))
+    first = smoothed(classes, _rounded(part, classes), SHARE)
     levels = _native.trellis_quantize(context, part.weights, part.tile, first, lagrangian, part.importance)
     counts = _native.trellis_count(context, levels, part.tile)
-    maps = [_native.trellis_cluster(np.asarray(of), TABLES, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
-    tables = np.zeros((classes.quantizers, max(map(max, maps)) + 1, classes.values), np.int64)
-    for of, cells, table in zip(counts, maps, tables, strict=True):
-        np.add.at(table, np.array(cells), of)
-    return classes.context(maps), _bits(classes, tables)
+    maps = maps_of(counts, TABLES)
+    return classes.context(maps), smoothed(classes, by_table(classes, counts, maps), SHARE)
 
 
 def _rounded(part: Part, classes: Classes) -> Counts:
@@ -144,17 +119,3 @@ def _rounded(part: Part, classes: Classes) -> Counts:
         tables[u, 0, classes.lo :] += counts
         tables[u, 0, : classes.lo + 1] += counts[::-1]
     return tables
-
-
-def _bits(classes: Classes, tables: Counts) -> Rates:
-    """Rates of counts that leave every value of a quantizer possible."""
-    rates = np.full(tables.shape, NEVER, np.float32)
-    for u in range(classes.quantizers):
-        places = classes.of_quantizer(u)
-        counts = tables[u][:, places]
-        # In units of 1/64: a value counts 1/64 more, and as often as in all tables together at a weight of SHARE.
-        all_of = counts.sum(0)
-        counts = 64 * counts + 64 * SHARE * all_of // max(int(all_of.sum()), 1) + 1
-        bits = (log2(counts.sum(1, keepdims=True)) - log2(counts)) / (1 << FRACTION)
-        rates[u][:, places] = np.minimum(bits, RAREST)
-    return rates

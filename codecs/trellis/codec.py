@@ -222,16 +222,20 @@ class Trellis:
         return self.states or (STATES_OF_PREFIX if self.coding == "prefix" else STATES_OF_OTHERS)
 
     @property
+    def lagrangian(self) -> float:
+        """λ of the search, in squared steps a bit."""
+        return (LAGRANGIAN if self.state_count > 1 else LAGRANGIAN / 4) * self.rdo
+
+    @property
     def _picks(self) -> bool:
         """Whether tables are picked by the levels before."""
         return self.coding in {"contexts", "light"}
 
     @property
     def _settings(self) -> Settings:
-        states_log2 = self.state_count.bit_length() - 1
         return Settings(
-            states_log2,
-            (LAGRANGIAN if states_log2 else LAGRANGIAN / 4) * self.rdo,
+            self.state_count.bit_length() - 1,
+            self.lagrangian,
             self.tables if self._picks else 1,
             self.magnitudes if self._picks else 1,
             self.signs if self._picks else 0,
@@ -335,7 +339,7 @@ class Trellis:
                 if self.reconstruction == "norm":
                     step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
                 return Quantized(levels, step, hint.columns, part.tile, model, index)
-        return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False), None, None)
+        return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False))
 
     def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
         return _native.trellis_quantize(
@@ -343,7 +347,7 @@ class Trellis:
             part.weights,
             part.tile,
             model.rates(),
-            self._settings.lagrangian,
+            self.lagrangian,
             part.importance,
             most,
         )
@@ -358,7 +362,7 @@ class Quantized:
         step: distance between levels, for decoders.
         columns: whether the matrix is taken down its columns.
         tile: tile length T, at which the trellis starts anew.
-        model: what they are coded with; None where all levels are 0.
+        model: what they are coded with; None where all levels are 0, or where whoever codes them has another.
         index: of the model among the shared objects, if it is one.
     """
 
@@ -366,8 +370,8 @@ class Quantized:
     step: float
     columns: bool
     tile: int
-    model: Model | None
-    index: int | None
+    model: Model | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -181,8 +181,8 @@ def _fitted(  # noqa: PLR0917
         counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
         for part in parts:
             counts += times * _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
-        maps = _maps(counts, settings.tables)
-        rates = _smoothed(classes, _by_table(classes, counts, maps))
+        maps = maps_of(counts, settings.tables)
+        rates = smoothed(classes, by_table(classes, counts, maps))
     rest = None if whole else np.array(beyond, np.int64)
     tables = _tables(classes, counts, maps, rest, settings.coding)
     enough = _bits(tables) * WORTH
@@ -190,7 +190,7 @@ def _fitted(  # noqa: PLR0917
     light = settings.coding == "light"
     while number > 1 and not fits(classes, maps, tables, settings.room, light=light):
         number -= 1
-        maps = _maps(counts, number)
+        maps = maps_of(counts, number)
         tables = _tables(classes, counts, maps, rest, settings.coding)
     coded = _bits(tables)
     if light:
@@ -213,7 +213,7 @@ def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
     return found
 
 
-def _maps(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
+def maps_of(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
     """Of each quantizer, the table of each cell."""
     return [_native.trellis_cluster(np.asarray(of), most, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
 
@@ -226,7 +226,7 @@ def _tables(
     coding: Coding,
 ) -> npt.NDArray[np.int64]:
     """Counts of each table, of all values that it must have; ``rest`` is None if all weights have been counted."""
-    tables = _by_table(classes, counts, maps)
+    tables = by_table(classes, counts, maps)
     if rest is not None:
         tables += _for_the_rest(classes, tables, maps, rest, coding)
     if classes.open:
@@ -304,7 +304,7 @@ def _first_rates(classes: Classes, mean: float) -> npt.NDArray[np.float32]:
     return rates
 
 
-def _by_table(classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
+def by_table(classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
     """Counts of the cells of each table, shape [quantizers, tables, values]."""
     tables = np.zeros((classes.quantizers, max(map(max, maps)) + 1, classes.values), np.int64)
     for u, of in enumerate(maps):
@@ -312,14 +312,20 @@ def _by_table(classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Se
     return tables
 
 
-def _smoothed(classes: Classes, tables: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Rates that leave every value of a quantizer possible, so that the next round may find a use for it."""
+def smoothed(classes: Classes, tables: npt.NDArray[np.int64], weight: int = 2) -> npt.NDArray[np.float32]:
+    """Rates that leave every value of a quantizer possible, so that the next round may find a use for it.
+
+    Args:
+        classes: of the model.
+        tables: counts, shape [quantizers, tables, values].
+        weight: what the distribution in all tables together counts in each of them, in weights.
+    """
     rates = np.full(tables.shape, NEVER, np.float32)
     for u in range(classes.quantizers):
         places = classes.of_quantizer(u)
-        # In units of 1/64: a value counts 1/64 more, and as often as in all tables together at a weight of 2.
+        # In units of 1/64: a value counts 1/64 more, and as often as in all tables together at this weight.
         all_of = tables[u][:, places].sum(0)
-        share = 128 * all_of // max(int(all_of.sum()), 1)
+        share = 64 * weight * all_of // max(int(all_of.sum()), 1)
         counts = 64 * tables[u][:, places] + share + 1
         bits = (log2(counts.sum(1, keepdims=True)) - log2(counts)) / (1 << FRACTION)
         rates[u][:, places] = np.minimum(bits, 18)
