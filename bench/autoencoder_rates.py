@@ -92,7 +92,7 @@ def line(network: Network) -> Line:
                 cm = neuralcodec.encode(
                     dict(loaded.state),
                     "autoencoder",
-                    target=Target(bits_per_weight=rate),
+                    target=Target(bits_per_weight=rate, allocation="error"),
                     tune=rounds,
                     reconstruction="error",
                 )

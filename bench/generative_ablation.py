@@ -202,7 +202,9 @@ def measure(folder: Path) -> dict[str, list[float]]:
     for name in NETWORKS:
         loaded = run.load(networks()[name])
         for bits in BITS:
-            cm = neuralcodec.encode(dict(loaded.state), "generative", target=Target(bits_per_weight=bits))
+            cm = neuralcodec.encode(
+                dict(loaded.state), "generative", target=Target(bits_per_weight=bits, allocation="error")
+            )
             path = folder / f"{name}-{bits}.levels"
             path.write_bytes(b"".join(levels_of(cm)))
             files.setdefault(name, []).append(path)

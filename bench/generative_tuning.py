@@ -34,7 +34,9 @@ def rows() -> Iterator[str]:
         state = dict(run.load(networks()[name]).state)
         cells = []
         for tile in TILES:
-            plain = neuralcodec.encode(state, "generative", target=Target(bits_per_weight=BITS), tile=tile)
+            plain = neuralcodec.encode(
+                state, "generative", target=Target(bits_per_weight=BITS, allocation="error"), tile=tile
+            )
             mine = [e.spec for e in plain.entries if e.codec == "generative" and e.tied_to is None]
             step = read_head(plain.payload(mine[0].name)).step
             tuned = neuralcodec.encode(state, "generative", step=step, tile=tile, tune=True)

@@ -85,7 +85,9 @@ def streams() -> list[Stream]:
     gaussian = neuralcodec.encode({"w": weights}, "huffman", bits=8, scale="tensor", step=1 / 3.87, tile=TILE)
     entropy = rates.order0_bits(gaussian.levels("w")[0].numpy())
     found = [Stream(HUFFMAN, f"{entropy:.2f} bits of entropy", gaussian)]
-    silero = neuralcodec.encode(dict(rates.trained())["silero-vad 16k"], "huffman", target=Target(bits_per_weight=4))
+    silero = neuralcodec.encode(
+        dict(rates.trained())["silero-vad 16k"], "huffman", target=Target(bits_per_weight=4, allocation="error")
+    )
     found.append(Stream("", f"silero-vad 16k, {silero.report().bits_per_weight:.2f} bits/weight in all", silero))
     for title, coding, clusters in (("fixed width", "fixed", 16), ("prefix code", "huffman", 23), ("rANS", "rans", 23)):
         cm = neuralcodec.encode(

@@ -23,6 +23,7 @@ class Method:
     Attributes:
         for_decoder: whether its streams are ones that the C decoder as it is built for microcontrollers decodes.
         codecs: of neuralcodec, that it encodes with; None for any.
+        least_error: whether it is made for the least squared error, so that its metric is not compared.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Method:
     hull: bool
     for_decoder: bool
     codecs: tuple[str, ...] | None = None
+    least_error: bool = False
 
 
 def methods() -> dict[str, Method]:
@@ -61,4 +63,5 @@ def _describe(path: Path) -> Method:
         hull=getattr(module, "hull", False),
         for_decoder=hasattr(module, "options") and getattr(module, "FIRMWARE", True),
         codecs=getattr(module, "CODECS", None),
+        least_error=getattr(module, "LEAST_ERROR", False),
     )

@@ -87,7 +87,7 @@ def measure(wanted: Sequence[Network], using: Sequence[Method], options: Options
         found += _on_firmware(todo, options, tell)
     return Results(
         [NetworkFacts(n.name, n.title, n.metric, n.unit, n.higher_is_better, n.origin) for n in wanted],
-        [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull) for m in using],
+        [MethodFacts(m.name, m.title, m.kind, m.advice, m.hull, m.least_error) for m in using],
         found,
         skips,
     )

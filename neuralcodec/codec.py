@@ -118,7 +118,11 @@ class Sharing(Protocol):
         ...
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
-        """Decides what is shared. ``first`` is the index that the first shared object will have."""
+        """Decides what is shared. ``first`` is the index that the first shared object will have.
+
+        Codecs that differ in their step alone share: surveys are then of each tensor's own step, and this is called at
+        a step of 1.
+        """
         ...
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:

@@ -19,7 +19,7 @@ FIXED = 500.0
 
 @pytest.fixture(scope="module")
 def bell():
-    return sketch([np.random.default_rng(0).standard_normal((200, 100)).astype(np.float32)], 1)
+    return sketch([(np.random.default_rng(0).standard_normal((200, 100)).astype(np.float32), 1.0)], 1)
 
 
 def off_by(yardstick, octaves, slope=1.0):
@@ -52,7 +52,7 @@ def test_a_sketch_is_the_entropy_and_the_error_of_rounding(bell):
 
 def test_a_sketch_of_nothing_and_of_zeros_has_steps_too():
     for weights in ([], [np.zeros((4, 4), np.float32)], [np.full((2, 2), np.nan, np.float32)]):
-        assert math.isfinite(sketch(weights, len(weights)).step_of(100.0, snr=False))
+        assert math.isfinite(sketch([(each, 1.0) for each in weights], len(weights)).step_of(100.0, snr=False))
 
 
 @pytest.mark.parametrize("octaves", [-1.5, -0.2, 0.0, 0.7])
@@ -120,8 +120,9 @@ def test_what_no_step_reaches_takes_no_more_trials_than_allowed(bell):
         assert len(tried) <= MAX_TRIALS
 
 
-@pytest.mark.parametrize("codec", ["trellis", "huffman", "kmeans"])
-def test_a_target_takes_few_encodings(monkeypatch, codec):
+@pytest.mark.parametrize("allocation", ["layers", "error"])
+@pytest.mark.parametrize("codec", ["trellis", "huffman"])
+def test_a_target_takes_few_encodings(monkeypatch, codec, allocation):
     torch.manual_seed(0)
     model = {f"w{i}": 0.1 * 2.0**-i * torch.randn(60, 50 + i) for i in range(3)} | {"b": torch.randn(60)}
     calls = []
@@ -133,7 +134,7 @@ def test_a_target_takes_few_encodings(monkeypatch, codec):
     encode_source = meet.encode_source
     monkeypatch.setattr(meet, "encode_source", counted)
     options = {"states": 8} if codec == "trellis" else {}
-    cm = neuralcodec.encode(model, codec, Target(bits_per_weight=4), **options)
+    cm = neuralcodec.encode(model, codec, Target(bits_per_weight=4, allocation=allocation), **options)
     assert 8 * cm.nbytes / sum(t.numel() for t in model.values()) == pytest.approx(4, rel=0.02)
     assert calls[0] == 1, "what is kept exactly, by itself"
     assert len(calls) - 1 <= 3

@@ -18,6 +18,7 @@ and may define
 
 ``missing()``     a reason why it cannot run on this machine, or None
 ``hull``          True if its settings have more than one axis, of which curves show the lower hull
+``LEAST_ERROR``   True if it is made for the least squared error, at the cost of accuracy: its metric is not compared
 ``CODECS``        codecs of neuralcodec that it encodes with: when others change, its records stay. Without it none does
 ``options(setting)``  keyword arguments of neuralcodec.encode(), if its streams are the C decoder's, which is then
                   measured on emulated microcontrollers

@@ -1,4 +1,4 @@
-"""neuralcodec's transform with a learned prior, decoded for the least squared error: what to compare at equal SNR."""
+"""neuralcodec's transform with a learned prior, for the least squared error: what to compare at equal SNR."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from bench.methods import huffman
 
 TITLE = "neuralcodec autoencoder, least error"
 KIND = "lossy"
+LEAST_ERROR = True
 REQUIREMENTS = ()
 CODECS = ("autoencoder",)
 QUICK = tuple({"bits_per_weight": b} for b in (1, 2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (1, 1.5, 2, 2.5, 3, 4, 5))
-ADVICE = 'docs/models.md: `encode(model, codec="autoencoder", reconstruction="error", target=...)`.'
+ADVICE = (
+    'docs/trellis.md: `encode(model, codec="autoencoder", reconstruction="error", '
+    'target=Target(bits_per_weight=..., allocation="error"))`.'
+)
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
     """A setting as keyword arguments of neuralcodec.encode()."""
-    return {**huffman.options(setting), "codec": "autoencoder", "reconstruction": "error"}
+    return huffman.for_least_error(setting, "autoencoder")
 
 
 version = huffman.version

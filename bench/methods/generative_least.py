@@ -1,4 +1,4 @@
-"""neuralcodec's generative coding, decoded for the least squared error: what to compare at equal SNR."""
+"""neuralcodec's generative coding, for the least squared error: what to compare at equal SNR."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from bench.methods import huffman
 
 TITLE = "neuralcodec generative, least error"
 KIND = "lossy"
+LEAST_ERROR = True
 REQUIREMENTS = ()
 CODECS = ("generative",)
 FIRMWARE = False
 QUICK = tuple({"bits_per_weight": b} for b in (1, 2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (0.8, 1, 1.5, 2, 2.5, 3, 4, 5))
-ADVICE = 'docs/trellis.md: `encode(model, codec="generative", reconstruction="error", target=...)`.'
+ADVICE = (
+    'docs/trellis.md: `encode(model, codec="generative", reconstruction="error", '
+    'target=Target(bits_per_weight=..., allocation="error"))`.'
+)
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
     """A setting as keyword arguments of neuralcodec.encode()."""
-    return {**huffman.options(setting), "codec": "generative", "reconstruction": "error"}
+    return huffman.for_least_error(setting, "generative")
 
 
 version = huffman.version

@@ -36,6 +36,15 @@ def options(setting: Mapping[str, object]) -> dict[str, Any]:
     return {"codec": "huffman", "target": None if bits is None else Target(bits_per_weight=bits), **further}
 
 
+def for_least_error(setting: Mapping[str, object], codec: str, **further: object) -> dict[str, Any]:
+    """Keyword arguments of neuralcodec.encode() for the least squared error at a setting's rate, and further ones."""
+    from neuralcodec import Target
+
+    options: dict[str, Any] = {"codec": codec, "reconstruction": "error", **setting, **further}
+    bits = options.pop("bits_per_weight", None)
+    return {**options, "target": None if bits is None else Target(bits_per_weight=bits, allocation="error")}
+
+
 def version() -> str:
     """Of neuralcodec."""
     import neuralcodec

@@ -7,18 +7,22 @@ from typing import Any
 
 from bench.methods import huffman
 
-TITLE = "neuralcodec trellis, for hosts"
+TITLE = "neuralcodec trellis, for hosts, least error"
 KIND = "lossy"
+LEAST_ERROR = True
 REQUIREMENTS = ()
 CODECS = ("trellis",)
 QUICK = tuple({"bits_per_weight": b} for b in (2, 3, 5))
 FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 3, 4, 5))
-ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", room=None, tables=32, target=Target(bits_per_weight=...))`.'
+ADVICE = (
+    'docs/trellis.md: `encode(model, room=None, tables=32, reconstruction="error", '
+    'target=Target(bits_per_weight=..., allocation="error"))`.'
+)
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
     """A setting as keyword arguments of neuralcodec.encode()."""
-    return {**huffman.options(setting), "codec": "trellis", "room": None, "tables": 32}
+    return huffman.for_least_error(setting, "trellis", room=None, tables=32)
 
 
 version = huffman.version

@@ -1,4 +1,4 @@
-"""neuralcodec's trellis quantizer, decoded for the least squared error: what to compare at equal SNR."""
+"""neuralcodec's trellis quantizer, for the least squared error: what to compare at equal SNR."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from bench.methods import huffman
 
 TITLE = "neuralcodec trellis, least error"
 KIND = "lossy"
+LEAST_ERROR = True
 REQUIREMENTS = ()
 CODECS = ("trellis",)
 QUICK = tuple({"bits_per_weight": b} for b in (1, 2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (0.8, 1, 1.5, 2, 2.5, 3, 4, 5))
-ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", reconstruction="error", target=...)`.'
+ADVICE = (
+    'docs/trellis.md: `encode(model, codec="trellis", reconstruction="error", target=Target(..., allocation="error"))`.'
+)
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
     """A setting as keyword arguments of neuralcodec.encode()."""
-    return {**huffman.options(setting), "codec": "trellis", "reconstruction": "error"}
+    return huffman.for_least_error(setting, "trellis")
 
 
 version = huffman.version

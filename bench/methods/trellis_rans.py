@@ -7,18 +7,22 @@ from typing import Any
 
 from bench.methods import huffman
 
-TITLE = "neuralcodec trellis, rans"
+TITLE = "neuralcodec trellis, rans, least error"
 KIND = "lossy"
+LEAST_ERROR = True
 REQUIREMENTS = ()
 CODECS = ("trellis",)
 QUICK = tuple({"bits_per_weight": b} for b in (2, 3, 4, 5))
 FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 3, 4, 5))
-ADVICE = 'docs/trellis.md: `encode(model, codec="trellis", coding="rans", target=Target(bits_per_weight=...))`.'
+ADVICE = (
+    'docs/trellis.md: `encode(model, coding="rans", reconstruction="error", '
+    'target=Target(bits_per_weight=..., allocation="error"))`.'
+)
 
 
 def options(setting: Mapping[str, object]) -> dict[str, Any]:
     """A setting as keyword arguments of neuralcodec.encode()."""
-    return {**huffman.options(setting), "codec": "trellis", "coding": "rans"}
+    return huffman.for_least_error(setting, "trellis", coding="rans")
 
 
 version = huffman.version

@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike
 
 from bench.curves import rising
 from bench.records import Record
-from bench.report.results import USABLE_ERRORS, NetworkFacts, Results, metric_curve, snr_curve
+from bench.report.results import (
+    USABLE_ERRORS,
+    MethodFacts,
+    NetworkFacts,
+    Results,
+    metric_curve,
+    snr_curve,
+    stands_for_another,
+)
 from bench.report.tables import lossy
 
 mpl.rcParams["svg.hashsalt"] = "neuralcodec"  # else every run gives other ids
@@ -33,7 +41,7 @@ def figures(results: Results) -> dict[str, Figure]:
     """A figure for each network that has a curve, by network name."""
     made = {}
     for network in results.networks:
-        if any(snr_curve(results, network.name, m) for m in lossy(results)):
+        if any(snr_curve(results, network.name, m) for m in _drawn(results)):
             made[network.name] = figure(results, network)
     return made
 
@@ -67,9 +75,13 @@ def save(drawn: Figure, path: Path) -> list[Path]:
     return paths
 
 
+def _drawn(results: Results) -> list[MethodFacts]:
+    return [m for m in lossy(results) if not stands_for_another(results, m)]
+
+
 def _snr(axes: Axes, results: Results, network: NetworkFacts) -> None:
     top = 0.0
-    for i, method in enumerate(lossy(results)):
+    for i, method in enumerate(_drawn(results)):
         shown = [p for p in rising(snr_curve(results, network.name, method)) if p.rate <= MOST_BITS]
         if not shown:
             continue
@@ -108,7 +120,9 @@ def _metric(axes: Axes, results: Results, network: NetworkFacts) -> None:
         value, error = base.values["score"], base.values["stderr"]
         axes.axhspan(value - error, value + error, color="#bbbbbb", alpha=0.5, linewidth=0)
         axes.axhline(value, color="#777777", linewidth=1)
-    for i, method in enumerate(lossy(results)):
+    for i, method in enumerate(_drawn(results)):
+        if method.least_error:
+            continue
         points = sorted(metric_curve(results, network, method), key=lambda p: p.rate)
         shown = [p for p in points if p.rate <= MOST_BITS]
         axes.plot(

@@ -31,6 +31,11 @@ class MethodFacts:
     kind: str
     advice: str
     hull: bool
+    least_error: bool = False
+
+
+LEAST_ERROR = "_least"
+"""End of the name of a method made for the least squared error, which stands for another where SNR is compared."""
 
 
 USABLE_ERRORS = 16.0
@@ -67,12 +72,12 @@ class Results:
 
 
 def snr_curve(results: Results, network: str, method: MethodFacts) -> list[Point]:
-    """Bits a weight and SNR of each lossy setting; where settings have several axes, their hull."""
-    points = [
-        Point(r.values["bits_per_weight"], r.values["snr_db"])
-        for r in results.coded(network, method.name)
-        if r.values["snr_db"] is not None
-    ]
+    """Bits a weight and SNR of each lossy setting; where settings have several axes, their hull.
+
+    Of a method that another stands for where SNR is compared, those of the other.
+    """
+    records = results.coded(network, method.name + LEAST_ERROR) or results.coded(network, method.name)
+    points = [Point(r.values["bits_per_weight"], r.values["snr_db"]) for r in records if r.values["snr_db"] is not None]
     return hull(points) if method.hull else points
 
 
@@ -99,6 +104,11 @@ def metric_curve(results: Results, network: NetworkFacts, method: MethodFacts) -
         for point, seen in zip(points, capped, strict=True)
         if seen in front or (seen != point and point.rate in on_hull)
     ]
+
+
+def stands_for_another(results: Results, method: MethodFacts) -> bool:
+    """Whether a method's SNR is shown as that of another one."""
+    return any(method.name == other.name + LEAST_ERROR for other in results.methods)
 
 
 def measurable(results: Results, network: NetworkFacts, curve: list[Point]) -> list[Point]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.curves import rate_difference, rate_ratios
 from bench.report.results import (
+    LEAST_ERROR,
     USABLE_ERRORS,
     MethodFacts,
     NetworkFacts,
@@ -20,6 +21,7 @@ from bench.report.results import (
     smallest_as_good,
     snr_curve,
     spread,
+    stands_for_another,
     text_of,
 )
 
@@ -29,8 +31,8 @@ ANCHOR = "nncodec"
 CLOSEST = ("trellis", "generative", "autoencoder")
 """Beginnings of the names of methods that are set beside it point by point."""
 
-LEAST_ERROR = "_least"
-"""End of the name of a method that decodes for the least squared error what another decodes at the original norm."""
+STANDS_FOR = "SNR of trellis, generative, autoencoder and regression is of their files for the least squared error."
+"""How methods whose default is for accuracy are compared at equal SNR."""
 
 RATES = (1, 5)
 """Bits a weight between which bytes are set beside the anchor's at each point."""
@@ -69,14 +71,14 @@ def all_tables(results: Results) -> list[Table]:
 
 def no_loss(results: Results) -> Table:
     """Smallest file without measurable loss, by network and method."""
-    lossy = [m for m in results.methods if m.kind == "lossy" and _was_measured(results, m)]
+    compared = [m for m in lossy(results) if not m.least_error and _was_measured(results, m)]
     rows = []
     for network in results.networks:
         base = results.baseline(network.name)
         if base is None or base.values.get("score") is None:
             continue
         cells = [network.title, f"{base.values['score']:.2f} ± {base.values['stderr']:.2f} {network.unit}"]
-        found = [smallest_as_good(results, network, m) for m in lossy]
+        found = [smallest_as_good(results, network, m) for m in compared]
         least = min((r.values["bytes"] for r in found if r is not None), default=None)
         for record in found:
             if record is None:
@@ -87,7 +89,7 @@ def no_loss(results: Results) -> Table:
         rows.append(cells)
     return Table(
         "Smallest file without measurable loss",
-        ["network", "original", *(m.title for m in lossy)],
+        ["network", "original", *(m.title for m in compared)],
         rows,
         "Compression ratio against float32 and, in brackets, bits a weight, whole files; bold: the smallest. The "
         "metric is at most one standard error worse than the original's, here and at every larger setting of the "
@@ -99,7 +101,7 @@ def no_loss(results: Results) -> Table:
 def rate_differences(results: Results) -> Table:
     """Average rate difference to the anchor."""
     anchor = next((m for m in results.methods if m.name == ANCHOR), None)
-    others = [m for m in results.methods if m.kind == "lossy" and m.name != ANCHOR]
+    others = [m for m in lossy(results) if m.name != ANCHOR and not stands_for_another(results, m)]
     rows = []
     for network in results.networks if anchor is not None else ():
         assert anchor is not None
@@ -108,6 +110,8 @@ def rate_differences(results: Results) -> Table:
             snr = rate_difference(snr_curve(results, network.name, anchor), snr_curve(results, network.name, method))
             curves = [measurable(results, network, metric_curve(results, network, m)) for m in (anchor, method)]
             metric = rate_difference(curves[0], curves[1], least_usable(results, network))
+            if method.least_error:
+                metric = None
             cells.append(f"{_percent(snr)} / {_percent(metric)}")
         if any(c != "– / –" for c in cells[1:]):
             rows.append(cells)
@@ -118,14 +122,18 @@ def rate_differences(results: Results) -> Table:
         "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
         f"VCEG-M33, with piecewise cubic interpolation). –: no common range. Metrics count from {USABLE_ERRORS:g} "
         "standard errors below the original's, where a network breaks down, up to one; differences at equal metric are "
-        "as noisy as the metric.",
+        f"as noisy as the metric. {STANDS_FOR}",
     )
 
 
 def beside_anchor(results: Results) -> Table:
     """Bytes over the anchor's at equal SNR: the mean over a curve, and its best and worst point."""
     anchor = next((m for m in results.methods if m.name == ANCHOR), None)
-    ours = [m for m in results.methods if m.name.startswith(CLOSEST) and _was_measured(results, m)]
+    ours = [
+        m
+        for m in results.methods
+        if m.name.startswith(CLOSEST) and _was_measured(results, m) and not stands_for_another(results, m)
+    ]
     rows, means = [], [list[float]() for _ in ours]
     worst = [0.0] * len(ours)
     for network in results.networks if anchor is not None else ():
@@ -151,12 +159,12 @@ def beside_anchor(results: Results) -> Table:
         ["network", *(m.title for m in ours)],
         rows,
         "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many there are. "
-        "The other codec's best settings: the hull over its steps and its rate-distortion optimizations.",
+        f"The other codec's best settings: the hull over its steps and its rate-distortion optimizations. {STANDS_FOR}",
     )
 
 
 def reconstruction(results: Results) -> Table:
-    """The metric at the same bits, decoded for the least squared error and at the original norm."""
+    """The metric at the same bits, for the least squared error and by default."""
     pairs = [(m, n) for m in results.methods for n in results.methods if n.name == m.name + LEAST_ERROR]
     by_place: dict[tuple[str, str], dict[str, str]] = {}
     for network in results.networks:
@@ -173,11 +181,11 @@ def reconstruction(results: Results) -> Table:
     rates = sorted({rate for cells in by_place.values() for rate in cells})
     rows = [[*place, *(cells.get(rate, "–") for rate in rates)] for place, cells in by_place.items()]
     return Table(
-        "Metric at equal size, decoded for the least squared error → at the original norm",
+        "Metric at equal size, for the least squared error → by default",
         ["network", "method", *(f"{rate} bits" for rate in rates)],
         rows,
-        "The same levels in files of the same size, and only each tensor's step differs; in brackets the SNR that the "
-        "norm costs. Error rates improve downwards.",
+        "By default bits are allocated to layers, and decoded tensors keep the norm that they had; in brackets the SNR "
+        "that this costs. Error rates improve downwards.",
     )
 
 

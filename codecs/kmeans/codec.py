@@ -154,7 +154,8 @@ class KMeans:
         except SourceError:
             return None
         found = of_rows(weights) if self.scale == "row" else of_tensor(weights)
-        return sample(divide(weights, found), found.step**2)
+        # Errors count in squares of the step, so that tensors of other steps can be beside this one.
+        return sample(divide(weights, found), (found.step / (self.step or 1.0)) ** 2)
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
         """One codebook for all tensors."""
@@ -258,6 +259,7 @@ class Hint:
 
 
 def padded(found: Book, to_power_of_two: bool) -> Book:
-    """A codebook that also serves indices of fixed width: its last centroid is repeated."""
-    size = 1 << (len(found.values) - 1).bit_length() if to_power_of_two else len(found.values)
-    return replace(found, values=np.pad(found.values, (0, size - len(found.values)), "edge"))
+    """A codebook that also serves indices of fixed width: its last centroid is repeated, with none to take it."""
+    more = (1 << (len(found.values) - 1).bit_length()) - len(found.values) if to_power_of_two else 0
+    bits = None if found.bits is None else np.pad(found.bits, (0, more), constant_values=np.inf)
+    return replace(found, values=np.pad(found.values, (0, more), "edge"), bits=bits)

@@ -72,6 +72,14 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
     max_bytes: Annotated[
         int | None, typer.Option("--max-bytes", metavar="N", help="Largest size of the whole file.")
     ] = None,
+    allocation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="layers|error",
+            help="How a target's bits are allocated: [bold]layers[/] with fewer weights get finer steps, which keeps "
+            "more accuracy (default), or the squared [bold]error[/] is the least (default with --target-snr).",
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,9 +131,16 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
     given = [v is not None for v in (target_bits, target_snr, max_bytes)]
     if sum(given) > 1:
         _fail("--target-bits, --target-snr and --max-bytes exclude each other", EXIT_USAGE)
+    if allocation is not None and not any(given):
+        _fail("--allocation is of a target's bits: give --target-bits, --target-snr or --max-bytes, too", EXIT_USAGE)
     try:
         target = (
-            neuralcodec.Target(bits_per_weight=target_bits, snr_db=target_snr, max_bytes=max_bytes)
+            neuralcodec.Target(
+                bits_per_weight=target_bits,
+                snr_db=target_snr,
+                max_bytes=max_bytes,
+                allocation=allocation,  # type: ignore[arg-type]
+            )
             if any(given)
             else None
         )

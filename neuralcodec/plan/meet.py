@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from neuralcodec.codec import Codec, Stepped
 from neuralcodec.errors import PlanError
 from neuralcodec.measure import Errors
+from neuralcodec.plan.allocation import relative_steps
 from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.run import Exact, OnNonfinite, Progress, encode_source
 from neuralcodec.plan.search import Trial, find_step, with_step
@@ -51,25 +52,26 @@ def meet(  # noqa: PLR0917
     if not lossy:
         raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so no target can be met")
     weights = sum(spec.size for spec in source.specs.values())
+    relative = relative_steps(source, lossy) if target.for_layers else {}
     exact = Exact()
     others = {name: assignment for name, assignment in plan.items() if name not in lossy}
     kept = encode_source(_only(source, others), others, executor, on_nonfinite, exact=exact)
     latest: list[tuple[float, Stream]] = []  # two trials, of which one is nearly always what is wanted
 
     def try_step(step: float) -> Trial:
-        stream = encode_source(source, with_step(plan, step), executor, on_nonfinite, progress, exact=exact)
+        stream = encode_source(source, with_step(plan, step, relative), executor, on_nonfinite, progress, exact=exact)
         errors = [entry.errors for name in lossy if (entry := stream.entries[name]).errors is not None]
         lost = sum((each for each in errors if each is not None and not each.lossless), Errors())
         trial = Trial(step, file_size(stream), lost.snr_db)
         latest[:] = [*latest[-1:], (step, stream)]
         return trial
 
-    yardstick = sketch((source.read(name).float32() for name in lossy), len(lossy))
+    yardstick = sketch(((source.read(name).float32(), relative.get(name, 1.0)) for name in lossy), len(lossy))
     step = find_step(target, weights, file_size(kept), yardstick, try_step)
     for tried, stream in latest:
         if tried == step:
             return stream
-    return encode_source(source, with_step(plan, step), executor, on_nonfinite, progress, exact=exact)
+    return encode_source(source, with_step(plan, step, relative), executor, on_nonfinite, progress, exact=exact)
 
 
 def _only(source: Source, names: Mapping[str, object]) -> Source:

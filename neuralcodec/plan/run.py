@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from neuralcodec.codec import Choosing, Codec, Explaining, SharedObject, Shares, Sharing
+from neuralcodec.codec import Choosing, Codec, Explaining, SharedObject, Shares, Sharing, Stepped
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
@@ -51,12 +51,11 @@ class Exact:
 
     def survey(self, source: Source, name: str, assignment: Assignment) -> object | None:
         """What the codec, which is one that shares, wants to know of a tensor."""
-        assert isinstance(assignment.codec, Sharing)
         if not _stays(assignment):
-            return assignment.codec.survey(source.read(name))
+            return _survey(source, name, assignment)
         key = name, assignment.codec
         if key not in self.surveys:
-            self.surveys[key] = assignment.codec.survey(source.read(name))
+            self.surveys[key] = _survey(source, name, assignment)
         return self.surveys[key]
 
     def get(self, name: str, assignment: Assignment) -> Encoded | None:
@@ -69,6 +68,11 @@ class Exact:
         key = name, assignment.codec
         if _stays(assignment) and key not in self.encoded:
             self.encoded[key] = replace(encoded, payload=b""), self.store.add(encoded.payload)
+
+
+def _survey(source: Source, name: str, assignment: Assignment) -> object | None:
+    assert isinstance(assignment.codec, Sharing)
+    return assignment.codec.survey(source.read(name))
 
 
 def _stays(assignment: Assignment) -> bool:
@@ -223,17 +227,23 @@ def _share(source: Source, plan: Mapping[str, Assignment], exact: Exact | None) 
     groups: dict[Codec, list[str]] = {}
     for name, assignment in plan.items():
         if isinstance(assignment.codec, Sharing) and source.specs[name].size:
-            groups.setdefault(assignment.codec, []).append(name)
+            groups.setdefault(_but_for_its_step(assignment), []).append(name)
     objects: list[SharedObject] = []
     hints: dict[str, object] = {}
     for codec, names in groups.items():
         assert isinstance(codec, Sharing)
         surveys: dict[str, object] = {}
         for name in names:
-            survey = codec.survey(source.read(name)) if exact is None else exact.survey(source, name, plan[name])
+            survey = _survey(source, name, plan[name]) if exact is None else exact.survey(source, name, plan[name])
             if survey is not None:
                 surveys[name] = survey
         shares = codec.share(surveys, len(objects))
         objects.extend(shares.objects)
         hints.update(shares.hints)
     return Shares(tuple(objects), hints)
+
+
+def _but_for_its_step(assignment: Assignment) -> Codec:
+    """The codec with a step of 1 instead of its own: what differs in that alone shares."""
+    codec = assignment.codec
+    return codec.with_step(1.0) if isinstance(codec, Stepped) and not _stays(assignment) else codec

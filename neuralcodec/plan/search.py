@@ -1,7 +1,8 @@
 """Finds the step at which the whole file meets a target.
 
-Every tensor gets the same step: for a given rate that minimizes the squared error summed over the model, as reverse
-water-filling over independent components does (Cover and Thomas, Elements of Information Theory, section 10.3.3).
+Steps of all tensors are a common one times what :mod:`neuralcodec.plan.allocation` says. If that is 1 for all, the
+squared error summed over the model is the least for its rate, as reverse water-filling over independent components
+does it (Cover and Thomas, Elements of Information Theory, section 10.3.3).
 
 Encoding takes seconds to minutes, so the search does as little of it as it can. A sketch of the weights says at which
 step rounding would meet the target; the codec is tried there. What it gave, rounding gives at some other step: how far
@@ -58,15 +59,15 @@ class Yardstick(Protocol):
         ...
 
 
-def with_step(plan: Mapping[str, Assignment], step: float) -> dict[str, Assignment]:
-    """The plan with all lossy codecs at one step."""
+def with_step(plan: Mapping[str, Assignment], step: float, relative: Mapping[str, float]) -> dict[str, Assignment]:
+    """The plan with all lossy codecs at one step, times that of their tensor in ``relative`` if it is named there."""
 
-    def stepped(a: Assignment) -> Assignment:
+    def stepped(name: str, a: Assignment) -> Assignment:
         if a.fixed or not a.codec.lossy or not isinstance(a.codec, Stepped):
             return a
-        return replace(a, codec=a.codec.with_step(step))
+        return replace(a, codec=a.codec.with_step(step * relative.get(name, 1.0)))
 
-    return {name: stepped(a) for name, a in plan.items()}
+    return {name: stepped(name, a) for name, a in plan.items()}
 
 
 def find_step(

@@ -41,19 +41,20 @@ class Point:
 
 @dataclass(slots=True)
 class Sketch:
-    """Rate and distortion of rounding as functions of log2(step).
+    """Rate and distortion of rounding as functions of log2(step), the common step of all tensors.
 
     Attributes:
-        samples: magnitudes of each tensor's sample, float64, and how many weights each of them stands for.
+        samples: magnitudes of each tensor's sample over its own step (float64), how many weights each of them stands
+            for, and that step.
     """
 
-    samples: list[tuple[npt.NDArray[np.float64], float]]
+    samples: list[tuple[npt.NDArray[np.float64], float, float]]
     _known: dict[int, Point] = field(default_factory=dict)
 
     @property
     def coarsest(self) -> int:
         """log2 of a step at which all weights are 0, times GRID."""
-        largest = max((float(each.max(initial=0)) for each, _ in self.samples), default=0.0)
+        largest = max((float(each.max(initial=0)) for each, _, _ in self.samples), default=0.0)
         middle = math.log2(largest) if 0 < largest < math.inf else 0.0
         return math.ceil((middle + COARSER) * GRID)
 
@@ -88,11 +89,11 @@ class Sketch:
 
     def _rounded(self, step: float) -> Point:
         bits = squared = energy = 0.0
-        for magnitudes, each in self.samples:
+        for magnitudes, each, own in self.samples:
             scaled = magnitudes / step
             levels = np.floor(scaled + ROUNDED_UP)
-            squared += each * step * step * float(np.square(scaled - np.rint(scaled)).sum())
-            energy += each * float(np.square(magnitudes).sum())
+            squared += each * (own * step) ** 2 * float(np.square(scaled - np.rint(scaled)).sum())
+            energy += each * own * own * float(np.square(magnitudes).sum())
             counts = np.bincount(np.minimum(levels, 1 << FINER).astype(np.int64))
             counts = counts[counts > 0]
             n = magnitudes.size
@@ -102,20 +103,21 @@ class Sketch:
         return Point(bits / 8, snr_db)
 
 
-def sketch(weights: Iterable[npt.NDArray[np.float32]], count: int) -> Sketch:
+def sketch(weights: Iterable[tuple[npt.NDArray[np.float32], float]], count: int) -> Sketch:
     """A sketch of tensors, of which a sample is kept.
 
     Args:
-        weights: of each tensor, of any shape; those that are not finite are left out.
+        weights: of each tensor, of any shape, and its step over the common one that the sketch is asked about. Weights
+            that are not finite are left out.
         count: number of the tensors.
     """
     most = min(SAMPLE, max(SAMPLES // max(count, 1), LEAST_SAMPLE))
     samples = []
-    for each in weights:
+    for each, own in weights:
         flat = each.reshape(-1)
         # Runs would miss rows; an odd distance meets all columns.
         sample = np.abs(flat[:: max(flat.size // most, 1) | 1].astype(np.float64))
         sample = sample[np.isfinite(sample)]
         if sample.size:
-            samples.append((sample, flat.size / sample.size))
+            samples.append((sample / own, flat.size / sample.size, own))
     return Sketch(samples)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+from neuralcodec.options import check_choice
 
 TOLERANCE = 0.02
 """A target is met within this fraction, or PlanError says what can be reached."""
+
+Allocation = Literal["layers", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +23,19 @@ class Target:
         snr_db: signal-to-noise ratio in dB over all lossily coded tensors but small ones (which have fewer than two
             dimensions or 256 weights), 10·log10(Σw² / Σ(w − ŵ)²).
         max_bytes: bytes that the whole file must not exceed.
+        allocation: how bits are allocated to tensors. "layers" gives those of few weights a finer step, as an error in
+            any layer reaches the output (:mod:`neuralcodec.plan.allocation`): at the same size networks keep more of
+            their accuracy. "error" gives all the same step, for the least squared error. None for "error" where an SNR
+            is wanted, which is a squared error, and else "layers".
 
     Raises:
-        ValueError: not exactly one is given, or it is not a positive number.
+        ValueError: not exactly one is given, or it is not a positive number; or another allocation.
     """
 
     bits_per_weight: float | None = None
     snr_db: float | None = None
     max_bytes: int | None = None
+    allocation: Allocation | None = None
 
     def __post_init__(self) -> None:
         given = {k: v for k in ("bits_per_weight", "snr_db", "max_bytes") if (v := getattr(self, k)) is not None}
@@ -34,11 +44,18 @@ class Target:
         ((name, value),) = given.items()
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
             raise ValueError(f"Target({name}={value!r}): must be a positive number")
+        if self.allocation is not None:
+            check_choice("allocation", self.allocation, get_args(Allocation))
 
     @property
     def wants_snr(self) -> bool:
         """Whether quality is given and size follows; else the other way round."""
         return self.snr_db is not None
+
+    @property
+    def for_layers(self) -> bool:
+        """Whether steps differ by tensor, as :attr:`allocation` says, or its default."""
+        return self.allocation == "layers" or (self.allocation is None and not self.wants_snr)
 
     def goal(self, weights: int) -> float:
         """The wish as a number: dB, or bytes of a file with ``weights`` weights."""

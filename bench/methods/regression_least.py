@@ -1,0 +1,33 @@
+"""neuralcodec's regression, for the least squared error: what to compare at equal SNR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.methods import huffman
+
+TITLE = "neuralcodec regression, least error"
+KIND = "lossy"
+LEAST_ERROR = True
+REQUIREMENTS = ()
+CODECS = ("regression",)
+QUICK = tuple({"bits_per_weight": b} for b in (1.5, 2, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5))
+ADVICE = 'docs/trellis.md: `encode(model, codec="regression", target=Target(bits_per_weight=..., allocation="error"))`.'
+
+
+def options(setting: Mapping[str, object]) -> dict[str, Any]:
+    """A setting as keyword arguments of neuralcodec.encode()."""
+    found = huffman.for_least_error(setting, "regression")
+    del found["reconstruction"]  # it has no such option
+    return found
+
+
+version = huffman.version
+decode = huffman.decode
+
+
+def encode(arrays: huffman.Arrays, setting: Mapping[str, object]) -> bytes:
+    """The file that neuralcodec.save() writes."""
+    return huffman.saved(arrays, options(setting))
