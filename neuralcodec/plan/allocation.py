@@ -6,8 +6,8 @@ way to the output, whether a layer has a thousand weights or a million. With ten
 and steps Δᵢ, that sum is Σ Δᵢ²/σᵢ², and under a limit on the bits it is least where Δᵢ² is in proportion to nᵢ·σᵢ², the
 tensor's energy (bits go to where few of them help, as in Zhou, Moosavi-Dezfooli, Cheung and Frossard, "Adaptive
 quantization for deep neural networks", AAAI 2018, which measures how robust each layer is instead of assuming that all
-are alike). Layers are not alike, though, and errors of both kinds count; the geometric mean of the two steps does
-better on trained networks than either (docs/trellis.md has the figures).
+are alike). Layers are not alike, though, and what lies between the two does better on trained networks than either
+(docs/trellis.md has the figures).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from neuralcodec import _native
 from neuralcodec.source import Source
 
-EXPONENT = 0.25
+EXPONENT = 0.375
 """Of a tensor's energy: a half is for relative errors alone, 0 for the squared error alone."""
 
 
@@ -32,7 +32,7 @@ def relative_steps(source: Source, names: Iterable[str]) -> dict[str, float]:
         names: those that have a step.
 
     Returns:
-        By name, the fourth root of its energy over the mean of all (of logarithms, each weight counted once), and 1 for
+        By name, that power of its energy over the mean of all (of logarithms, each weight counted once), and 1 for
         tensors that are all 0. Weights that are not finite do not count.
     """
     logs: dict[str, float] = {}
