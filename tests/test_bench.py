@@ -277,6 +277,34 @@ def test_what_the_norm_buys_is_told_at_equal_size():
     assert not tables.reconstruction(made).rows
 
 
+def test_files_for_the_least_error_stand_where_snr_is_compared():
+    made = results()
+    facts = [
+        *made.methods,
+        MethodFacts("trellis", "Trellis", "lossy", "as documented", False),
+        MethodFacts("trellis_least", "Trellis, least error", "lossy", "as documented", False, least_error=True),
+        MethodFacts("trellis_rans", "Trellis, rans", "lossy", "as documented", False, least_error=True),
+    ]
+    more = [
+        *(coded("trellis", b, s, 6 * b) for b, s in ((1, 60), (2, 89), (4, 90))),
+        *(coded("trellis_least", b, s, 6.5 * b) for b, s in ((1, 40), (2, 80), (4, 88), (6, 89))),
+        *(coded("trellis_rans", b, s, 6.5 * b) for b, s in ((1, 40), (2, 80), (4, 88), (6, 89))),
+    ]
+    made = dataclasses.replace(made, methods=facts, records=[*made.records, *more])
+    table = tables.rate_differences(made)
+    assert list(table.headings) == ["network", "Huffman", "Trellis", "Trellis, rans"]
+    assert [cell.split(" / ")[0] for cell in table.rows[0][2:]] == ["+0.0 %", "+0.0 %"]  # 6.5 dB a bit, as the anchor
+    assert table.rows[0][3].endswith("/ –")
+    assert not table.rows[0][2].endswith("/ –")
+    assert list(tables.no_loss(made).headings) == ["network", "original", "Huffman", "NNCodec", "Trellis"]
+    assert list(tables.beside_anchor(made).headings) == ["network", "Trellis", "Trellis, rans"]
+    assert tables.beside_anchor(made).rows[0][1].startswith("1.000")
+    (drawn,) = plots.figures(made).values()
+    snr, metric = drawn.axes
+    assert [line.get_label() for line in snr.get_lines()][:4] == ["Huffman", "NNCodec", "Trellis", "Trellis, rans"]
+    assert len(metric.get_lines()) == 4  # the original's, and no curve of what is not for accuracy
+
+
 def test_settings_of_two_axes_give_a_front():
     made = results()  # the original: 90 ± 1, so 89 is as far as the metric tells
     beaten, lucky = coded("nncodec", 2.5, 87, 16.0), coded("nncodec", 5, 99, 20.0)
