@@ -14,6 +14,7 @@ from neuralcodec.codec import Codec
 from neuralcodec.container import file_size, open_file, save_stream, save_tensors
 from neuralcodec.errors import CorruptError, PlanError
 from neuralcodec.model import CompressedModel
+from neuralcodec.plan.allocation import with_usual_steps
 from neuralcodec.plan.meet import meet
 from neuralcodec.plan.rules import Overrides, Pattern, assign
 from neuralcodec.plan.run import OnNonfinite, Progress, encode_source
@@ -94,6 +95,7 @@ def encode(  # noqa: PLR0917 (the order is public)
         source = with_importance(source, importance)
     plan = assign(source, chosen, include, exclude, overrides, target=target is not None)
     if target is None:
+        plan = with_usual_steps(source, plan)
         return _compressed(encode_source(source, plan, executor, on_nonfinite, progress), source)
 
     def size(stream: Stream) -> int:

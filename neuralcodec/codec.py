@@ -62,6 +62,18 @@ class Stepped(Protocol):
 
 
 @runtime_checkable
+class UsuallyStepped(Protocol):
+    """A codec that has a step if nobody says what it should be: relative to how large a tensor's weights are."""
+
+    def with_usual_step(self, factor: float) -> Codec:
+        """The same codec at that step times ``factor``, by which the planner favours tensors of few weights.
+
+        Or itself, if an option says what the step is.
+        """
+        ...
+
+
+@runtime_checkable
 class Explaining(Protocol):
     """A codec that decides by the tensor how to code it, and tells in the report what it did."""
 

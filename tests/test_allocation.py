@@ -79,6 +79,39 @@ def test_a_shared_codebook_serves_tensors_of_different_steps():
     assert min(snr_of(cm).values()) > 8
 
 
+@pytest.mark.parametrize("codec", ["trellis", "autoencoder", "generative", "regression"])
+def test_without_a_target_steps_are_allocated_around_the_usual_one(codec):
+    state = {"few": normal(16, 32), "many": normal(256, 512, seed=1)}
+    options = {"states": 8} if codec == "trellis" else {}
+    found = snr_of(neuralcodec.encode(state, codec, **options))
+    alone = snr_of(neuralcodec.encode({"many": state["many"]}, codec, **options))
+    assert found["few"] - found["many"] == pytest.approx(20 * math.log10(8), abs=1)
+    assert found["many"] == pytest.approx(alone["many"], abs=0.2)  # nearly all weights are its own
+    relative = 0.08 if codec == "autoencoder" else 0.04
+    equal = snr_of(neuralcodec.encode(state, codec, relative_step=relative, **options))
+    assert equal["few"] == pytest.approx(equal["many"], abs=1)
+    assert equal["many"] == pytest.approx(alone["many"], abs=0.1)
+
+
+def test_a_step_of_ones_own_is_not_allocated():
+    state = {"few": normal(16, 32), "many": normal(256, 512, seed=1), "zeros": torch.zeros(16, 32)}
+    given = neuralcodec.encode(state, states=8, step=0.1)
+    assert snr_of(given)["few"] == pytest.approx(snr_of(given)["many"], abs=1)
+    other = neuralcodec.encode(state, states=8, overrides={"few": {"relative_step": 0.2}})
+    assert snr_of(other)["few"] == pytest.approx(snr_of(given)["few"] - 6, abs=1)
+    assert snr_of(other)["many"] == pytest.approx(34, abs=1)
+
+
+def test_usual_steps_of_tensors_that_are_empty_zero_or_not_finite():
+    state = {"w": normal(32, 32), "empty": torch.zeros(0, 4), "zeros": torch.zeros(32, 32), "holes": normal(32, 32)}
+    state["holes"][0, 0] = math.nan
+    cm = neuralcodec.encode(state, states=8, on_nonfinite="raw")
+    decoded = cm.state_dict()
+    assert torch.equal(decoded["zeros"], state["zeros"])
+    assert torch.equal(decoded["holes"][1:], state["holes"][1:])
+    assert snr_of(cm)["w"] > 30
+
+
 def test_nothing_else_than_an_allocation():
     with pytest.raises(ValueError, match="allocation"):
         Target(bits_per_weight=3, allocation="rows")

@@ -621,8 +621,9 @@ def golden_payloads():
     x = (x * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)) ^ (x >> np.uint64(29))
     w = torch.from_numpy((((x >> np.uint64(40)) & np.uint64(4095)).astype(np.float32) - 2048).reshape(96, 150) / 1024)
     w = w**3 / 4
-    yield "default", Trellis().encode(tensor(w))
-    yield "scalar", Trellis(reconstruction="error", states=1, tables=2).encode(tensor(w.to(torch.bfloat16)))
+    yield "default", Trellis(relative_step=0.02).encode(tensor(w))
+    scalar = Trellis(reconstruction="error", states=1, tables=2, relative_step=0.02)
+    yield "scalar", scalar.encode(tensor(w.to(torch.bfloat16)))
     yield "light", Trellis(reconstruction="error", coding="light", relative_step=0.1).encode(tensor(w))
     yield (
         "rans",

@@ -39,8 +39,8 @@ UNIVERSAL = 1
 LAGRANGIAN = 0.1
 """λ in squared steps a bit: about half the slope of D(R), 2 ln 2 · step²/12, at high rates."""
 
-RELATIVE_STEP = 0.04
-"""Step over the root mean square of a tensor, unless a step is given: an SNR of about 40 dB, as of codec trellis."""
+RELATIVE_STEP = 0.08
+"""Step over the root mean square of a tensor, unless an option says what it is: for the SNR of codec trellis."""
 
 FRACTION_BITS = 3
 """Levels between residuals, as a power of two, where levels are predicted: predictions have to be finer than steps."""
@@ -66,7 +66,8 @@ class Autoencoder:
 
     Attributes:
         step: distance between residuals in units of the weights, the same for all tensors; what a target sets.
-        relative_step: without a step: that distance over the root mean square of the tensor.
+        relative_step: without a step: that distance over the root mean square of the tensor, the same for all tensors.
+            None for 0.08 in the mean of a model's weights, and finer steps in tensors of few of them.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
         reconstruction: "norm", which keeps accuracy, or "error", for the least squared error; as in codec trellis.
         taps: most weights that one is predicted from, 0 to 8; 0 for no transform.
@@ -91,7 +92,7 @@ class Autoencoder:
     weighted: ClassVar[bool] = True
 
     step: float | None = None
-    relative_step: float = RELATIVE_STEP
+    relative_step: float | None = None
     rdo: float = 1.0
     reconstruction: Literal["norm", "error"] = "norm"
     taps: int = 6
@@ -113,7 +114,8 @@ class Autoencoder:
             raise ValueError(f"prior: a path or None expected, not {self.prior!r}")
         check_small(self.small)
         check_number("rdo", self.rdo, 0)
-        check_number("relative_step", self.relative_step, 1e-6)
+        if self.relative_step is not None:
+            check_number("relative_step", self.relative_step, TINIEST)
         if self.step is not None:
             check_number("step", self.step, TINIEST)
 
@@ -128,7 +130,13 @@ class Autoencoder:
 
     def with_step(self, step: float) -> Autoencoder:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        return replace(self, step=min(max(step, TINIEST), 2.0**120))
+        return replace(self, step=min(max(step, TINIEST), 2.0**120), relative_step=None)
+
+    def with_usual_step(self, factor: float) -> Autoencoder:
+        """The same codec at its usual step times a factor; itself if an option says what the step is."""
+        if self.step is not None or self.relative_step is not None:
+            return self
+        return replace(self, relative_step=RELATIVE_STEP * factor)
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.
@@ -198,7 +206,8 @@ class Autoencoder:
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
-            step = self.relative_step * math.sqrt(energy / weights.size)
+            relative = RELATIVE_STEP if self.relative_step is None else self.relative_step
+            step = relative * math.sqrt(energy / weights.size)
         return min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / 4.001)
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:

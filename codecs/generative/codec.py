@@ -75,7 +75,7 @@ class Generative:
 
     states: int = 8
     step: float | None = None
-    relative_step: float = RELATIVE_STEP
+    relative_step: float | None = None
     rdo: float = 1.0
     reconstruction: Literal["norm", "error"] = "norm"
     scan: Literal["auto", "rows", "columns"] = "auto"
@@ -103,7 +103,13 @@ class Generative:
 
     def with_step(self, step: float) -> Generative:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        return replace(self, step=self._quantizer.with_step(step).step)
+        return replace(self, step=self._quantizer.with_step(step).step, relative_step=None)
+
+    def with_usual_step(self, factor: float) -> Generative:
+        """The same codec at its usual step times a factor; itself if an option says what the step is."""
+        if self.step is not None or self.relative_step is not None:
+            return self
+        return replace(self, relative_step=RELATIVE_STEP * factor)
 
     def choose(self, tensor: Tensor) -> Codec:
         """This codec; where it is lossless, and codec huffman takes less, that one: it codes the lower bytes, too."""

@@ -91,7 +91,8 @@ class Regression:
         residual: whether a residual is coded; "auto" where that takes fewer bits at a distortion. Without one an
             expression has stored weights beside it, and no step.
         step: distance between levels in units of the weights, the same for all tensors; what a target sets.
-        relative_step: without a step: distance between levels over the root mean square of the tensor.
+        relative_step: without a step: distance between levels over the root mean square of the tensor; None as for
+            codec trellis.
         base: codec of stored rows and of the residual: "trellis" or "huffman".
         block: weights of a block of the pseudo-random basis, 1 to 64.
         vectors: of a block, 1 to 8.
@@ -117,7 +118,7 @@ class Regression:
     terms: int = 32
     residual: bool | Literal["auto"] = "auto"
     step: float | None = None
-    relative_step: float = RELATIVE_STEP
+    relative_step: float | None = None
     base: Literal["trellis", "huffman"] = "trellis"
     block: int = 8
     vectors: int = 3
@@ -167,7 +168,13 @@ class Regression:
 
     def with_step(self, step: float) -> Regression:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        return replace(self, step=min(max(step * STEP_RATIO, 2.0**-126), 2.0**120))
+        return replace(self, step=min(max(step * STEP_RATIO, 2.0**-126), 2.0**120), relative_step=None)
+
+    def with_usual_step(self, factor: float) -> Regression:
+        """The same codec at its usual step times a factor; itself if an option says what the step is."""
+        if self.step is not None or self.relative_step is not None:
+            return self
+        return replace(self, relative_step=RELATIVE_STEP * factor)
 
     def choose(self, tensor: Tensor) -> Codec:
         """This codec with the regressor that suits a tensor, or codec trellis where none takes fewer bits.
@@ -247,7 +254,9 @@ class Regression:
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
-            step = self.relative_step * math.sqrt(energy / weights.size)
+            step = (RELATIVE_STEP if self.relative_step is None else self.relative_step) * math.sqrt(
+                energy / weights.size
+            )
         most = min(torch.finfo(spec.dtype.torch).max, torch.finfo(torch.float32).max)
         return float(np.float32(min(max(step, largest / FINEST, 2.0**-126), most / 4.001)))
 

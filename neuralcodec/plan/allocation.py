@@ -13,18 +13,21 @@ are alike). Layers are not alike, though, and what lies between the two does bet
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from neuralcodec import _native
+from neuralcodec.codec import UsuallyStepped
+from neuralcodec.plan.rules import Assignment
 from neuralcodec.source import Source
 
 EXPONENT = 0.375
 """Of a tensor's energy: a half is for relative errors alone, 0 for the squared error alone."""
 
 
-def relative_steps(source: Source, names: Iterable[str]) -> dict[str, float]:
+def relative_steps(source: Source, names: Collection[str]) -> dict[str, float]:
     """Each tensor's step over a common one, so that layers count by what they do to the output.
 
     Args:
@@ -35,15 +38,45 @@ def relative_steps(source: Source, names: Iterable[str]) -> dict[str, float]:
         By name, that power of its energy over the mean of all (of logarithms, each weight counted once), and 1 for
         tensors that are all 0. Weights that are not finite do not count.
     """
-    logs: dict[str, float] = {}
-    counts: dict[str, int] = {}
+    logs = _log_energies(source, names)
+    found = _over_mean(source, {name: EXPONENT * each for name, each in logs.items()})
+    return {name: found.get(name, 1.0) for name in names}
+
+
+def with_usual_steps(source: Source, plan: Mapping[str, Assignment]) -> dict[str, Assignment]:
+    """A plan in which codecs whose options leave the step open have steps in these ratios.
+
+    In the mean of the model (of logarithms, each weight counted once) they are the usual ones.
+
+    Args:
+        source: the tensors.
+        plan: the codec of each.
+    """
+    open_steps = {name: a.codec for name, a in plan.items() if isinstance(a.codec, UsuallyStepped) and not a.stays}
+    logs = _log_energies(source, open_steps)
+    # Usual steps are relative to root mean squares, so these are in the factors' denominators.
+    factors = _over_mean(
+        source,
+        {name: EXPONENT * each - 0.5 * (each - math.log2(source.specs[name].size)) for name, each in logs.items()},
+    )
+    chosen = {name: codec.with_usual_step(factors.get(name, 1.0)) for name, codec in open_steps.items()}
+    return {name: replace(a, codec=chosen[name]) if name in chosen else a for name, a in plan.items()}
+
+
+def _log_energies(source: Source, names: Collection[str]) -> dict[str, float]:
+    """log2 of the sum of squares of finite weights, by name; of tensors where these are not all 0."""
+    logs = {}
     for name in names:
         weights = source.read(name).float32()
         _, energy, nonfinite = _native.scan(weights)
         if nonfinite:
             _, energy, _ = _native.scan(weights[np.isfinite(weights)])
         if energy > 0:
-            logs[name], counts[name] = EXPONENT * math.log2(energy), weights.size
-    total = sum(counts.values())
-    middle = sum(logs[name] * counts[name] for name in logs) / total if total else 0.0
-    return {name: 2.0 ** (logs[name] - middle) if name in logs else 1.0 for name in names}
+            logs[name] = math.log2(energy)
+    return logs
+
+
+def _over_mean(source: Source, logs: Mapping[str, float]) -> dict[str, float]:
+    total = sum(source.specs[name].size for name in logs)
+    middle = sum(each * source.specs[name].size for name, each in logs.items()) / total if total else 0.0
+    return {name: 2.0 ** (each - middle) for name, each in logs.items()}

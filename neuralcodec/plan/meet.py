@@ -48,7 +48,7 @@ def meet(  # noqa: PLR0917
         raise PlanError(f"codec {codec.name!r} as set up here is lossless; a target needs a lossy one")
     if not isinstance(codec, Stepped):
         raise PlanError(f"codec {codec.name!r} has no step to search, so it cannot meet a target")
-    lossy = [name for name, assignment in plan.items() if assignment.codec.lossy and not assignment.fixed]
+    lossy = [name for name, assignment in plan.items() if not assignment.stays]
     if not lossy:
         raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so no target can be met")
     weights = sum(spec.size for spec in source.specs.values())

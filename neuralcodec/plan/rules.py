@@ -28,6 +28,11 @@ class Assignment:
     reason: str
     fixed: bool = False
 
+    @property
+    def stays(self) -> bool:
+        """Whether a target leaves the tensor as it is: it is fixed, or kept exactly."""
+        return self.fixed or not self.codec.lossy
+
 
 def assign(
     source: Source,

@@ -51,7 +51,7 @@ class Exact:
 
     def survey(self, source: Source, name: str, assignment: Assignment) -> object | None:
         """What the codec, which is one that shares, wants to know of a tensor."""
-        if not _stays(assignment):
+        if not assignment.stays:
             return _survey(source, name, assignment)
         key = name, assignment.codec
         if key not in self.surveys:
@@ -66,17 +66,13 @@ class Exact:
     def keep(self, name: str, assignment: Assignment, encoded: Encoded) -> None:
         """Keeps a tensor that shares nothing, if its codec stays what it is."""
         key = name, assignment.codec
-        if _stays(assignment) and key not in self.encoded:
+        if assignment.stays and key not in self.encoded:
             self.encoded[key] = replace(encoded, payload=b""), self.store.add(encoded.payload)
 
 
 def _survey(source: Source, name: str, assignment: Assignment) -> object | None:
     assert isinstance(assignment.codec, Sharing)
     return assignment.codec.survey(source.read(name))
-
-
-def _stays(assignment: Assignment) -> bool:
-    return assignment.fixed or not assignment.codec.lossy
 
 
 def encode_tensor(
@@ -246,4 +242,4 @@ def _share(source: Source, plan: Mapping[str, Assignment], exact: Exact | None) 
 def _but_for_its_step(assignment: Assignment) -> Codec:
     """The codec with a step of 1 instead of its own: what differs in that alone shares."""
     codec = assignment.codec
-    return codec.with_step(1.0) if isinstance(codec, Stepped) and not _stays(assignment) else codec
+    return codec.with_step(1.0) if isinstance(codec, Stepped) and not assignment.stays else codec

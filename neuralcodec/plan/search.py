@@ -63,7 +63,7 @@ def with_step(plan: Mapping[str, Assignment], step: float, relative: Mapping[str
     """The plan with all lossy codecs at one step, times that of their tensor in ``relative`` if it is named there."""
 
     def stepped(name: str, a: Assignment) -> Assignment:
-        if a.fixed or not a.codec.lossy or not isinstance(a.codec, Stepped):
+        if a.stays or not isinstance(a.codec, Stepped):
             return a
         return replace(a, codec=a.codec.with_step(step * relative.get(name, 1.0)))
 
