@@ -46,7 +46,7 @@ def encode(  # noqa: PLR0917 (the order is public)
     """Compresses the weights of a model.
 
     With nothing but a model: codec trellis at steps of a few hundredths of a tensor's root mean square, finer in
-    tensors of few weights. That takes 4 to 6 bits a weight, needs no data and no training, and keeps the accuracy of
+    tensors of few weights. That takes 5 to 6 bits a weight, needs no data and no training, and keeps the accuracy of
     ordinary networks. Biases, norms and other small tensors are kept exactly; the report says which and why. With a
     target these become floats of 8 significant bits.
 

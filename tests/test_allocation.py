@@ -87,7 +87,7 @@ def test_without_a_target_steps_are_allocated_around_the_usual_one(codec):
     alone = snr_of(neuralcodec.encode({"many": state["many"]}, codec, **options))
     assert found["few"] - found["many"] == pytest.approx(20 * math.log10(8), abs=1)
     assert found["many"] == pytest.approx(alone["many"], abs=0.2)  # nearly all weights are its own
-    relative = 0.08 if codec == "autoencoder" else 0.04
+    relative = 0.06 if codec == "autoencoder" else 0.03
     equal = snr_of(neuralcodec.encode(state, codec, relative_step=relative, **options))
     assert equal["few"] == pytest.approx(equal["many"], abs=1)
     assert equal["many"] == pytest.approx(alone["many"], abs=0.1)
@@ -99,7 +99,7 @@ def test_a_step_of_ones_own_is_not_allocated():
     assert snr_of(given)["few"] == pytest.approx(snr_of(given)["many"], abs=1)
     other = neuralcodec.encode(state, states=8, overrides={"few": {"relative_step": 0.2}})
     assert snr_of(other)["few"] == pytest.approx(snr_of(given)["few"] - 6, abs=1)
-    assert snr_of(other)["many"] == pytest.approx(34, abs=1)
+    assert snr_of(other)["many"] == pytest.approx(36.5, abs=1)
 
 
 def test_usual_steps_of_tensors_that_are_empty_zero_or_not_finite():

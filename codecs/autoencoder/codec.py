@@ -39,7 +39,7 @@ UNIVERSAL = 1
 LAGRANGIAN = 0.1
 """λ in squared steps a bit: about half the slope of D(R), 2 ln 2 · step²/12, at high rates."""
 
-RELATIVE_STEP = 0.08
+RELATIVE_STEP = 0.06
 """Step over the root mean square of a tensor, unless an option says what it is: for the SNR of codec trellis."""
 
 FRACTION_BITS = 3
@@ -67,7 +67,7 @@ class Autoencoder:
     Attributes:
         step: distance between residuals in units of the weights, the same for all tensors; what a target sets.
         relative_step: without a step: that distance over the root mean square of the tensor, the same for all tensors.
-            None for 0.08 in the mean of a model's weights, and finer steps in tensors of few of them.
+            None for 0.06 in the mean of a model's weights, and finer steps in tensors of few of them.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
         reconstruction: "norm", which keeps accuracy, or "error", for the least squared error; as in codec trellis.
         taps: most weights that one is predicted from, 0 to 8; 0 for no transform.

@@ -32,11 +32,11 @@ WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 32
 LAGRANGIAN = 0.4
 """λ in squared distances between levels a bit, at two quantizers of twice that distance."""
 
-RELATIVE_STEP = 0.04
-"""Distance between levels over the root mean square of a tensor, unless an option says what it is: some 34 dB.
+RELATIVE_STEP = 0.03
+"""Distance between levels over the root mean square of a tensor, unless an option says what it is: some 36 dB.
 
-In a model it is the mean over all weights, and tensors of few weights have finer steps. For the accuracy
-of the benchmark's networks that is as good as half of it in every tensor, and takes a bit a weight less."""
+In a model it is the mean over all weights, and tensors of few weights have finer steps. For the accuracy of the
+benchmark's networks that is as good as two thirds of it in every tensor, and takes half a bit a weight less."""
 
 STEP_RATIO = 0.5
 """Distance between levels over the step of a uniform quantizer of about the same distortion."""
@@ -79,7 +79,7 @@ class Trellis:
             with coding "prefix", whose tables take 1 KB in a decoder then, and 2 KB with more.
         step: distance between levels in units of the weights, the same for all tensors; what a target sets.
         relative_step: without a step: distance between levels over the root mean square of the tensor, the same for
-            all tensors. None for 0.04 in the mean of a model's weights, and finer steps in tensors of few of them.
+            all tensors. None for 0.03 in the mean of a model's weights, and finer steps in tensors of few of them.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
         reconstruction: "norm" gives decoded tensors the norm that they had (Banner, Nahshan and Soudry 2019). Levels
             that cost few bits are small ones, so that weights shrink by some per cent at 3 bits and less, and layer

@@ -115,7 +115,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
 ) -> None:
     """Compress a .safetensors file.
 
-    Without options: codec trellis at 4 to 6 bits a weight, which keeps accuracy; small tensors stay exact. Examples:
+    Without options: codec trellis at 5 to 6 bits a weight, which keeps accuracy; small tensors stay exact. Examples:
 
       neuralcodec encode model.safetensors
       neuralcodec encode model.safetensors -o small.nc.safetensors --target-bits 4
