@@ -299,6 +299,8 @@ def test_files_for_the_least_error_stand_where_snr_is_compared():
     assert list(tables.no_loss(made).headings) == ["network", "original", "Huffman", "NNCodec", "Trellis"]
     assert list(tables.beside_anchor(made).headings) == ["network", "Trellis", "Trellis, rans"]
     assert tables.beside_anchor(made).rows[0][1].startswith("1.000")
+    nothing = dataclasses.replace(made, records=[r for r in made.records if r.method != "trellis_rans"])
+    assert tables.rate_differences(nothing).rows[0][3] == ""
     (drawn,) = plots.figures(made).values()
     snr, metric = drawn.axes
     assert [line.get_label() for line in snr.get_lines()][:4] == ["Huffman", "NNCodec", "Trellis", "Trellis, rans"]

@@ -80,9 +80,9 @@ def no_loss(results: Results) -> Table:
         cells = [network.title, f"{base.values['score']:.2f} ± {base.values['stderr']:.2f} {network.unit}"]
         found = [smallest_as_good(results, network, m) for m in compared]
         least = min((r.values["bytes"] for r in found if r is not None), default=None)
-        for record in found:
+        for method, record in zip(compared, found, strict=True):
             if record is None:
-                cells.append("–")
+                cells.append("–" if results.coded(network.name, method.name) else "")
                 continue
             text = f"{record.values['ratio']:.1f}× ({record.values['bits_per_weight']:.2f})"
             cells.append(f"**{text}**" if record.values["bytes"] == least else text)
@@ -94,7 +94,7 @@ def no_loss(results: Results) -> Table:
         "Compression ratio against float32 and, in brackets, bits a weight, whole files; bold: the smallest. The "
         "metric is at most one standard error worse than the original's, here and at every larger setting of the "
         "method's curve; where settings have two axes, that leaves out those that another beats in size and metric at "
-        "once. –: no setting is so good.",
+        "once. –: no setting is so good; empty: not measured.",
     )
 
 
@@ -112,17 +112,18 @@ def rate_differences(results: Results) -> Table:
             metric = rate_difference(curves[0], curves[1], least_usable(results, network))
             if method.least_error:
                 metric = None
-            cells.append(f"{_percent(snr)} / {_percent(metric)}")
-        if any(c != "– / –" for c in cells[1:]):
+            measured = results.coded(network.name, method.name)
+            cells.append(f"{_percent(snr)} / {_percent(metric)}" if measured else "")
+        if any(c not in {"– / –", ""} for c in cells[1:]):
             rows.append(cells)
     return Table(
         f"Average rate difference to {anchor.title if anchor else ANCHOR}, at equal SNR / at equal metric",
         ["network", *(m.title for m in others)],
         rows,
         "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
-        f"VCEG-M33, with piecewise cubic interpolation). –: no common range. Metrics count from {USABLE_ERRORS:g} "
-        "standard errors below the original's, where a network breaks down, up to one; differences at equal metric are "
-        f"as noisy as the metric. {STANDS_FOR}",
+        "VCEG-M33, with piecewise cubic interpolation). –: no common range; empty: not measured. Metrics count from "
+        f"{USABLE_ERRORS:g} standard errors below the original's, where a network breaks down, up to one; differences "
+        f"at equal metric are as noisy as the metric. {STANDS_FOR}",
     )
 
 
@@ -143,22 +144,25 @@ def beside_anchor(results: Results) -> Table:
         for i, method in enumerate(ours):
             found = rate_ratios(theirs, snr_curve(results, network.name, method), *RATES)
             if not found:
-                cells.append("–")
+                cells.append("–" if results.coded(network.name, method.name) else "")
                 continue
             mean = sum(found) / len(found)
             means[i].append(mean)
             worst[i] = max(worst[i], *found)
             cells.append(f"{mean:.3f} ({min(found):.3f} – {max(found):.3f}, {len(found)})")
-        if any(c != "–" for c in cells[1:]):
+        if any(c not in {"–", ""} for c in cells[1:]):
             rows.append(cells)
     if rows:
-        every = [f"**{sum(m) / len(m):.3f}** (– {w:.3f})" if m else "–" for m, w in zip(means, worst, strict=True)]
+        every = [
+            f"**{sum(m) / len(m):.3f}** (– {w:.3f}, {len(m)})" if m else "–" for m, w in zip(means, worst, strict=True)
+        ]
         rows.append(["mean of networks", *every])
     return Table(
         f"Bytes over those of {anchor.title if anchor else ANCHOR} at equal SNR, {RATES[0]} to {RATES[1]} bits/weight",
         ["network", *(m.title for m in ours)],
         rows,
-        "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many there are. "
+        "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many points there "
+        "are, or networks in the last row. –: no point between these rates; empty: not measured. "
         f"The other codec's best settings: the hull over its steps and its rate-distortion optimizations. {STANDS_FOR}",
     )
 
