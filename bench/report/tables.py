@@ -161,8 +161,8 @@ def beside_anchor(results: Results) -> Table:
         f"Bytes over those of {anchor.title if anchor else ANCHOR} at equal SNR, {RATES[0]} to {RATES[1]} bits/weight",
         ["network", *(m.title for m in ours)],
         rows,
-        "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many points there "
-        "are, or networks in the last row. –: no point between these rates; empty: not measured. "
+        "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many points "
+        "there are, or networks in the last row. –: no point between these rates; empty: not measured. "
         f"The other codec's best settings: the hull over its steps and its rate-distortion optimizations. {STANDS_FOR}",
     )
 
