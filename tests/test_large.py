@@ -15,7 +15,9 @@ def weights():
     return torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(0)).mul_(0.02)
 
 
-@pytest.mark.parametrize("options", [{}, {"codec": "huffman", "bits": 4, "scale": "tensor"}, {"lossless": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"codec": "huffman", "bits": 4, "scale": "tensor"}, {"lossless": True}], ids=str
+)
 def test_hundred_million_weights(weights, options, tmp_path):
     path = tmp_path / "large.safetensors"
     neuralcodec.save(neuralcodec.encode({"w": weights}, **options), path)
