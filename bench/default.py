@@ -45,9 +45,9 @@ def main() -> None:
     console = Console(width=150)
     rows = []
     for name, network in track(networks().items(), console=Console(stderr=True)):
-        reason = network.missing()
         if options.networks and name not in options.networks:
             continue
+        reason = network.missing()
         if reason is not None:
             console.print(f"{name} is left out: {reason}")
             continue

@@ -53,6 +53,8 @@ def with_usual_steps(source: Source, plan: Mapping[str, Assignment]) -> dict[str
         plan: the codec of each.
     """
     open_steps = {name: a.codec for name, a in plan.items() if isinstance(a.codec, UsuallyStepped) and not a.stays}
+    if all(codec.with_usual_step(1.0) is codec for codec in open_steps.values()):
+        return dict(plan)  # no option is open, so no tensor need be read
     logs = _log_energies(source, open_steps)
     # Usual steps are relative to root mean squares, so these are in the factors' denominators.
     factors = _over_mean(
