@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -171,6 +172,7 @@ def _save(results: Results, path: Path) -> None:
         "write this page": "python -m bench report",
         "machine": f"{run.machine()}, {platform.system()}",
         "Python": f"{platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}",
+        **_elsewhere(results),
         "neuralcodec, hash of what encodes": sources.encoder_hash(None)[:16],
         **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
         "emulated cores": next((r.made["version"] for r in results.records if r.kind == "firmware"), "not run"),
@@ -179,6 +181,18 @@ def _save(results: Results, path: Path) -> None:
     part = path.with_suffix(".part")
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _elsewhere(results: Results) -> dict[str, str]:
+    """Other machines, and how many records of which kinds were measured there; timings are compared on one only."""
+    others: dict[str, Counter[str]] = {}
+    for record in results.records:
+        if (where := record.made.get("machine", run.machine())) != run.machine():
+            others.setdefault(where, Counter())[record.kind] += 1
+    return {
+        f"records of {where}": ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        for where, kinds in others.items()
+    }
 
 
 def _command() -> str:

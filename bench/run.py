@@ -192,7 +192,8 @@ def timings(
                 },
                 "",
             )
-        made.append(Record("timing", loaded.network.name, method.name, record.setting, values, reason, record.made))
+        where = _made(record.made["version"])
+        made.append(Record("timing", loaded.network.name, method.name, record.setting, values, reason, where))
         if not reason:
             records.write(name, made[-1])
     return made

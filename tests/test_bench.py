@@ -541,6 +541,18 @@ def test_timings_are_taken_together(made_up):
     assert calls[3:] == [["good", "other", "broken"]] * 2
 
 
+def test_records_say_where_they_were_measured(made_up):
+    network, (good, *_), _ = made_up
+    loaded = run.load(network)
+    elsewhere = run.coded(loaded, good, {"bits": 3})
+    elsewhere = dataclasses.replace(elsewhere, made={**elsewhere.made, "machine": "another"})
+    (timing,) = run.timings(loaded, [(good, elsewhere)], 3, print)
+    assert timing.made == {**elsewhere.made, "machine": run.machine()}
+    found = dataclasses.replace(results(), records=[elsewhere, timing, elsewhere])
+    assert command._elsewhere(found) == {"records of another": "2 coded"}
+    assert command._elsewhere(results()) == {}
+
+
 def test_a_lossy_method_is_timed_near_four_bits():
     made = [coded("huffman", bits, 90, 6 * bits) for bits in (1, 2.5, 3.9, 5)]
     method = Method("huffman", None, "", "lossy", (), (), (), "", False, False)

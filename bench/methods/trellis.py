@@ -12,7 +12,7 @@ KIND = "lossy"
 REQUIREMENTS = ()
 CODECS = ("trellis",)
 DEFAULT: dict[str, float] = {}
-QUICK = (*({"bits_per_weight": b} for b in (1, 2, 3, 4, 5)), DEFAULT)
+QUICK = (*({"bits_per_weight": b} for b in (1, 1.5, 2, 3, 4, 5)), DEFAULT)
 FULL = (*({"bits_per_weight": b} for b in (0.8, 1, 1.5, 2, 2.5, 3, 4, 5, 6)), DEFAULT)
 ADVICE = 'README: `encode(model, target=Target(bits_per_weight=...))`; "default" is `encode(model)` and nothing else.'
 
