@@ -65,8 +65,8 @@ def encode(  # noqa: PLR0917 (the order is public)
             The first name or shell pattern that matches counts. With ``{"head.weight": {"codec": "kmeans"}}`` a tensor
             has another codec, and options of its own, which a target leaves as they are.
         importance: how much the squared error of a weight counts beside the others of its tensor, by the tensor's name:
-            arrays that broadcast to its shape, such as mean squared gradients. For codecs that weight distortion
-            (kmeans, trellis).
+            arrays that broadcast to its shape, such as mean squared gradients. For codecs that weight distortion: all
+            that are lossy but huffman.
         on_nonfinite: what to do with NaN and Inf in a tensor that would be quantized: ``"error"``, or ``"raw"``
             to keep it as it is.
         progress: called with a tensor's name, the weights done, and those of the model.

@@ -76,6 +76,23 @@ def test_overrides(source, tmp_path):
     assert "no option 'target'" in neuralcodec("encode", source, "-O", "target=3", code=1).stderr
 
 
+def test_importance(source, tmp_path):
+    rows = torch.ones(64, 1)
+    rows[:32] = 1000
+    save_file({"fc.weight": rows}, tmp_path / "importance")
+    options = ("--target-bits", "3", "--importance", tmp_path / "importance")
+    neuralcodec("encode", source, "-o", tmp_path / "x", *options, "-q")
+    neuralcodec("decode", tmp_path / "x", "-o", tmp_path / "y", "-q")
+    error = (load_file(tmp_path / "y")["fc.weight"] - load_file(source)["fc.weight"]).square().mean(1)
+    assert error[:32].mean() < error[32:].mean() / 4
+
+    assert "does not weight" in neuralcodec("encode", source, "-c", "huffman", *options, code=1).stderr
+    (tmp_path / "importance").write_bytes(b"no such thing")
+    assert "importance is no .safetensors file" in neuralcodec("encode", source, *options, code=1).stderr
+    (tmp_path / "importance").unlink()
+    assert "importance: No such file" in neuralcodec("encode", source, *options, code=4).stderr
+
+
 def test_exit_codes_mean_something(source, tmp_path):
     small = tmp_path / "net.nc.safetensors"
     neuralcodec("encode", source, "-q", "--json")

@@ -106,6 +106,15 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Keep tensors whose names match exactly. Repeatable.")
     ] = None,
+    importance: Annotated[
+        Path | None,
+        typer.Option(
+            "--importance",
+            metavar="PATH",
+            help="What errors of weights count, for codecs that weight distortion: a .safetensors file of arrays that "
+            "broadcast to tensors of IN, by their names, such as mean squared gradients.",
+        ),
+    ] = None,
     on_nonfinite: Annotated[
         str, typer.Option(help="NaN or Inf in a tensor to be quantized: [bold]error[/] or [bold]raw[/] (keep it).")
     ] = "error",
@@ -121,6 +130,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
       neuralcodec encode model.safetensors -o small.nc.safetensors --target-bits 4
       neuralcodec encode model.safetensors --lossless
       neuralcodec encode model.safetensors -c kmeans -O clusters=16 --override 'conv1.*:clusters=64'
+      neuralcodec encode model.safetensors --target-bits 2 --importance gradients.safetensors
     """
     output = output or source.with_name(source.name.removesuffix(".safetensors") + ".nc.safetensors")
     if output.exists() and source.exists() and output.samefile(source):
@@ -155,6 +165,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             exclude,
             executor,
             overrides=opt.parse_overrides(override or []),
+            importance=None if importance is None else opt.read_importance(importance),
             on_nonfinite=on_nonfinite,  # type: ignore[arg-type]
             progress=progress,
         )

@@ -8,7 +8,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from neuralcodec.errors import SourceError
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The .safetensors file to encode.")]
 Compressed = Annotated[Path, typer.Argument(metavar="IN", help="A file that `neuralcodec encode` wrote.")]
@@ -36,6 +41,20 @@ def parse_overrides(texts: list[str]) -> dict[str, dict[str, object]]:
             raise typer.BadParameter(f"expected PATTERN:NAME=VALUE, got {text!r}", param_hint="--override")
         overrides.setdefault(pattern, {}).update(parse([pair]))
     return overrides
+
+
+def read_importance(path: Path) -> dict[str, torch.Tensor]:
+    """Importance of weights by the names of tensors, from a .safetensors file.
+
+    Raises:
+        OSError: the file cannot be read.
+        SourceError: it is of another kind.
+    """
+    path.stat()  # whose error names the file
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise SourceError(f"{path} is no .safetensors file: {error}") from error
 
 
 def _value(text: str) -> object:

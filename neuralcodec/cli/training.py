@@ -9,9 +9,8 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from neuralcodec.cli.options import read_importance
 from neuralcodec.errors import SourceError
 from neuralcodec.models import autoencoder_training as training
 from neuralcodec.models.autoencoder_training import Progress, Settings
@@ -100,13 +99,7 @@ def _read_importance(path: Path, files: Sequence[Path]) -> dict[str, dict[str, t
     if not path.is_dir() and len(files) > 1:
         raise SourceError(f"{path}: one file for {len(files)} networks; a folder of files named as theirs expected")
     places = {file.stem: path / file.name if path.is_dir() else path for file in files}
-    found = {}
-    for network, place in places.items():
-        if place.exists():
-            try:
-                found[network] = load_file(place)
-            except (OSError, SafetensorError) as error:
-                raise SourceError(f"{place} cannot be read: {error}") from error
+    found = {network: read_importance(place) for network, place in places.items() if place.exists()}
     if not found:
         raise SourceError(f"{path}: no importance of any of the networks there")
     return found
