@@ -37,8 +37,9 @@ NCD_INLINE search search_of(const uint32_t *memory)
     return k;
 }
 
-/* The entry of the next symbol. */
-NCD_INLINE uint32_t next_entry(const search *k, lane *l)
+/* The entry of the next symbol. `many`, a constant where this is called: there is a word, should the state need one; then no
+ * branch tells, which a host would often foresee wrongly. */
+NCD_INLINE uint32_t next_entry(const search *k, lane *l, const int many)
 {
     const uint32_t cell = k->bins[l->a >> k->bin_shift] + (l->e >> 24 & 31u) + (l->s & 1u);
     const ncd_trellis_table *const t = (const ncd_trellis_table *)(const void *)(k->ws + 2u * k->cells[cell]);
@@ -52,7 +53,13 @@ NCD_INLINE uint32_t next_entry(const search *k, lane *l)
         --sum;
     e = *(const uint32_t *)(const void *)(k->ws + t->entries + 4 * (sum - sums));
     l->x = (uint32_t)(sum[0] - sum[-1]) * (l->x >> k->m) + (slot - sum[-1]);
-    REFILL(l);
+    if (many) {
+        const uint32_t wants = l->x < LOWEST;
+        l->x = l->x << (wants << 4) | (((uint32_t)l->src[1] << 8 | l->src[0]) & (0u - wants));
+        l->src += wants << 1;
+    } else {
+        REFILL(l);
+    }
     l->a = l->a - (l->a >> 3) + ((e >> 16 & 255u) << 4);
     l->s = l->s >> 1 ^ (e >> 8 & 255u);
     l->e = e;
@@ -68,7 +75,7 @@ NCD_INLINE int take_symbols(const uint32_t *memory, lane *left, const int wide, 
     int8_t *dst8 = (int8_t *)out;
     int16_t *dst16 = (int16_t *)out;
     do {
-        const uint32_t e = next_entry(&k, &l);
+        const uint32_t e = next_entry(&k, &l, 0);
         if (wide) {
             int32_t level = (int32_t)(e & 255u) - (int32_t)(e >> 31 << 8);
             if (w->raw_bits) {
@@ -90,19 +97,40 @@ NCD_INLINE int take_symbols(const uint32_t *memory, lane *left, const int wide, 
 }
 
 #if NCD_TRELLIS_LANES > 1
+/* Words that each of four tiles still has. */
+NCD_INLINE size_t fewest_words(const lane *l0, const lane *l1, const lane *l2, const lane *l3)
+{
+    const size_t w0 = (size_t)(l0->end - l0->src), w1 = (size_t)(l1->end - l1->src);
+    const size_t w2 = (size_t)(l2->end - l2->src), w3 = (size_t)(l3->end - l3->src);
+    const size_t low = w0 < w1 ? w0 : w1, high = w2 < w3 ? w2 : w3;
+    return (low < high ? low : high) / 2;
+}
+
 /* n symbols of each of four tiles. */
 static void take_four(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
     const search k = search_of(memory);
     lane l0 = lanes[0], l1 = lanes[1], l2 = lanes[2], l3 = lanes[3];
     int8_t *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3];
-    uint32_t i;
-    for (i = 0; i < n; ++i) {
-        out0[i] = (int8_t)(uint8_t)next_entry(&k, &l0);
-        out1[i] = (int8_t)(uint8_t)next_entry(&k, &l1);
-        out2[i] = (int8_t)(uint8_t)next_entry(&k, &l2);
-        out3[i] = (int8_t)(uint8_t)next_entry(&k, &l3);
+    uint32_t i = 0;
+#define TAKE(many)                                              \
+    do {                                                        \
+        out0[i] = (int8_t)(uint8_t)next_entry(&k, &l0, (many)); \
+        out1[i] = (int8_t)(uint8_t)next_entry(&k, &l1, (many)); \
+        out2[i] = (int8_t)(uint8_t)next_entry(&k, &l2, (many)); \
+        out3[i] = (int8_t)(uint8_t)next_entry(&k, &l3, (many)); \
+    } while (0)
+    for (;;) {
+        /* A symbol takes a word at most: so many have one, whatever they are. */
+        size_t sure = fewest_words(&l0, &l1, &l2, &l3);
+        if (sure == 0 || i == n)
+            break;
+        for (sure = sure < n - i ? sure : n - i; sure > 0; --sure, ++i)
+            TAKE(1);
     }
+    for (; i < n; ++i)
+        TAKE(0);
+#undef TAKE
     lanes[0] = l0;
     lanes[1] = l1;
     lanes[2] = l2;
