@@ -11,6 +11,12 @@
 #if NCD_MAX_PLANES < 1 || NCD_MAX_PLANES > 8
 #error "NCD_MAX_PLANES must be 1 to 8"
 #endif
+#if NCD_TRELLIS_INDEX_LOG2 < 4 || NCD_TRELLIS_INDEX_LOG2 > 8
+#error "NCD_TRELLIS_INDEX_LOG2 must be 4 to 8"
+#endif
+#if NCD_TRELLIS_LANES != 1 && NCD_TRELLIS_LANES != 4
+#error "NCD_TRELLIS_LANES must be 1 or 4"
+#endif
 
 #if defined(__GNUC__)
 #define NCD_INLINE static inline __attribute__((always_inline))
