@@ -613,7 +613,7 @@ def test_a_run_that_measures_nothing_takes_what_is_there(made_up, monkeypatch):
     assert len(calls) == before
     assert kept.records == whole.records
     assert [(s.network, s.method, s.reason) for s in kept.skips if s.network] == [
-        ("net", "good", "2 of 4 settings are not measured yet")
+        ("net", "good", "2 of 4 settings have no record: not measured, or they cannot be met")
     ]
 
 
