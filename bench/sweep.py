@@ -74,13 +74,8 @@ def measure(wanted: Sequence[Network], using: Sequence[Method], options: Options
         wanted_of = {m.name: len(settings(loaded.network, m, options.full)) for m in usable}
         for name, count in wanted_of.items():
             if lacks := count - sum(record.method == name for record in each):
-                skips.append(
-                    Skip(
-                        loaded.network.name,
-                        name,
-                        f"{lacks} of {count} settings have no record: not measured, or they cannot be met",
-                    )
-                )
+                reason = f"{lacks} of {count} settings have no record: not measured, or they cannot be met"
+                skips.append(Skip(loaded.network.name, name, reason))
     if firmware.missing() is None:
         todo = []
         for loaded, choices in timed:
