@@ -185,9 +185,9 @@ def _save(results: Results, path: Path) -> None:
 
 def _elsewhere(results: Results) -> dict[str, str]:
     """Other machines, and how many records of which kinds were measured there; timings are compared on one only."""
-    others: dict[str, Counter[str]] = {}
+    here, others = run.machine(), dict[str, Counter[str]]()
     for record in results.records:
-        if (where := record.made.get("machine", run.machine())) != run.machine():
+        if (where := record.made.get("machine", here)) != here:
             others.setdefault(where, Counter())[record.kind] += 1
     return {
         f"records of {where}": ", ".join(f"{count} {kind}" for kind, count in kinds.items())

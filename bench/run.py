@@ -192,8 +192,8 @@ def timings(
                 },
                 "",
             )
-        where = _made(record.made["version"])
-        made.append(Record("timing", loaded.network.name, method.name, record.setting, values, reason, where))
+        here = _made(record.made["version"])
+        made.append(Record("timing", loaded.network.name, method.name, record.setting, values, reason, here))
         if not reason:
             records.write(name, made[-1])
     return made
