@@ -5,7 +5,9 @@
  *     NCD_GENERATIVE_CODE(c, p, bit)     codes a bit that is 1 with probability p / 65536, and gives it; a decoder ignores
  *                                        the bit it is told, an encoder gives it back.
  * It may define, for a coder that wants to know where in the model a bit is decided,
- *     NCD_GENERATIVE_CODE_AT(t, node, p, bit)     the same for the coder of walk t, at a node. */
+ *     NCD_GENERATIVE_CODE_AT(t, node, p, bit)     the same for the coder of walk t, at a node;
+ * or, where it has the model's cells and weights laid out in its own way,
+ *     NCD_GENERATIVE_BIT(t, node, bit)            all that ncd_generative_bit() does. */
 #ifndef NCD_GENERATIVE_MODEL_H
 #define NCD_GENERATIVE_MODEL_H
 
@@ -82,6 +84,8 @@ NCD_INLINE int32_t ncd_limit(int64_t x, int32_t most)
     return x > most ? most : x < -most ? -most : (int32_t)x;
 }
 
+#ifndef NCD_GENERATIVE_BIT
+#define NCD_GENERATIVE_BIT(t, node, bit) ncd_generative_bit(t, node, bit)
 /* Codes a bit at a node: mixes what its contexts have seen, and learns. */
 static NCD_NOINLINE uint32_t ncd_generative_bit(ncd_generative_walk *t, uint32_t node, uint32_t bit)
 {
@@ -114,6 +118,7 @@ static NCD_NOINLINE uint32_t ncd_generative_bit(ncd_generative_walk *t, uint32_t
     }
     return bit;
 }
+#endif
 
 /* By sign, from the side of the prediction, and size of a level that stood before: 0 to 4. */
 NCD_INLINE uint32_t ncd_sign_class(int32_t v, uint32_t flip, uint32_t large)
@@ -202,20 +207,20 @@ NCD_INLINE int32_t ncd_generative_level(ncd_generative_walk *t, const void *leve
     one = ncd_magnitude(v); /* the magnitude's place among those of its quantizer, from 1 */
     one = (one + u) >> 1;
     k = u * NCD_GENERATIVE_NODES_OF_ONE;
-    if (!u && !ncd_generative_bit(t, k, one != 0)) {
+    if (!u && !NCD_GENERATIVE_BIT(t, k, one != 0)) {
         level = 0;
     } else {
-        negative = ncd_generative_bit(t, k + 1, (uint32_t)(v < 0) ^ flip) ^ flip;
-        for (e = 0; e < 15 && ncd_generative_bit(t, k + 2 + ncd_at_most(e, 7), one >> (e + 1) != 0); ++e)
+        negative = NCD_GENERATIVE_BIT(t, k + 1, (uint32_t)(v < 0) ^ flip) ^ flip;
+        for (e = 0; e < 15 && NCD_GENERATIVE_BIT(t, k + 2 + ncd_at_most(e, 7), one >> (e + 1) != 0); ++e)
             ;
         {
             uint32_t prefix = 1, b;
             for (b = e; b-- > 0;) {
                 uint32_t bit = one >> b & 1u;
                 if (b + 1 == e)
-                    bit = ncd_generative_bit(t, k + 9 + ncd_at_most(e, 7), bit);
+                    bit = NCD_GENERATIVE_BIT(t, k + 9 + ncd_at_most(e, 7), bit);
                 else if (b + 2 == e)
-                    bit = ncd_generative_bit(t, k + 17 + (ncd_at_most(e, 5) - 2) * 2 + (prefix & 1u), bit);
+                    bit = NCD_GENERATIVE_BIT(t, k + 17 + (ncd_at_most(e, 5) - 2) * 2 + (prefix & 1u), bit);
                 else
                     bit = NCD_GENERATIVE_CODE(t->coder, 32768u, bit);
                 prefix = prefix << 1 | bit;

@@ -1,16 +1,34 @@
 // Codes levels with the adaptive model of codec generative (docs/format.md, section 15), and trains its prior.
 //
-// The model is the decoder's: firmware_decoder/src/generative_model.h, with a coder that writes in place of one that reads.
+// The model is the decoder's: firmware_decoder/src/generative_model.h, with a coder that writes in place of one that reads
+// and, where the compiler has vectors, with bits of its own.
 #include <nanobind/stl/optional.h>
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <vector>
 
-#include "generative.hpp"
+#include "generative_vector.hpp"
 
-#define NCD_GENERATIVE_CODER neuralcodec::GenerativeEncoder
+namespace neuralcodec {
+namespace {
+
+#ifdef NC_GENERATIVE_VECTOR
+using Encoder = GenerativeVectorEncoder;
+#define NCD_GENERATIVE_BIT(t, node, bit) ((t)->coder->bit_at(t, node, bit))
+#else
+struct Encoder : GenerativeEncoder {  // of a model that stays where it is
+    void load(const ncd_generative_model *) {}
+    void store(ncd_generative_model *) const {}
+};
+#endif
+
+}  // namespace
+}  // namespace neuralcodec
+
+#define NCD_GENERATIVE_CODER neuralcodec::Encoder
 #define NCD_GENERATIVE_CODE(c, p, bit) ((c)->code(p, bit))
 
 namespace {
@@ -36,7 +54,7 @@ ncd_generative_head generative_head(unsigned states_log2, uint32_t kernel, unsig
 namespace {
 
 // Levels of a tile; whether all of them could be.
-NC_CLONES bool walk(ncd_generative_model *model, GenerativeEncoder *coder, const ncd_generative_head *head, const int16_t *levels,
+NC_CLONES bool walk(ncd_generative_model *model, Encoder *coder, const ncd_generative_head *head, const int16_t *levels,
                     size_t n, uint32_t cols, uint32_t col) {
     ncd_generative_walk w;
     w.m = model;
@@ -66,11 +84,13 @@ nb::tuple pack(In2<int16_t> levels, size_t tile, unsigned states_log2, uint32_t 
     {
         nb::gil_scoped_release release;
         GenerativeState state(std::min(cols, tile));
-        GenerativeEncoder coder;
+        const auto encoder = std::make_unique<Encoder>();
+        Encoder &coder = *encoder;
         for_each_generative_tile(rows, cols, tile, [&](size_t at, size_t n, uint32_t width, uint32_t col) {
             if (!alike) return;
             ncd_generative_reset(state.model(), ncd_generative_prior);
             if (object) (void)ncd_generative_tune(object, object + object_size, state.model());
+            coder.load(state.model());
             coder.bytes.clear();
             alike = walk(state.model(), &coder, &head, levels.data() + at, n, width, col);
             coder.finish();
@@ -91,12 +111,13 @@ nb::tuple pack(In2<int16_t> levels, size_t tile, unsigned states_log2, uint32_t 
 // Learns a prior: the model as it is after the levels of many tensors.
 class Trainer {
 public:
-    Trainer() : state_(65535) {
+    Trainer() : state_(65535), encoder_(std::make_unique<Encoder>()) {
         ncd_generative_model *const m = state_.model();
         std::fill(std::begin(m->p), std::end(m->p), static_cast<uint16_t>(32768));
         std::fill(std::begin(m->n), std::end(m->n), static_cast<uint8_t>(0));
         std::fill(std::begin(m->first), std::end(m->first), even);
         std::fill(std::begin(m->second), std::end(m->second), even);
+        encoder_->load(m);
     }
 
     // Bytes that the levels would take, learning on the way.
@@ -106,7 +127,7 @@ public:
         bool alike = true;
         {
             nb::gil_scoped_release release;
-            GenerativeEncoder coder;
+            Encoder &coder = *encoder_;
             for_each_generative_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n, uint32_t width, uint32_t col) {
                 if (!alike) return;
                 coder.bytes.clear();
@@ -121,7 +142,8 @@ public:
 
     // As docs/format.md, section 15.4, has it.
     nb::bytes prior() {
-        const ncd_generative_model *const m = state_.model();
+        ncd_generative_model *const m = state_.model();
+        encoder_->store(m);
         std::vector<uint8_t> out;
         out.reserve(NCD_GENERATIVE_PRIOR);
         for (size_t i = 0; i < NCD_GENERATIVE_PRIOR_CELLS; ++i) {
@@ -139,6 +161,7 @@ public:
 private:
     static constexpr int32_t even = 10923;  // all inputs alike: a sixth each
     GenerativeState state_;
+    std::unique_ptr<Encoder> encoder_;
 };
 
 }  // namespace
