@@ -157,6 +157,20 @@ struct Best {
 
 // A step of survivors: of the two ways into each state the cheaper one. costs, notes: of the first way into each state, then of
 // the second into each. Notes go with a way, their top byte into the decision.
+template <size_t states>
+inline void survive_few(const float *__restrict costs, const uint32_t *__restrict notes, float *__restrict cost,
+                        uint32_t *__restrict note, uint8_t *__restrict decision) {
+    for (size_t to = 0; to < states; ++to) {
+        const float a = costs[to], b = costs[states + to];
+        const uint32_t later = b < a, first = notes[to];  // no branches, as nothing would foretell them
+        const uint32_t of = first ^ ((first ^ notes[states + to]) & (0u - later));
+        cost[to] = b < a ? b : a;
+        note[to] = of & 0xFFFFFF;
+        decision[to] = static_cast<uint8_t>(of >> 24 << 1 | later);
+    }
+}
+
+// The same for any number of them, in vectors.
 NC_CLONES void survive(const float *__restrict costs, const uint32_t *__restrict notes, size_t states, float *__restrict cost,
                        uint32_t *__restrict note, uint8_t *__restrict decision) {
     for (size_t to = 0; to < states; ++to) {
@@ -232,14 +246,15 @@ private:
     std::vector<uint32_t> note_of_;          // by value + lo: what it adds to the magnitude, and its sign class
     std::vector<uint8_t> table_of_;          // by quantizer, sign class and bits of the running magnitude
     int least_plain_ = 0, most_plain_ = 0;
-    // Levels worth a try for the weight at hand, of each quantizer and subset, with their distortion.
+    // Levels worth a try for the weight at hand, with their distortion: the first, second, third and fourth of each quantizer
+    // and subset, at 2 * quantizer + subset. Where there are fewer, the first one stands in the places left.
     struct Candidates {
-        unsigned count;
-        bool plain;
-        std::array<int16_t, 4> level;
-        std::array<float, 4> distortion;
+        int32_t level[4][4];
+        float distortion[4][4];
+        int32_t count[4];
+        bool plain;  // all are levels of which nothing needs to be asked
     };
-    std::array<Candidates, 4> candidates_{};
+    Candidates candidates_{};
     // The best level of each subset with each table, at place (quantizer * tables + table) * 2 + subset: for the weight at
     // hand its cost and what it makes of a note, for all weights of a tile the level.
     struct Way {
@@ -284,50 +299,57 @@ private:
         return level > 0 ? level - c_.beyond(level) * unit : level + c_.beyond(level) * unit;
     }
 
-    // Finds the candidates of a quantizer.
-    void gather(unsigned u, float x, float weight) {
-        for (unsigned s = 0; s < 2; ++s) {
-            Candidates &c = candidates_[u * 2 + s];
-            const int residue = u == 0 ? (s ? 2 : 0) : (s ? 1 : 3);
-            const int below = residue + 4 * static_cast<int>(std::floor((x - static_cast<float>(residue)) * 0.25f));
-            int levels[4] = {below, below + 4};
-            unsigned n = 2;
-            if (!c_.raw_bits) {
-                if (below > 0) {
-                    if (below > 4) levels[n++] = below - 4;
-                    levels[n++] = residue == 3 ? -1 : residue;
-                } else if (below < -4) {
-                    if (below < -8) levels[n++] = below + 8;
-                    levels[n++] = residue == 1 || residue == 0 ? residue : residue - 4;
-                }
-            }
-            c.count = n;
-            c.plain = true;
-            for (unsigned k = 0; k < n; ++k) {
-                c.plain &= levels[k] >= least_plain_ && levels[k] <= most_plain_;
-                const float d = x - static_cast<float>(levels[k]);
-                c.level[k] = static_cast<int16_t>(levels[k]);
-                c.distortion[k] = weight * (d * d);
-            }
+    // Finds the candidates: the two around the weight, the next one inwards, and the one nearest to 0.
+    NC_CLONES static void gather(Candidates &c, float x, float weight, int32_t least, int32_t most, int32_t raw) {
+        static constexpr int32_t residue[4] = {0, 2, 3, 1}, above_zero[4] = {0, 2, -1, 1}, below_zero[4] = {0, -2, -1, 1};
+        int32_t beyond[4];
+        for (unsigned i = 0; i < 4; ++i) {
+            const float in_fours = (x - static_cast<float>(residue[i])) * 0.25f;
+            const auto towards_zero = static_cast<int32_t>(in_fours);
+            const int32_t down = towards_zero - (static_cast<float>(towards_zero) > in_fours);
+            const int32_t below = residue[i] + 4 * down;
+            const int32_t near = below > 0 ? above_zero[i] : below_zero[i], inwards = below > 0 ? below - 4 : below + 8;
+            const int32_t three = ((below > 0) | (below < -4)) & ~raw, four = ((below > 4) | (below < -8)) & ~raw;
+            c.level[0][i] = below;
+            c.level[1][i] = below + 4;
+            c.level[2][i] = four ? inwards : three ? near : below;
+            c.level[3][i] = four ? near : below;
+            c.count[i] = 2 + three + four;
         }
+        for (unsigned i = 0; i < 4; ++i) beyond[i] = 0;
+        for (unsigned k = 0; k < 4; ++k)
+            for (unsigned i = 0; i < 4; ++i) {
+                beyond[i] |= (c.level[k][i] < least) | (c.level[k][i] > most);
+                const float d = x - static_cast<float>(c.level[k][i]);
+                c.distortion[k][i] = weight * (d * d);
+            }
+        c.plain = !(beyond[0] | beyond[1] | beyond[2] | beyond[3]);
     }
 
     // The best level of each subset of quantizer u with table t.
     void need(unsigned u, size_t t, float x, float weight, size_t i) {
+        const Candidates &c = candidates_;
         const Rates &r = rates_[u * tables_ + t];
+        const float *const of = r.bits + c_.lo;
         for (unsigned s = 0; s < 2; ++s) {
-            const Candidates &c = candidates_[u * 2 + s];
+            const unsigned at = 2 * u + s;
             Best found{std::numeric_limits<float>::max(), 0, 0};
             bool plain = c.plain;
-            for (unsigned k = 0; plain && k < c.count; ++k) {
-                const float bits = r.bits[c.level[k] + c_.lo];
-                plain = bits < never;
-                const float cost = c.distortion[k] + lambda_ * bits;
-                if (cost < found.cost) found = Best{cost, c.level[k], c.level[k]};
+            if (plain) {
+                const float b0 = of[c.level[0][at]], b1 = of[c.level[1][at]], b2 = of[c.level[2][at]], b3 = of[c.level[3][at]];
+                plain = std::max(std::max(b0, b1), std::max(b2, b3)) < never;
+                const float k0 = c.distortion[0][at] + lambda_ * b0, k1 = c.distortion[1][at] + lambda_ * b1;
+                const float k2 = c.distortion[2][at] + lambda_ * b2, k3 = c.distortion[3][at] + lambda_ * b3;
+                // The first of the cheapest, without branches, as nothing would foretell them.
+                const unsigned a = k1 < k0, b = 2 + (k3 < k2);
+                const float cost_a = k1 < k0 ? k1 : k0, cost_b = k3 < k2 ? k3 : k2;
+                const unsigned k = a ^ ((a ^ b) & (0u - static_cast<unsigned>(cost_b < cost_a)));
+                const auto level = static_cast<int16_t>(c.level[k][at]);
+                found = Best{cost_b < cost_a ? cost_b : cost_a, level, level};
             }
             if (!plain) {
-                found.cost = std::numeric_limits<float>::max();
-                for (unsigned k = 0; k < c.count; ++k) consider(found, r, x, weight, c.level[k]);
+                found = Best{std::numeric_limits<float>::max(), 0, 0};
+                for (int k = 0; k < c.count[at]; ++k) consider(found, r, x, weight, c.level[k][at]);
             }
             const size_t place = (u * tables_ + t) * 2 + s;
             way_[place] = Way{found.cost, note_of_[static_cast<size_t>(found.value + c_.lo)] | static_cast<uint32_t>(t) << 24};
@@ -351,13 +373,13 @@ private:
         for (size_t i = 0; i < n; ++i) {
             const float x = within(xs[i]), weight = importance ? importance[i] : 1;
             uint64_t known[2] = {};  // of each quantizer, the tables whose best levels have been found
+            gather(candidates_, x, weight, least_plain_, most_plain_, c_.raw_bits ? -1 : 0);
             const uint32_t *const note = note_.data();
             const float *const cost = cost_.data();
             for (unsigned s = 0; s < states; ++s) {
                 const unsigned u = s & 1, a = note[s] & 0xFFFF;
                 const size_t t = table_of[u * row + (note[s] >> 16) * 64 + (a >> shift)];
                 if (!(known[u] >> t & 1)) {
-                    if (!known[u]) gather(u, x, weight);
                     known[u] |= uint64_t{1} << t;
                     need(u, t, x, weight, i);
                 }
@@ -368,7 +390,12 @@ private:
                 way_note[to0] = a - (a >> 3) + way[0].note;
                 way_note[to1] = a - (a >> 3) + way[1].note;
             }
-            survive(way_cost, way_note, states, cost_.data(), note_.data(), &decision_[i * states]);
+            if (states == 8)
+                survive_few<8>(way_cost, way_note, cost_.data(), note_.data(), &decision_[i * states]);
+            else if (states == 4)
+                survive_few<4>(way_cost, way_note, cost_.data(), note_.data(), &decision_[i * states]);
+            else
+                survive(way_cost, way_note, states, cost_.data(), note_.data(), &decision_[i * states]);
             if ((i & 255) == 255) {
                 const float least = *std::min_element(cost_.begin(), cost_.end());
                 for (float &cost : cost_) cost -= least;
