@@ -53,8 +53,9 @@ def layout(  # noqa: PLR0917
     unit = 1 << raw_bits
     mean = sum(int(each.sum(dtype=np.int64)) for each in counted) / sum(map(len, counted)) / QUARTER / unit
     runs = [windows(each) for each in counted if len(each) >= WINDOW] or [np.concatenate(counted)]
-    run = np.sort(np.concatenate(runs))
-    low, high = (float(run[int(p * (len(run) - 1))]) / QUARTER / WINDOW / unit for p in (0.05, 0.98))
+    run = np.concatenate(runs)
+    places = [int(p * (len(run) - 1)) for p in (0.05, 0.98)]
+    low, high = (float(found) / QUARTER / WINDOW / unit for found in np.partition(run, places)[places])
     cap = min(max(int(np.ceil(1.5 * high)), 1), MOST_NARROW)
     shift = 0
     while (128 * cap + 7) >> shift >= BINS:
@@ -115,26 +116,37 @@ def _range(
             return max(int(np.ceil(largest)) + ROOM, 4), 0, False
         if bulk <= 0.8 * most:
             return most, 0, True
-    costs = [_cost(counted, widest, raw_bits) for raw_bits in range(8)]
+    runs = [windows(each) if len(each) >= WINDOW else each.astype(np.int64) * WINDOW for each in counted]
+    run, times = np.unique(np.concatenate(runs), return_counts=True)
+    costs = [_cost(every, run, times, widest, raw_bits) for raw_bits in range(8)]
     raw_bits = costs.index(min(costs))
     most = 4 * int(np.ceil((largest + ROOM) / (4 << raw_bits))) + 3
     return min(most, widest), raw_bits, most > widest
 
 
-def _cost(counted: Sequence[npt.NDArray[np.int32]], widest: int, raw_bits: int) -> int:
+def _cost(
+    every: npt.NDArray[np.int32],
+    run: npt.NDArray[np.int64],
+    times: npt.NDArray[np.int64],
+    widest: int,
+    raw_bits: int,
+) -> int:
     """About what weights take with so many raw bits, in 2^-FRACTION bits.
 
     A level of mean magnitude m around it takes log2(1 + 2em) bits, as of a Laplacian; with r raw bits r + log2(1 +
     2em/2^r). One beyond all values takes a code of twice the logarithm besides.
+
+    Args:
+        every: magnitudes of the weights, in quarters.
+        run: the sums of ``WINDOW`` of them that there are, in quarters.
+        times: how often.
+        widest: largest magnitude that a value may have.
+        raw_bits: see :class:`Classes`.
     """
-    total = 0
-    for each in counted:
-        runs = windows(each) if len(each) >= WINDOW else each.astype(np.int64) * WINDOW
-        # 2e is 5437/1000, and runs are of WINDOW weights in quarters.
-        total += int(log2((1000 * QUARTER * WINDOW << raw_bits) + 5437 * runs).sum())
-        beyond = (each[each > widest * QUARTER << raw_bits].astype(np.int64) // QUARTER >> raw_bits) - widest
-        total += int((5 * (1 << FRACTION) + 2 * log2(1 + beyond // 4)).sum())
-    return total
+    # 2e is 5437/1000.
+    total = int((times * log2((1000 * QUARTER * WINDOW << raw_bits) + 5437 * run)).sum())
+    beyond = (every[every > widest * QUARTER << raw_bits].astype(np.int64) // QUARTER >> raw_bits) - widest
+    return total + int((5 * (1 << FRACTION) + 2 * log2(1 + beyond // 4)).sum())
 
 
 def _spread(low: float, high: float, n: int) -> list[float]:

@@ -308,7 +308,8 @@ def by_table(classes: Classes, counts: npt.NDArray[np.int64], maps: Sequence[Seq
     """Counts of the cells of each table, shape [quantizers, tables, values]."""
     tables = np.zeros((classes.quantizers, max(map(max, maps)) + 1, classes.values), np.int64)
     for u, of in enumerate(maps):
-        np.add.at(tables[u], np.array(of), counts[u])
+        for cell, table in enumerate(of):
+            tables[u, table] += counts[u, cell]
     return tables
 
 

@@ -599,16 +599,26 @@ nb::tuple pack_codes(const Context &c, In2<int16_t> levels, size_t tile, In2<uin
     return nb::make_tuple(out.bytes(), array.array());
 }
 
+// n log2(n) of a whole number of at least 1. Most are small and come again and again.
+double times_log2(double n) {
+    static const std::vector<double> known = [] {
+        std::vector<double> of(4096);
+        for (size_t i = 1; i < of.size(); ++i) of[i] = static_cast<double>(i) * log2_alike(static_cast<double>(i));
+        return of;
+    }();
+    return n < static_cast<double>(known.size()) ? known[static_cast<size_t>(n)] : n * log2_alike(n);
+}
+
 // Bits of a histogram with a table of its own, and about those of the table.
 double bits_of(const double *counts, size_t n, double fixed, double each) {
     double total = 0, sum = 0, used = 0;
     for (size_t i = 0; i < n; ++i) {
         if (!(counts[i] > 0)) continue;
         total += counts[i];
-        sum += counts[i] * log2_alike(counts[i]);
+        sum += times_log2(counts[i]);
         used += 1;
     }
-    return total > 0 ? total * log2_alike(total) - sum + fixed + each * used : 0;
+    return total > 0 ? times_log2(total) - sum + fixed + each * used : 0;
 }
 
 // Greedy agglomeration: the two groups whose union costs least become one, while there are more than `most` or it pays.
