@@ -70,6 +70,25 @@ def test_two_decoders_agree(tmp_path_factory, shape, states, step, tile, scan, d
     assert float((decoded.float() - weights.float()).abs().max()) < 5 * step + 0.02
 
 
+@pytest.mark.parametrize("rates", [Rates(0, 3), Rates(), Rates(3, 0)])
+def test_the_encoder_learns_as_decoders_do_up_to_every_limit(rates):
+    """Its vectors against the C decoder's numbers: counts, weights and probabilities that go as far as they can."""
+    random = np.random.default_rng(17)
+    size = (16, 4000)
+    matrices = [
+        np.ones(size),  # what is foretold ever more surely
+        np.tile([1, -1, 1, 1], (16, 1000)),
+        np.where(np.arange(4000) < 3000, 0, random.choice([-32767, 32767], size)),  # and then refuted
+        np.where(random.random(size) < 0.001, random.integers(-32768, 32768, size), 3),
+        np.repeat(random.integers(-200, 201, (16, 40)), 100, axis=1),
+    ]
+    for levels in matrices:
+        matrix = Matrix(levels.astype(np.int16), 65535, 0, 9)
+        payload = Choice(matrix, rates, 1.0, False).payload()
+        decoded = Generative().decode(payload, TensorSpec("w", BY_NAME["f32"], size), ())
+        np.testing.assert_array_equal(decoded.float32(), levels)
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     dtype=st.sampled_from(

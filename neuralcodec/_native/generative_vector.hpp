@@ -93,13 +93,14 @@ private:
     NC_INLINE const Signed &as_signed(const Unsigned &v) { return reinterpret_cast<const Signed &>(v); }
     // The sums of either in the first two places.
     NC_INLINE Four both(const Signed &a, const Signed &b) {
-        const Signed two = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13) + __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+        const Signed two = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13) +
+                           __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
         const Four four = __builtin_shufflevector(two, two, 0, 1, 2, 3) + __builtin_shufflevector(two, two, 4, 5, 6, 7);
         return four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
     }
     NC_INLINE void learn(Signed *to, const Signed &was, const Signed &input, int32_t error, int32_t shift) {
-        const Signed most = Signed{} + int32_t{NCD_GENERATIVE_WEIGHT};
-        const Signed now = was + ((input * error + (1 << (shift - 1))) >> shift), low = now > most ? most : now;
+        const Signed most = Signed{} + int32_t{NCD_GENERATIVE_WEIGHT}, half = Signed{} + (int32_t{1} << (shift - 1));
+        const Signed now = was + ((input * error + half) >> (Signed{} + shift)), low = now > most ? most : now;
         *to = low < -most ? -most : low;
     }
 #undef NC_INLINE
