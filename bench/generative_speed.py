@@ -102,7 +102,7 @@ def beside_trained_tables(tensors: list[Tensor], codec: Generative, rounds: int)
 
 def row(state: dict[str, torch.Tensor], bits: float, tile: int, rounds: int) -> list[str]:
     """Cells of the table: encode with a target, with a step, the same beside trained tables, pack, levels, weights."""
-    target = Target(bits_per_weight=bits)
+    target = Target(bits_per_weight=bits, allocation="error")  # so that all tensors have one step
     cm = neuralcodec.encode(state, "generative", target=target, tile=tile)
     coded = matrices(cm)
     count, all_of_them = sum(each.levels.size for each in coded), sum(t.numel() for t in state.values())
