@@ -88,7 +88,7 @@ def test_importance(source, tmp_path):
 
     assert "does not weight" in neuralcodec("encode", source, "-c", "huffman", *options, code=1).stderr
     (tmp_path / "importance").write_bytes(b"no such thing")
-    assert "importance is no .safetensors file" in neuralcodec("encode", source, *options, code=1).stderr
+    assert "importance is not a safetensors file" in neuralcodec("encode", source, *options, code=1).stderr
     (tmp_path / "importance").unlink()
     assert "importance: No such file" in neuralcodec("encode", source, *options, code=4).stderr
 

@@ -165,7 +165,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             exclude,
             executor,
             overrides=opt.parse_overrides(override or []),
-            importance=None if importance is None else opt.read_importance(importance),
+            importance=None if importance is None else opt.read_tensors(importance),
             on_nonfinite=on_nonfinite,  # type: ignore[arg-type]
             progress=progress,
         )

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import typer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from neuralcodec.cli.options import read_tensors
 from neuralcodec.errors import ExportError
 
 
@@ -60,7 +59,8 @@ def read_inputs(path: Path) -> torch.Tensor:
     """Inputs of a .npy file, or of a .safetensors file with one tensor.
 
     Raises:
-        ExportError: the file holds something else.
+        ExportError: the .npy file holds something else, the other one not one tensor.
+        SourceError: it is not a safetensors file.
         OSError: it cannot be read.
     """
     if path.suffix != ".safetensors":
@@ -68,12 +68,7 @@ def read_inputs(path: Path) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(np.load(path, allow_pickle=False)))
         except (ValueError, TypeError, EOFError) as error:
             raise ExportError(f"{path} is not a .npy file of numbers: {error}") from error
-    if not path.is_file():
-        raise FileNotFoundError(2, "No such file or directory", str(path))
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ExportError(f"{path} is not a safetensors file: {error}") from error
+    tensors = read_tensors(path)
     if len(tensors) != 1:
         raise ExportError(f"{path} holds {len(tensors)} tensors; one expected")
     return next(iter(tensors.values()))

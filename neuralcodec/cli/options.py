@@ -43,8 +43,8 @@ def parse_overrides(texts: list[str]) -> dict[str, dict[str, object]]:
     return overrides
 
 
-def read_importance(path: Path) -> dict[str, torch.Tensor]:
-    """Importance of weights by the names of tensors, from a .safetensors file.
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, from a .safetensors file.
 
     Raises:
         OSError: the file cannot be read.
@@ -54,7 +54,7 @@ def read_importance(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise SourceError(f"{path} is no .safetensors file: {error}") from error
+        raise SourceError(f"{path} is not a safetensors file: {error}") from error
 
 
 def _value(text: str) -> object:

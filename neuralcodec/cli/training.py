@@ -10,7 +10,7 @@ import torch
 import typer
 from rich.console import Console
 
-from neuralcodec.cli.options import read_importance
+from neuralcodec.cli.options import read_tensors
 from neuralcodec.errors import SourceError
 from neuralcodec.models import autoencoder_training as training
 from neuralcodec.models.autoencoder_training import Progress, Settings
@@ -99,7 +99,7 @@ def _read_importance(path: Path, files: Sequence[Path]) -> dict[str, dict[str, t
     if not path.is_dir() and len(files) > 1:
         raise SourceError(f"{path}: one file for {len(files)} networks; a folder of files named as theirs expected")
     places = {file.stem: path / file.name if path.is_dir() else path for file in files}
-    found = {network: read_importance(place) for network, place in places.items() if place.exists()}
+    found = {network: read_tensors(place) for network, place in places.items() if place.exists()}
     if not found:
         raise SourceError(f"{path}: no importance of any of the networks there")
     return found
