@@ -40,6 +40,9 @@ err = Console(stderr=True)
 FORMAT = 2
 """Of the file of results."""
 
+ROUNDS = 3
+"""Repetitions of timings, if nobody says how many."""
+
 T = TypeVar("T", Network, Method)
 Names = Annotated[list[str] | None, typer.Option(help="Only this one; may be given again.")]
 Full = Annotated[bool, typer.Option("--full", help="All networks and the long sweeps, not the quick ones.")]
@@ -67,7 +70,7 @@ def run_(
     network: Names = None,
     method: Names = None,
     full: Full = False,
-    rounds: Annotated[int, typer.Option(min=0, help="Repetitions of the timings; 0 leaves them out.")] = 3,
+    rounds: Annotated[int, typer.Option(min=0, help="Repetitions of the timings; 0 leaves them out.")] = ROUNDS,
     retime: Annotated[
         bool, typer.Option("--retime", help="Takes timings anew; let nothing else run meanwhile.")
     ] = False,
@@ -168,7 +171,7 @@ def _progress() -> Iterator[sweep.Tell]:
 
 def _save(results: Results, path: Path) -> None:
     made = {
-        "fetch, train, measure": _command(),
+        "fetch, train, measure": _command(tuple(sys.argv[1:])),
         "write this page": "python -m bench report",
         "machine": f"{run.machine()}, {platform.system()}",
         "Python": f"{platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}",
@@ -195,9 +198,11 @@ def _elsewhere(results: Results) -> dict[str, str]:
     }
 
 
-def _command() -> str:
-    whole = {("run",): "make bench", ("run", "--full"): "make bench-full"}
-    return whole.get(tuple(sys.argv[1:]), f"python -m bench {' '.join(sys.argv[1:])}")
+def _command(arguments: tuple[str, ...]) -> str:
+    """What measures the records that are there; --kept only says that it has done so before, in parts."""
+    said = " ".join(each for each in arguments if each != "--kept").removesuffix(f" --rounds {ROUNDS}")
+    parts = " (in parts)" if "--kept" in arguments else ""
+    return {"run": "make bench", "run --full": "make bench-full"}.get(said, f"python -m bench {said}") + parts
 
 
 def _load(path: Path) -> tuple[Results, dict[str, str]]:

@@ -696,3 +696,9 @@ def test_a_method_that_takes_too_long_is_given_up(made_up, monkeypatch):
         "slow took longer than 9 s",
         *["not tried: slow took longer than 9 s with another setting"] * 2,
     ]
+
+
+def test_the_command_is_the_one_that_measures():
+    assert command._command(("run",)) == "make bench"
+    assert command._command(("run", "--full", "--kept", "--rounds", "3")) == "make bench-full (in parts)"
+    assert command._command(("run", "--network", "lenet5")) == "python -m bench run --network lenet5"
