@@ -316,6 +316,24 @@ def test_wide_levels():
     assert neuralcodec.encode({"w": w}, codec="trellis", step=0.1).levels("w")[0].dtype == torch.int8
 
 
+@pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
+@pytest.mark.parametrize("states", [1, 8, 256])
+def test_levels_of_8_bits_where_they_are_asked_for(coding, states):
+    """Also where the target, or the option, wants finer steps than they allow; other tensors make up for it."""
+    generator = torch.Generator().manual_seed(5)
+    spread = torch.randn(64, 64, generator=generator)
+    spread[3, 5] = 90
+    weights = {"spread": spread, "even": torch.randn(96, 96, generator=generator)}
+    options = {"coding": coding, "states": states}
+    assert neuralcodec.encode(weights, "trellis", step=0.05, **options).levels("spread")[0].abs().max() > 127
+    fine = neuralcodec.encode(weights, "trellis", step=0.05, levels="int8", **options)
+    aimed = neuralcodec.encode(weights, "trellis", target=Target(bits_per_weight=4), levels="int8", **options)
+    for cm in (fine, aimed):
+        assert all(cm.levels(name)[0].dtype == torch.int8 for name in weights)
+        assert 110 < int(cm.levels("spread")[0].to(torch.int16).abs().max()) < 128  # no coarser than they must be
+    assert aimed.nbytes * 8 / (64 * 64 + 96 * 96) == pytest.approx(4, rel=0.02)
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("step", [0.0005, 0.002, 0.02, 0.5])
 def test_a_model_of_a_sample_serves_the_whole(coding, step):

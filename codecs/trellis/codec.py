@@ -58,6 +58,9 @@ TINIEST = 2.0**-126
 MOST_LEVEL = 32_600
 """Largest magnitude of a weight over the step; what is coded may be a few levels away."""
 
+MOST_BYTE = MOST_NARROW - ROOM
+"""The same where levels have 8 bits."""
+
 LARGEST = 32767
 """Of levels of 16 bits."""
 
@@ -85,6 +88,8 @@ class Trellis:
             that cost few bits are small ones, so that weights shrink by some per cent at 3 bits and less, and layer
             after layer that costs accuracy. "error" leaves them so, for the least squared error.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
+        levels: "int8" gives tensors steps that are large enough for levels of 8 bits, which firmware multiplies in half
+            the RAM; "auto" lets a fine step have levels of 16 bits.
         coding: "contexts" picks a table by the levels before, which makes the smallest files. "light" does, too, from a
             few tables of 256 slots: microcontrollers take less than half the time. A third is enough for "rans", which
             has one table a quantizer, and less for "prefix", which has prefix codes in place of rANS. Files grow in
@@ -113,6 +118,7 @@ class Trellis:
     rdo: float = 1.0
     reconstruction: Literal["norm", "error"] = "norm"
     scan: Literal["auto", "rows", "columns"] = "auto"
+    levels: Literal["auto", "int8"] = "auto"
     coding: Coding = "contexts"
     tables: int = 16
     room: int | None = 4096
@@ -126,6 +132,7 @@ class Trellis:
             raise ValueError(f"states: one of {', '.join(map(str, STATES))} expected, not {self.states!r}")
         check_choice("reconstruction", self.reconstruction, ("norm", "error"))
         check_choice("scan", self.scan, ("auto", "rows", "columns"))
+        check_choice("levels", self.levels, ("auto", "int8"))
         check_choice("coding", self.coding, ("contexts", "light", "rans", "prefix"))
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
@@ -291,13 +298,14 @@ class Trellis:
         return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
 
     def step_of(self, weights: npt.NDArray[np.float32], dtype: DType) -> float:
-        """As the stream can express it: levels have 16 bits, and the smallest few times the step must be finite."""
+        """As the stream can express it: levels have 16 or 8 bits, and the smallest few times the step must be finite."""
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
             relative = RELATIVE_STEP if self.relative_step is None else self.relative_step
             step = relative * math.sqrt(energy / weights.size) * (2 if self.state_count == 1 else 1)
-        step = min(max(step, largest / MOST_LEVEL, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
+        most = MOST_LEVEL if self.levels == "auto" else MOST_BYTE
+        step = min(max(step, largest / most, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         return float(np.float32(step))
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
