@@ -298,7 +298,7 @@ class Trellis:
         return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
 
     def step_of(self, weights: npt.NDArray[np.float32], dtype: DType) -> float:
-        """As the stream can express it: levels have 16 or 8 bits, and the smallest few times the step must be finite."""
+        """As the stream can express it: levels have 16 or 8 bits, and a few times the step must be finite."""
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
