@@ -98,6 +98,8 @@ def _trellis(coding: str, *, boards: tuple[str, ...] = (), **options: object) ->
     if what == "target":
         value = Target(bits_per_weight=float(value))  # type: ignore[arg-type]
     chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, "room": ROOM, what: value}
+    if what == "target":  # which may give small layers steps so fine that levels would have 16 bits
+        chosen["levels"] = "int8"
     return Choice(title, chosen, boards=boards)
 
 

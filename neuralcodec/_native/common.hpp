@@ -21,6 +21,13 @@
 #define NC_CLONES
 #endif
 
+// For what loops spend their time in: compilers that are left to weigh it leave some of it out.
+#if defined(__GNUC__)
+#define NC_INLINE inline __attribute__((always_inline))
+#else
+#define NC_INLINE inline
+#endif
+
 namespace neuralcodec {
 
 namespace nb = nanobind;

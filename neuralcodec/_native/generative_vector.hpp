@@ -40,7 +40,7 @@ public:
 
     // Codes a bit at a node: mixes what its contexts have seen, and learns.
     template <typename Walk>
-    inline __attribute__((always_inline)) uint32_t bit_at(const Walk *t, uint32_t node, uint32_t bit) {
+    NC_INLINE uint32_t bit_at(const Walk *t, uint32_t node, uint32_t bit) {
         uint32_t *const at = cells_ + size_t{node} * NCD_GENERATIVE_CELLS;
         const uint32_t *const k = t->cells;
         const uint32_t c0 = at[k[0]], c1 = at[k[1]], c2 = at[k[2]], c3 = at[k[3]], c4 = at[k[4]], c5 = at[k[5]];
@@ -89,21 +89,19 @@ private:
     static int32_t limited(int32_t x) { return std::clamp(x, -int32_t{NCD_GENERATIVE_STRETCH}, int32_t{NCD_GENERATIVE_STRETCH}); }
 
     // By reference: how vectors are passed hangs on the processor, and all of these become part of bit_at().
-#define NC_INLINE static inline __attribute__((always_inline))
-    NC_INLINE const Signed &as_signed(const Unsigned &v) { return reinterpret_cast<const Signed &>(v); }
+    NC_INLINE static const Signed &as_signed(const Unsigned &v) { return reinterpret_cast<const Signed &>(v); }
     // The sums of either in the first two places.
-    NC_INLINE Four both(const Signed &a, const Signed &b) {
+    NC_INLINE static Four both(const Signed &a, const Signed &b) {
         const Signed two = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13) +
                            __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
         const Four four = __builtin_shufflevector(two, two, 0, 1, 2, 3) + __builtin_shufflevector(two, two, 4, 5, 6, 7);
         return four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
     }
-    NC_INLINE void learn(Signed *to, const Signed &was, const Signed &input, int32_t error, int32_t shift) {
+    NC_INLINE static void learn(Signed *to, const Signed &was, const Signed &input, int32_t error, int32_t shift) {
         const Signed most = Signed{} + int32_t{NCD_GENERATIVE_WEIGHT}, half = Signed{} + (int32_t{1} << (shift - 1));
         const Signed now = was + ((input * error + half) >> (Signed{} + shift)), low = now > most ? most : now;
         *to = low < -most ? -most : low;
     }
-#undef NC_INLINE
 
     static void spread(const int32_t *from, Signed *to, size_t sets) {
         for (size_t i = 0; i < sets; ++i) {

@@ -158,7 +158,7 @@ struct Best {
 // A step of survivors: of the two ways into each state the cheaper one. costs, notes: of the first way into each state, then of
 // the second into each. Notes go with a way, their top byte into the decision.
 template <size_t states>
-inline void survive_few(const float *__restrict costs, const uint32_t *__restrict notes, float *__restrict cost,
+NC_INLINE void survive_few(const float *__restrict costs, const uint32_t *__restrict notes, float *__restrict cost,
                         uint32_t *__restrict note, uint8_t *__restrict decision) {
     for (size_t to = 0; to < states; ++to) {
         const float a = costs[to], b = costs[states + to];
@@ -327,7 +327,7 @@ private:
     }
 
     // The best level of each subset of quantizer u with table t.
-    void need(unsigned u, size_t t, float x, float weight, size_t i) {
+    NC_INLINE void need(unsigned u, size_t t, float x, float weight, size_t i) {
         const Candidates &c = candidates_;
         const Rates &r = rates_[u * tables_ + t];
         const float *const of = r.bits + c_.lo;
