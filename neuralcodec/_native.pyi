@@ -239,10 +239,11 @@ class TrellisContext:
         magnitudes: Sequence[int],
         signs: Sequence[int],
         maps: Sequence[Sequence[int]],
+        automaton: Sequence[tuple[Sequence[int], Sequence[int]]],
     ) -> None: ...
     @property
     def cells(self) -> int:
-        """Magnitude classes times sign classes."""
+        """Magnitude classes times sign classes, or states of the automaton."""
     @property
     def values(self) -> int:
         """Values from −lo to hi."""

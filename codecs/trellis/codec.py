@@ -90,15 +90,15 @@ class Trellis:
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
         levels: "int8" gives tensors steps that are large enough for levels of 8 bits, which firmware multiplies in half
             the RAM; "auto" lets a fine step have levels of 16 bits.
-        coding: "contexts" picks a table by the levels before, which makes the smallest files. "light" does, too, from a
-            few tables of 256 slots: microcontrollers take less than half the time. A third is enough for "rans", which
-            has one table a quantizer, and less for "prefix", which has prefix codes in place of rANS. Files grow in
-            this order.
+        coding: "contexts" picks a table by the levels before, which makes the smallest files. "light" has a small
+            automaton that picks one of a few tables, mostly by the level just before: microcontrollers take a third of
+            the time. "rans" has one table a quantizer, for less RAM, and "prefix" prefix codes in place of rANS, for
+            less time. Files grow in this order.
         tables: most tables a quantizer, 1 to 64, with "contexts" and "light".
         room: bytes of RAM that tables may take in firmware; they are fewer, and smaller, where they would take more
             (if levels of 8 bits can stay so). None for as many as make the file smallest.
-        magnitudes: most classes of the running magnitude, 1 to 8, with "contexts" and "light".
-        signs: thresholds that sort the level before, 0 to 2, with "contexts" and "light".
+        magnitudes: most classes of the running magnitude, 1 to 8, with "contexts".
+        signs: thresholds that sort the level before, 0 to 2, with "contexts".
         small: bits of the mantissa that tensors keep which are too small for a trellis, such as biases and norms; None
             keeps them exact. "auto" is 7, for a relative error of 2^-8 at most, with a target or a step, and else None.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
@@ -254,8 +254,8 @@ class Trellis:
             self.state_count.bit_length() - 1,
             self.lagrangian,
             self.tables if self._picks else 1,
-            self.magnitudes if self._picks else 1,
-            self.signs if self._picks else 0,
+            self.magnitudes if self.coding == "contexts" else 1,
+            self.signs if self.coding == "contexts" else 0,
             self.coding,
             self.room,
             rounds=3,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuralcodec import _native
+from neuralcodec.codecs.trellis.automaton import Automaton, rules_of, states_of
 from neuralcodec.logarithm import FRACTION, log2
 
 NEVER = 1e9
@@ -16,6 +17,9 @@ NEVER = 1e9
 
 MODEL = 4
 """Kind of a shared object."""
+
+AUTOMATON, OFFSET = 32, 128
+"""Bit of the byte that tells the number of classes, and what a stream adds to an automaton's thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Classes:
         start: bin of the running magnitude at the start of a tile.
         magnitudes: thresholds of the magnitude classes, in bins.
         signs: thresholds of the sign classes, in magnitudes of values.
+        automaton: what picks tables in place of classes, from the state ``start`` on; None for classes.
     """
 
     states_log2: int
@@ -43,6 +48,7 @@ class Classes:
     start: int
     magnitudes: tuple[int, ...]
     signs: tuple[int, ...]
+    automaton: Automaton | None = None
 
     @property
     def quantizers(self) -> int:
@@ -51,7 +57,9 @@ class Classes:
 
     @property
     def cells(self) -> int:
-        """Magnitude classes times sign classes."""
+        """Magnitude classes times sign classes, or states of the automaton."""
+        if self.automaton is not None:
+            return states_of(self.automaton)
         return (len(self.magnitudes) + 1) * (2 * len(self.signs) + 1)
 
     @property
@@ -78,7 +86,22 @@ class Classes:
             self.magnitudes,
             self.signs,
             maps,
+            () if self.automaton is None else rules_of(self.automaton),
         )
+
+    def every_table(self) -> list[list[int]]:
+        """Maps that give each cell a table of its own, as an automaton has it."""
+        return [list(range(self.cells)) for _ in range(self.quantizers)]
+
+    def picks(self) -> bytes:
+        """What a stream says of how tables are picked, besides the head."""
+        if self.automaton is None:
+            return bytes((*self.magnitudes, *self.signs))
+        rules = b"".join(
+            bytes((len(thresholds), *(t + OFFSET for t in thresholds), *following))
+            for thresholds, following in self.automaton
+        )
+        return bytes([len(self.automaton) - 1]) + rules
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,13 +155,12 @@ class Model:
                 c.lo,
                 c.hi,
                 c.cap,
-                len(c.magnitudes) | len(c.signs) << 3,
+                len(c.magnitudes) | len(c.signs) << 3 if c.automaton is None else c.cells - 1 | AUTOMATON,
                 c.start,
-                *c.magnitudes,
-                *c.signs,
             ]
         )
-        for of in self.maps:
+        out += c.picks()
+        for of in self.maps if c.automaton is None else ():
             width = max(of).bit_length()
             out.append(max(of))
             if width:
@@ -153,27 +175,22 @@ class Model:
         return bytes(out)
 
 
-LIGHT_ENTRIES = 256
-"""Most values of all tables together where firmware looks up 2^8 slots."""
-
-
 def fits(
     classes: Classes,
     maps: Sequence[Sequence[int]],
     tables: npt.NDArray[np.generic],
     room: int | None,
-    *,
-    light: bool,
 ) -> bool:
-    """Whether firmware's tables take no more than the room, where contexts pick them.
+    """Whether firmware's tables take no more than the room, where levels before pick them.
 
     Args:
         classes: of the model.
         maps: for each quantizer the table of each cell.
         tables: counts or frequencies, shape [quantizers, tables, values].
         room: bytes; None: any.
-        light: whether slots are looked up, not searched. Then the number of values has a bound, too.
     """
+    if room is None:
+        return True
     count = values = 0
     for u, of in enumerate(maps):
         used = tables[u, : max(of) + 1][:, classes.of_quantizer(u)] != 0
@@ -181,10 +198,10 @@ def fits(
         count += len(used)
         values += int(np.where(used.any(1), last - first + 1, 1).sum())
     # As ncd_tensor_workspace() has it, or a few more.
-    if light:
-        return values <= LIGHT_ENTRIES and (room is None or 248 + 8 * values + 256 * count <= room)
+    if classes.automaton is not None:
+        return 24 + 512 * classes.cells + 8 * values <= room
     size = 88 + 4 * classes.values + 4 * classes.cells + 20 * count + 2 * values
-    return room is None or (size + 3) & ~3 <= room
+    return (size + 3) & ~3 <= room
 
 
 def _serialized_lengths(lengths: npt.NDArray[np.uint8]) -> bytes:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
+from neuralcodec.codecs.trellis.automaton import ONE_STATE, Automaton, best_automaton
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, Weights, layout, widest
 from neuralcodec.codecs.trellis.model import NEVER, Classes, Model, fits
 from neuralcodec.logarithm import FRACTION, log2
@@ -31,6 +32,9 @@ LEAST_WIDE = 31
 
 LEAST_LIGHT, LIGHT_BULK = 7, 0.9
 """With 256 slots: least magnitude that values are made to end at, and the share of weights that must lie inside."""
+
+TRIED = 1 << 15
+"""So many levels tell which automaton is best."""
 
 PATIENCE = 2
 """So many widths in turn that are no better end the search for a better one."""
@@ -56,8 +60,8 @@ class Settings:
         states_log2: log2 of the trellis states.
         lagrangian: λ, in squared steps a bit.
         tables: most tables a quantizer.
-        magnitudes: most magnitude classes.
-        signs: sign thresholds.
+        magnitudes: most magnitude classes; 1 with "light".
+        signs: sign thresholds; 0 with "light".
         coding: "contexts", "light", "rans" or "prefix"; the last two with one table a quantizer.
         room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
@@ -160,6 +164,7 @@ def _fitted(  # noqa: PLR0917
     parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings, most: int
 ) -> _Fitted:
     """Classes of values up to the most, and what they come to; the rest as for :func:`train`."""
+    light = settings.coding == "light"
     classes, mean = layout(
         [p.weights for p in parts],
         largest,
@@ -167,30 +172,43 @@ def _fitted(  # noqa: PLR0917
         settings.magnitudes,
         settings.signs,
         most,
-        *((LIGHT_BULK,) if settings.coding == "light" else ()),
+        *((LIGHT_BULK,) if light else ()),
     )
+    automatic = light and not classes.raw_bits
+    if automatic:
+        classes = replace(classes, cap=1, start=0, automaton=ONE_STATE)
     sampled = sum(part.weights.size for part in parts)
     whole, times = sampled == size, max(round(size / sampled), 1)
     maps = [[0] * classes.cells for _ in range(classes.quantizers)]
     rates = _first_rates(classes, mean)
     counts = np.zeros(0, np.int64)
+    every: list[npt.NDArray[np.int16]] = []
     for k in range(settings.rounds):
         last = k == settings.rounds - 1
         states_log2 = settings.states_log2 if last else min(settings.states_log2, FEW_STATES_LOG2)
         context = replace(classes, states_log2=states_log2).context(maps)
-        counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
-        for part in parts:
-            counts += times * _native.trellis_count(context, _levels(context, part, rates, settings), part.tile)
-        maps = maps_of(counts, settings.tables)
+        every = [_levels(context, part, rates, settings) for part in parts]
+        if automatic and not last:
+            classes = _with_automaton(replace(classes, states_log2=states_log2), parts, every, size, settings)
+        classes = replace(classes, states_log2=states_log2)
+        maps = classes.every_table() if automatic else maps
+        counts = _counted(classes, maps, parts, every) * times
+        if not automatic:
+            maps = maps_of(counts, settings.tables)
         rates = smoothed(classes, by_table(classes, counts, maps))
+    classes = replace(classes, states_log2=settings.states_log2)
     rest = None if whole else np.array(beyond, np.int64)
     tables = _tables(classes, counts, maps, rest, settings.coding)
     enough = _bits(tables) * WORTH
-    number = settings.tables
-    light = settings.coding == "light"
-    while number > 1 and not fits(classes, maps, tables, settings.room, light=light):
+    number = classes.cells if automatic else settings.tables
+    while number > 1 and not fits(classes, maps, tables, settings.room):
         number -= 1
-        maps = maps_of(counts, number)
+        if automatic:
+            classes = _with_automaton(classes, parts, every, size, replace(settings, tables=number))
+            maps, number = classes.every_table(), classes.cells
+            counts = _counted(classes, maps, parts, every) * times
+        else:
+            maps = maps_of(counts, number)
         tables = _tables(classes, counts, maps, rest, settings.coding)
     coded = _bits(tables)
     if light:
@@ -199,6 +217,46 @@ def _fitted(  # noqa: PLR0917
     if classes.open:
         bits += BEYOND_BITS * sum(int(counts[u][:, _outermost(classes, u)].sum()) for u in range(classes.quantizers))
     return _Fitted(classes, maps, tables, bits, coded > enough)
+
+
+def _counted(
+    classes: Classes, maps: list[list[int]], parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]]
+) -> npt.NDArray[np.int64]:
+    """How often each cell has each value, shape [quantizers, cells, values]."""
+    context = classes.context(maps)
+    counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
+    for part, levels in zip(parts, every, strict=True):
+        counts += _native.trellis_count(context, levels, part.tile)
+    return counts
+
+
+def _with_automaton(
+    classes: Classes, parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], size: int, settings: Settings
+) -> Classes:
+    """The classes with the automaton by which levels come out shortest.
+
+    Args:
+        classes: of the levels.
+        parts: the weights.
+        every: their levels.
+        size: how many weights the model is for.
+        settings: of the model.
+    """
+    share = min(TRIED / sum(levels.size for levels in every), 1.0)
+    some = [levels[: max(round(share * len(levels)), 1)] for levels in every]
+    number = sum(levels.size for levels in some)
+    mean = sum(int(np.minimum(np.abs(levels), classes.hi).sum(dtype=np.int64)) for levels in some) / number
+
+    def cost(automaton: Automaton, start: int) -> float:
+        found = replace(classes, automaton=automaton, start=start)
+        maps = found.every_table()
+        tables = _counted(found, maps, parts, some) * max(round(size / number), 1)
+        if found.cells > 1 and not fits(found, maps, tables, settings.room):
+            return np.inf
+        return _bits(tables) + 8 * len(found.picks())
+
+    automaton, start = best_automaton(mean, settings.tables, cost)
+    return replace(classes, automaton=automaton, start=start)
 
 
 def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:

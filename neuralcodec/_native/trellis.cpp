@@ -3,6 +3,7 @@
 // A path through the trellis carries its own running magnitude and sign class, so a rate is always that of the table which
 // the decoder will have in hand (per-survivor processing, Raheli, Polydoros and Tzou 1995).
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "common.hpp"
@@ -41,10 +43,14 @@ struct Context {
     std::vector<uint8_t> sign_class;         // by value + lo
     std::vector<uint16_t> magnitude;         // by value + lo: what a value adds to the running magnitude
     std::array<std::vector<uint8_t>, 2> map; // by cell: its table
+    // By state of the automaton and value + lo: the next state. Where there is one its state stands in place of the running
+    // magnitude, and is the number of the table.
+    std::vector<std::vector<uint8_t>> automaton;
 
     Context(unsigned states_log2, int low, int high, unsigned raw, bool open_ends, unsigned cap_, unsigned start_bin,
             const std::vector<unsigned> &magnitudes, const std::vector<unsigned> &sign_thresholds,
-            const std::vector<std::vector<unsigned>> &maps)
+            const std::vector<std::vector<unsigned>> &maps,
+            const std::vector<std::pair<std::vector<int>, std::vector<unsigned>>> &rules)
         : states(1u << states_log2), quantizers(ncd_quantizer_count(states_log2)), lo(low), hi(high), raw_bits(raw),
           open(open_ends), cap(cap_), shift(0), start(0), classes(static_cast<unsigned>(magnitudes.size()) + 1),
           signs(2 * static_cast<unsigned>(sign_thresholds.size()) + 1) {
@@ -54,8 +60,25 @@ struct Context {
         polynomials = ncd_quantizer_polynomials(states_log2);
         while ((128 * cap + 7) >> shift > 63) ++shift;
         start = start_bin << shift;
+        if (!rules.empty()) {
+            if (rules.size() > 8 || start_bin >= rules.size() || !magnitudes.empty() || !sign_thresholds.empty())
+                throw std::invalid_argument("context: an automaton of 1 to 8 states and no classes expected");
+            classes = static_cast<unsigned>(rules.size());
+            shift = 0;
+            start = start_bin;
+            for (const auto &[thresholds, following] : rules) {
+                std::vector<uint8_t> next;
+                for (int v = -lo; v <= hi; ++v) {
+                    const auto j = std::count_if(thresholds.begin(), thresholds.end(), [&](int t) { return t <= v; });
+                    const unsigned to = following.at(static_cast<size_t>(j));
+                    if (to >= classes) throw std::invalid_argument("context: a state that the automaton does not have");
+                    next.push_back(static_cast<uint8_t>(to));
+                }
+                automaton.push_back(std::move(next));
+            }
+        }
         for (unsigned i = 0; i < 64; ++i)
-            bins[i] = static_cast<uint8_t>(std::count_if(magnitudes.begin(), magnitudes.end(), [&](unsigned t) { return t <= i; }));
+            bins[i] = static_cast<uint8_t>(!automaton.empty() ? std::min(i, classes - 1) : std::count_if(magnitudes.begin(), magnitudes.end(), [&](unsigned t) { return t <= i; }));
         for (int v = -lo; v <= hi; ++v) {
             const unsigned size = static_cast<unsigned>(std::abs(v));
             const auto above = std::count_if(sign_thresholds.begin(), sign_thresholds.end(), [&](unsigned t) { return t <= size; });
@@ -67,6 +90,8 @@ struct Context {
             if (maps[u].size() != classes * signs) throw std::invalid_argument("context: a map has another number of cells");
             for (unsigned t : maps[u]) {
                 if (t >= most_tables) throw std::invalid_argument("context: at most 64 tables expected");
+                if (!automaton.empty() && t != map[u].size())
+                    throw std::invalid_argument("context: a table for each state of the automaton expected");
                 map[u].push_back(static_cast<uint8_t>(t));
             }
         }
@@ -76,7 +101,10 @@ struct Context {
     size_t cells() const { return size_t{classes} * signs; }
     uint8_t first_sign() const { return sign_class[static_cast<size_t>(lo)]; }
     unsigned cell(unsigned a, unsigned sign) const { return bins[a >> shift] * signs + sign; }
-    unsigned moved(unsigned a, int v) const { return a - (a >> 3) + magnitude[static_cast<size_t>(v + lo)]; }
+    unsigned next(unsigned a, int v) const { return automaton[a][static_cast<size_t>(v + lo)]; }
+    unsigned moved(unsigned a, int v) const {
+        return automaton.empty() ? a - (a >> 3) + magnitude[static_cast<size_t>(v + lo)] : next(a, v);
+    }
     int period() const { return quantizers == 2 ? 4 : 1; }
 
     // Value of a symbol, of which a level is the sum of it, raw bits and what an open end adds.
@@ -352,7 +380,9 @@ private:
                 for (int k = 0; k < c.count[at]; ++k) consider(found, r, x, weight, c.level[k][at]);
             }
             const size_t place = (u * tables_ + t) * 2 + s;
-            way_[place] = Way{found.cost, note_of_[static_cast<size_t>(found.value + c_.lo)] | static_cast<uint32_t>(t) << 24};
+            const uint32_t note = c_.automaton.empty() ? note_of_[static_cast<size_t>(found.value + c_.lo)]
+                                                       : c_.next(static_cast<unsigned>(t), found.value);
+            way_[place] = Way{found.cost, note | static_cast<uint32_t>(t) << 24};
             level_[i * 4 * tables_ + place] = found.level;
         }
     }
@@ -365,7 +395,7 @@ private:
         std::fill(cost_.begin(), cost_.end(), 1e30f);
         cost_[0] = 0;
         std::fill(note_.begin(), note_.end(), c_.start | static_cast<uint32_t>(c_.first_sign()) << 16);
-        const unsigned shift = c_.shift, row = 64 * c_.signs;
+        const unsigned shift = c_.shift, row = 64 * c_.signs, kept = c_.automaton.empty() ? ~0u : 0;
         const uint8_t *const table_of = table_of_.data();
         float *const way_cost = way_cost_.data();
         uint32_t *const way_note = way_note_.data();
@@ -387,8 +417,8 @@ private:
                 const uint32_t to0 = place_of[2 * s], to1 = place_of[2 * s + 1];
                 way_cost[to0] = cost[s] + way[0].cost;
                 way_cost[to1] = cost[s] + way[1].cost;
-                way_note[to0] = a - (a >> 3) + way[0].note;
-                way_note[to1] = a - (a >> 3) + way[1].note;
+                way_note[to0] = ((a - (a >> 3)) & kept) + way[0].note;
+                way_note[to1] = ((a - (a >> 3)) & kept) + way[1].note;
             }
             if (states == 8)
                 survive_few<8>(way_cost, way_note, cost_.data(), note_.data(), &decision_[i * states]);
@@ -689,9 +719,10 @@ Out1<uint8_t> cluster(In2<int64_t> counts, size_t most, double fixed, double eac
 void bind_trellis(nb::module_ &m) {
     nb::class_<Context>(m, "TrellisContext")
         .def(nb::init<unsigned, int, int, unsigned, bool, unsigned, unsigned, const std::vector<unsigned> &,
-                      const std::vector<unsigned> &, const std::vector<std::vector<unsigned>> &>(),
+                      const std::vector<unsigned> &, const std::vector<std::vector<unsigned>> &,
+                      const std::vector<std::pair<std::vector<int>, std::vector<unsigned>>> &>(),
              nb::arg("states_log2"), nb::arg("lo"), nb::arg("hi"), nb::arg("raw_bits"), nb::arg("open"), nb::arg("cap"),
-             nb::arg("start"), nb::arg("magnitudes"), nb::arg("signs"), nb::arg("maps"))
+             nb::arg("start"), nb::arg("magnitudes"), nb::arg("signs"), nb::arg("maps"), nb::arg("automaton"))
         .def_prop_ro("cells", &Context::cells)
         .def_prop_ro("values", &Context::values);
     m.def("trellis_quantize", &quantize, nb::arg("context"), nb::arg("weights"), nb::arg("tile"), nb::arg("rates"),

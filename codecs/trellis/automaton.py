@@ -1,0 +1,72 @@
+"""Automata that pick tables by the levels before: what firmware follows in place of a running magnitude.
+
+The sign and size of the level just before tells most, so that the usual automaton has a state for each class of it. Another one
+remembers for a few levels besides whether they were large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+Rule = tuple[tuple[int, ...], tuple[int, ...]]
+"""Thresholds of a value, and the state that follows by how many of them are not above it: one more."""
+
+Automaton = tuple[Rule, ...]
+"""A rule for each state, or one for all."""
+
+ONE_STATE: Automaton = (((), (0,)),)
+
+NARROW, WIDE = (0.3, 0.5), (1.2, 1.7)
+"""Magnitudes over their mean at which levels are no longer small, and are large."""
+
+
+def states_of(automaton: Automaton) -> int:
+    """How many states there are."""
+    return max(state for _, following in automaton for state in following) + 1
+
+
+def rules_of(automaton: Automaton) -> list[Rule]:
+    """The rule of each state."""
+    return list(automaton) * (states_of(automaton) if len(automaton) == 1 else 1)
+
+
+def candidates(mean: float) -> Iterator[tuple[Automaton, int]]:
+    """Automata for values of this mean magnitude, and the state that each starts in."""
+    yield ONE_STATE, 0
+    smalls = sorted({max(1, round(share * mean)) for share in NARROW})
+    for small in smalls:
+        yield _classes(small), 1
+        for large in sorted({max(small + 1, round(share * mean)) for share in WIDE}):
+            yield _classes(small, large), 2
+            yield _remembering(small, large), 0 if mean < small else 3
+    yield _classes(smalls[0], *(smalls[0] + max(k, round(k * 0.8 * mean)) for k in (1, 2))), 3
+
+
+def _classes(*limits: int) -> Automaton:
+    """By the class of the value before: within the first limit, and either side of it up to each other one."""
+    below = tuple(1 - limit for limit in reversed(limits))
+    return (((*below, *limits), tuple(range(2 * len(limits) + 1))),)
+
+
+def _remembering(small: int, large: int) -> Automaton:
+    """Six states: by sign of the value before, and whether the last one that was not small was large, unless two were small."""
+    quiet, loud = (1, 0, 2), (4, 3, 5)  # after values that are negative, small, positive
+    thresholds = (1 - large, 1 - small, small, large)
+    after_quiet = (thresholds, (loud[0], quiet[0], quiet[1], quiet[2], loud[2]))
+    after_loud = (thresholds, (loud[0], loud[0], loud[1], loud[2], loud[2]))
+    after_rest = (thresholds, (loud[0], quiet[0], quiet[1], quiet[2], loud[2]))
+    return (after_quiet, after_quiet, after_quiet, after_rest, after_loud, after_loud)
+
+
+def best_automaton(
+    mean: float, most: int, cost: Callable[[Automaton, int], float]
+) -> tuple[Automaton, int]:
+    """The cheapest of those that are tried, and the state to start in.
+
+    Args:
+        mean: of the magnitudes of the values.
+        most: states.
+        cost: of an automaton and its first state, in bits; infinite where tables would take too much.
+    """
+    tried = [each for each in candidates(mean) if states_of(each[0]) <= most]
+    return min(tried, key=lambda each: cost(*each))
