@@ -44,9 +44,9 @@
 #define NCD_ENABLE_AUTOENCODER 1
 #endif
 
-/* What of codec trellis: tables picked by contexts, and levels of 16 bits; the same with a few tables of 2^8 slots and no
- * raw bits (coding "light"); one such table a quantizer (coding "rans"); prefix codes. Contexts decode what "light" and
- * "rans" encode as well, and "light" what "rans" does, but not as fast. What is left out is NCD_ERR_UNSUPPORTED. */
+/* What of codec trellis: tables picked by contexts, and levels of 16 bits; tables of 2^8 slots picked by an automaton (coding
+ * "light"); one such table a quantizer (coding "rans"); prefix codes. Contexts decode what "rans" encodes as well, but not as
+ * fast. What is left out is NCD_ERR_UNSUPPORTED. */
 #ifndef NCD_TRELLIS_CONTEXTS
 #define NCD_TRELLIS_CONTEXTS 1
 #endif

@@ -53,13 +53,13 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
         return NCD_ERR_CORRUPT;
     if (f.values[0] == 0 || (f.states_log2 && f.values[1] == 0))
         return NCD_ERR_CORRUPT;
-    kind = ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE, NCD_TRELLIS_LANES);
+    kind = ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE);
     if (!NCD_TRELLIS_CONTEXTS && kind == NCD_TRELLIS_SEARCH)
         return NCD_ERR_UNSUPPORTED;
     t->model_workspace = ncd_trellis_model_size(&f, kind, NCD_TRELLIS_INDEX);
 #if NCD_TRELLIS_INDEX_LOG2 > 4
-    t->least_kind = (uint8_t)ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE, 1);
-    t->least_workspace = ncd_trellis_model_size(&f, t->least_kind, 16);
+    t->least_kind = (uint8_t)kind;
+    t->least_workspace = ncd_trellis_model_size(&f, kind, 16);
 #endif
     return ncd_tiles_read_index(t, &c);
 }

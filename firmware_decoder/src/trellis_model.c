@@ -7,7 +7,12 @@
 #define MOST_TABLES 64u
 
 /* Whether values have prefix codes; a constant where only these, or none, are compiled in. */
-#define HAS_CODES(f) (NCD_TRELLIS_PREFIX && (!(NCD_TRELLIS_PICKS || NCD_TRELLIS_RANS) || (f)->m == 0))
+#define HAS_CODES(f) \
+    (NCD_TRELLIS_PREFIX && (!(NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LIGHT || NCD_TRELLIS_RANS) || (f)->m == 0))
+
+/* Whether an automaton picks tables; likewise. */
+#define HAS_AUTOMATON(f) \
+    (NCD_TRELLIS_LIGHT && (!(NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_RANS || NCD_TRELLIS_PREFIX) || (f)->automaton))
 
 /* Whether they are of more states than entries of 16 bits can tell. */
 static int has_wide_codes(const ncd_trellis_model *f)
@@ -17,19 +22,21 @@ static int has_wide_codes(const ncd_trellis_model *f)
 
 /* ---- Model ---- */
 
-#if NCD_TRELLIS_PICKS
-/* Whether bytes ascend strictly from 1 to at most `most`. */
-static int ascends(const uint8_t *p, uint32_t n, uint32_t most)
+#if NCD_TRELLIS_OPEN_ENDS
+/* Whether bytes ascend from 1 to at most `most`, by `by` at least. */
+static int ascends(const uint8_t *p, uint32_t n, uint32_t by, uint32_t most)
 {
-    uint32_t last = 0;
+    uint32_t least = 1;
     for (; n > 0; --n, ++p) {
-        if (*p <= last || *p > most)
+        if (*p < least || *p > most)
             return 0;
-        last = *p;
+        least = *p + by;
     }
     return 1;
 }
+#endif
 
+#if NCD_TRELLIS_CONTEXTS
 static uint32_t bit_length(uint32_t value)
 {
     uint32_t n = 0;
@@ -54,7 +61,7 @@ static uint32_t field_of(const uint8_t *string, uint32_t i, uint32_t width)
 static ncd_status read_map(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
 {
     const uint32_t count = ncd_get_u8(c) + 1u;
-#if NCD_TRELLIS_PICKS
+#if NCD_TRELLIS_CONTEXTS
     const uint32_t cells = f->classes * (2u * f->n_signs + 1u), width = bit_length(count - 1u);
     uint32_t i;
     f->map[u] = ncd_get_fields(c, cells, width);
@@ -111,7 +118,62 @@ static ncd_status read_tables(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
             return NCD_ERR_CORRUPT;
         c->p = next.p + (next.bit != 0);
         f->frequencies = (uint16_t)(f->frequencies + count); /* of 128 tables at most, 256 each */
+#if NCD_TRELLIS_LIGHT
+        if (HAS_AUTOMATON(f))
+            f->symbols[i] = (uint16_t)(f->symbols[i] + count);
+#endif
     }
+    return NCD_OK;
+}
+
+/* Whether models of such a kind are compiled in; picks: what a model's head says of how tables are picked. */
+static int is_compiled_in(const ncd_trellis_model *f, uint32_t picks)
+{
+    if (f->automaton)
+        return NCD_TRELLIS_LIGHT;
+    if (!f->m)
+        return NCD_TRELLIS_PREFIX && (NCD_TRELLIS_WIDE_CODES || !has_wide_codes(f)) &&
+               (NCD_TRELLIS_CONTEXTS || !(f->open || f->raw_bits || picks));
+    return NCD_TRELLIS_CONTEXTS ||
+           (NCD_TRELLIS_RANS && (NCD_TRELLIS_OPEN_ENDS || !f->open) && !f->raw_bits && !picks);
+}
+
+/* Checks the head of a model without an automaton, and reads thresholds of classes. */
+static ncd_status read_classes(ncd_cursor *c, ncd_trellis_model *f, uint32_t picks)
+{
+    if (f->n_signs > 2 || f->start >= NCD_TRELLIS_BINS || (!f->m && (f->open || f->raw_bits || picks)))
+        return NCD_ERR_CORRUPT;
+#if NCD_TRELLIS_CONTEXTS
+    f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
+    f->signs = ncd_get_bytes(c, f->n_signs);
+    if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, 1, NCD_TRELLIS_BINS - 1u) ||
+        !ascends(f->signs, f->n_signs, 1, 255))
+        return NCD_ERR_CORRUPT;
+#else
+    (void)c;
+#endif
+    return NCD_OK;
+}
+
+/* The same of one with an automaton, and the thresholds of its states. */
+static ncd_status read_automaton(ncd_cursor *c, ncd_trellis_model *f)
+{
+#if NCD_TRELLIS_LIGHT
+    const uint32_t each = f->classes - 1u;
+    uint32_t k;
+    if (f->m != NCD_TRELLIS_SLOTS_LOG2 || f->raw_bits || f->lo > 128 || f->hi > 127 || f->cap != 1 || f->n_signs ||
+        f->start >= f->classes)
+        return NCD_ERR_CORRUPT;
+    f->magnitudes = ncd_get_bytes(c, f->classes * each);
+    if (ncd_is_bad(c))
+        return NCD_ERR_CORRUPT;
+    for (k = 0; k < f->classes; ++k)
+        if (!ascends(f->magnitudes + k * each, each, 0, 255))
+            return NCD_ERR_CORRUPT;
+#else
+    (void)c;
+    (void)f;
+#endif
     return NCD_OK;
 }
 
@@ -134,29 +196,23 @@ ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
     f->cap = head[4];
     f->classes = (uint8_t)((head[5] & 7u) + 1u);
     f->n_signs = head[5] >> 3 & 3u;
-    reserved = head[5] >> 5;
+    f->automaton = head[5] >> 5 & 1u;
+    reserved = head[5] >> 6;
     f->start = head[6];
     if (f->states_log2 == 1 || f->states_log2 > 8 || (f->m && f->m - 8u > 4u) || f->raw_bits > 12 || f->cap - 1u > 126u ||
         (f->open && f->lo + f->hi < (f->states_log2 ? 7u : 1u)))
         return NCD_ERR_CORRUPT;
-    if (reserved || !(f->m ? NCD_TRELLIS_PICKS || NCD_TRELLIS_RANS : NCD_TRELLIS_PREFIX) ||
-        (!NCD_TRELLIS_WIDE_CODES && has_wide_codes(f)) ||
-        (!NCD_TRELLIS_PICKS && (f->open || f->raw_bits || head[5])))
+    if (reserved || !is_compiled_in(f, head[5]))
         return NCD_ERR_UNSUPPORTED;
-    if (f->n_signs > 2 || f->start >= NCD_TRELLIS_BINS || (!f->m && (f->open || f->raw_bits || head[5])))
-        return NCD_ERR_CORRUPT;
-#if NCD_TRELLIS_PICKS
-    f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
-    f->signs = ncd_get_bytes(c, f->n_signs);
-    if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, NCD_TRELLIS_BINS - 1u) ||
-        !ascends(f->signs, f->n_signs, 255))
-        return NCD_ERR_CORRUPT;
-#endif
+    status = HAS_AUTOMATON(f) ? read_automaton(c, f) : read_classes(c, f, head[5]);
+    if (status != NCD_OK)
+        return status;
     quantizers = ncd_quantizer_count(f->states_log2);
     for (u = 0; u < quantizers; ++u)
         f->values[u] = (uint16_t)ncd_quantizer_values(f->states_log2, f->lo, f->hi, u);
     for (u = 0; u < quantizers; ++u) {
-        status = read_map(c, f, u);
+        f->n_tables[u] = f->classes;
+        status = HAS_AUTOMATON(f) ? NCD_OK : read_map(c, f, u);
         if (status != NCD_OK)
             return status;
     }
@@ -176,18 +232,16 @@ static uint32_t quantizers_of(const ncd_trellis_model *f)
     return ncd_quantizer_count(f->states_log2);
 }
 
-uint32_t ncd_trellis_model_kind(const ncd_trellis_model *f, int wide, uint32_t lanes)
+uint32_t ncd_trellis_model_kind(const ncd_trellis_model *f, int wide)
 {
+    if (HAS_AUTOMATON(f))
+        return NCD_TRELLIS_LIGHT_SLOTS;
     if (HAS_CODES(f))
         return has_wide_codes(f) ? NCD_TRELLIS_CODES_WIDE : NCD_TRELLIS_CODES;
-    if (f->m != NCD_TRELLIS_SLOTS_LOG2 || f->raw_bits || f->lo > 128 || f->hi > 127 || f->constant)
-        return NCD_TRELLIS_SEARCH;
-    if (NCD_TRELLIS_RANS && !wide && f->classes == 1 && f->n_signs == 0 &&
+    if (NCD_TRELLIS_RANS && !wide && f->m == NCD_TRELLIS_SLOTS_LOG2 && !f->raw_bits && f->lo <= 128 && f->hi <= 127 &&
+        !f->constant && f->classes == 1 && f->n_signs == 0 &&
         (uint32_t)f->n_tables[0] + f->n_tables[1] == quantizers_of(f))
         return NCD_TRELLIS_SLOTS;
-    /* Several tiles at a time do better with a search. */
-    if (NCD_TRELLIS_LIGHT && (lanes == 1 || !NCD_TRELLIS_CONTEXTS) && f->frequencies <= NCD_TRELLIS_LIGHT_ENTRIES)
-        return NCD_TRELLIS_LIGHT_SLOTS;
     return NCD_TRELLIS_SEARCH;
 }
 
@@ -211,7 +265,7 @@ uint32_t ncd_trellis_model_size(const ncd_trellis_model *f, uint32_t kind, uint3
 {
     const uint32_t tables = (uint32_t)f->n_tables[0] + f->n_tables[1];
     if (NCD_TRELLIS_LIGHT && kind == NCD_TRELLIS_LIGHT_SLOTS)
-        return NCD_TRELLIS_ENTRIES + NCD_TRELLIS_LIGHT_AT + 8u * f->frequencies + (tables << NCD_TRELLIS_SLOTS_LOG2);
+        return NCD_TRELLIS_ENTRIES + NCD_TRELLIS_LIGHT_AT * f->classes + 8u * f->frequencies;
     if (!NCD_TRELLIS_CONTEXTS || kind != NCD_TRELLIS_SEARCH)
         return NCD_TRELLIS_ENTRIES + (quantizers_of(f) << (NCD_TRELLIS_SLOTS_LOG2 + entry_log2(kind)));
     return ((uint32_t)sizeof(ncd_trellis_workspace) + 4u * ((uint32_t)f->values[0] + f->values[1]) + 2u * cells_of(f) +
@@ -230,18 +284,32 @@ static uint32_t change_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
     return ncd_quantizer_next(ncd_quantizer_polynomials(f->states_log2), u, ncd_quantizer_subset(value, u));
 }
 
+#if NCD_TRELLIS_OPEN_ENDS
+/* The magnitude of a value. */
+static uint32_t magnitude_of(int32_t value)
+{
+    return (uint32_t)(value < 0 ? -value : value);
+}
+
+/* How many of n thresholds are not above a magnitude. */
+static uint32_t class_of(const uint8_t *thresholds, uint32_t n, uint32_t magnitude)
+{
+    uint32_t i = 0;
+    while (i < n && thresholds[i] <= magnitude)
+        ++i;
+    return i;
+}
+#endif
+
+#if NCD_TRELLIS_CONTEXTS
 static uint32_t entry_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
 {
-    const uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
-    uint32_t above = 0, sign = f->n_signs;
-#if NCD_TRELLIS_PICKS
-    while (above < f->n_signs && f->signs[above] <= magnitude)
-        ++above;
-#endif
-    sign = value < 0 ? sign - above : sign + above;
+    const uint32_t magnitude = magnitude_of(value), above = class_of(f->signs, f->n_signs, magnitude);
+    const uint32_t sign = value < 0 ? f->n_signs - above : f->n_signs + above;
     return ((uint32_t)value & 255u) | change_of(f, value, u) << 8 | (magnitude < f->cap ? magnitude : f->cap) << 16 |
            sign << 25 | (value < 0 ? 1u << 31 : 0);
 }
+#endif
 
 /* An entry of a slot or a code. */
 static uint32_t direct_entry(const ncd_trellis_model *f, uint32_t u, uint32_t symbol, uint32_t bytes12)
@@ -297,7 +365,7 @@ static void build_codes(const ncd_trellis_model *f, uint32_t u, uint32_t kind, u
     }
 }
 
-#if NCD_TRELLIS_PICKS
+#if NCD_TRELLIS_CONTEXTS
 /* Lets the cells of a quantizer, the first one at `cell`, whose table is number i, tell of it. */
 static void point_cells(const ncd_trellis_model *f, uint32_t u, uint32_t i, uint16_t *cell, uint32_t of)
 {
@@ -308,14 +376,13 @@ static void point_cells(const ncd_trellis_model *f, uint32_t u, uint32_t i, uint
             cell[k] = (uint16_t)of;
 }
 
-/* Fills the bins; `first` is the place of the first cell. */
-static void build_bins(const ncd_trellis_model *f, ncd_trellis_workspace *w, uint32_t first)
+static void build_bins(const ncd_trellis_model *f, ncd_trellis_workspace *w)
 {
     uint32_t i, row = 0;
     for (i = 0; i < NCD_TRELLIS_BINS; ++i) {
         while (row + 1u < f->classes && i >= f->magnitudes[row])
             ++row;
-        w->bins[i] = (uint8_t)(first + row * (cells_of(f) / f->classes));
+        w->bins[i] = (uint8_t)(row * (cells_of(f) / f->classes));
     }
 }
 #endif
@@ -323,28 +390,37 @@ static void build_bins(const ncd_trellis_model *f, ncd_trellis_workspace *w, uin
 #if NCD_TRELLIS_LIGHT
 static NCD_NOINLINE void build_light(const ncd_trellis_model *f, ncd_trellis_workspace *w)
 {
-    uint8_t *const base = w->bins;
-    uint16_t *const cell = (uint16_t *)(void *)(base + NCD_TRELLIS_BINS);
-    uint32_t *entry = (uint32_t *)(void *)(base + NCD_TRELLIS_LIGHT_AT);
-    uint32_t at = NCD_TRELLIS_LIGHT_AT + 8u * f->frequencies, n = 0, u, i, k;
-    build_bins(f, w, NCD_TRELLIS_LIGHT_CELL);
+    uint8_t *const base = (uint8_t *)w + NCD_TRELLIS_ENTRIES;
+    uint16_t block[NCD_TRELLIS_AUTOMATON_STATES];
+    uint8_t used[NCD_TRELLIS_AUTOMATON_STATES]; /* entries of a block */
+    const uint32_t states = f->classes;
+    uint32_t at = 0, u, k, i;
+    for (k = 0; k < states; ++k) {
+        block[k] = (uint16_t)at;
+        used[k] = 0;
+        at += NCD_TRELLIS_LIGHT_AT + 8u * f->symbols[k];
+    }
+    w->start = block[f->start];
     for (u = 0; u < quantizers_of(f); ++u) {
         const uint8_t *p = f->tables[u];
-        for (i = 0; i < f->n_tables[u]; ++i) {
-            const uint32_t first = p[0], count = p[1] + 1u;
+        for (k = 0; k < states; ++k) {
+            uint8_t *index = base + block[k] + (u << NCD_TRELLIS_SLOTS_LOG2);
+            uint32_t *entry = (uint32_t *)(void *)(base + block[k] + NCD_TRELLIS_LIGHT_AT + 8u * used[k]);
+            const uint32_t end = p[0] + p[1] + 1u;
             ncd_frequencies next;
             uint32_t start = 0;
             first_of(f, p, &next);
-            for (k = 0; k < count; ++k, ++n) {
-                const uint32_t frequency = ncd_frequency_next(&next), of = entry_of(f, value_of(f, u, first + k), u);
-                *entry++ = (of & 255u) | (256u - frequency) << 8 | (of >> 24 & 31u) << 16 | start << 24;
-                *entry++ = (of >> 16 & 255u) << 4 | (of >> 8 & 255u) << 24;
-                NCD_FILL(base + at + start, (int)n, frequency);
+            for (i = p[0]; i < end; ++i) {
+                const uint32_t frequency = ncd_frequency_next(&next);
+                const int32_t value = value_of(f, u, i);
+                const uint8_t *const thresholds = f->magnitudes + k * (states - 1u);
+                *entry++ = block[class_of(thresholds, states - 1u, magnitude_of(value))] | start << 16 |
+                           (256u - frequency) << 24;
+                *entry++ = ((uint32_t)value & 255u) | change_of(f, value, u) << 8;
+                NCD_FILL(index + start, used[k]++, frequency);
                 start += frequency;
             }
             p = next.p + (next.bit != 0);
-            point_cells(f, u, i, cell + u, at);
-            at += 1u << NCD_TRELLIS_SLOTS_LOG2;
         }
     }
 }
@@ -399,7 +475,7 @@ static NCD_NOINLINE void build_search(const ncd_trellis_model *f, ncd_trellis_wo
     uint16_t *cell;
     uint32_t at, u, i;
 
-    build_bins(f, w, 0);
+    build_bins(f, w);
     w->cells = (uint16_t)(sizeof *w + 4u * ((uint32_t)f->values[0] + f->values[1]));
     cell = (uint16_t *)(void *)(ws + w->cells);
     at = w->cells + 2u * cells;
@@ -425,15 +501,10 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
     c.end = t->model_end;
     (void)ncd_trellis_model_read(&c, &f); /* which has been read before */
     w->tag = ncd_trellis_tag(t);
-    w->kind = (uint8_t)ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE, NCD_TRELLIS_LANES);
+    w->kind = (uint8_t)ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE);
     w->m = (uint8_t)f.m;
     w->raw_bits = (uint8_t)f.raw_bits;
     w->union_shift = f.states_log2 ? 2 : 0;
-    for (i = 0; (128u * f.cap + 7u) >> i >= NCD_TRELLIS_BINS; ++i)
-        ;
-    w->bin_shift = (uint8_t)i;
-    w->start = (uint16_t)(f.start << i);
-    w->first = entry_of(&f, 0, 0);
     w->low = -32768;
     w->high = 32767;
     if (f.open) {
@@ -443,6 +514,11 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
     }
 #if NCD_TRELLIS_CONTEXTS
     if (w->kind == NCD_TRELLIS_SEARCH) {
+        for (i = 0; (128u * f.cap + 7u) >> i >= NCD_TRELLIS_BINS; ++i)
+            ;
+        w->bin_shift = (uint8_t)i;
+        w->start = (uint16_t)(f.start << i);
+        w->first = entry_of(&f, 0, 0);
         build_search(&f, w);
         return;
     }

@@ -239,98 +239,56 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 }
 
 #if NCD_TRELLIS_LIGHT
-/* What an entry tells (trellis.h), and the quantizer that a state gives. */
+/* What an entry tells (trellis.h). The state stands in bits 8-15 of s, and what is below is of no account; or, with byte loads as above,
+ * in the low byte. */
 #if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
-/* By byte loads, as above. */
-#define LIGHT_ENTRIES(base, entries)                                                                        \
-    do {                                                                                                    \
-        entries = (base) + NCD_TRELLIS_LIGHT_AT;                                                            \
-        NCD_KEEP(entries);                                                                                  \
-    } while (0)
 #define LIGHT_ENTRY(e, p) const uint8_t *const e = (p)
-#define LIGHT_LEVEL(e) (e)[0]
-#define LIGHT_REST(e) (e)[1]
-#define LIGHT_START(e) (e)[3]
-#define LIGHT_ADDS(e) ((const uint16_t *)(const void *)(e))[2]
-#define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ (e)[7])
-#define LIGHT_QUANTIZER(s) ((s) & 1u)
-#define LIGHT_PLACE(e) (e)[2]
-#define PLACE_SHIFT 0
-#define ADD_PLACE(cell, place) ((cell) += (place))
+#define LIGHT_NEXT(e) ((const uint16_t *)(const void *)(e))[0]
+#define LIGHT_START(e) (e)[2]
+#define LIGHT_REST(e) (e)[3]
+#define LIGHT_BOTH(e) ((const uint16_t *)(const void *)(e))[1]
+#define LIGHT_LEVEL(e) (e)[4]
+#define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ (e)[5])
+#define LIGHT_QUANTIZER(s) ((s) << 31 >> (31 - NCD_TRELLIS_SLOTS_LOG2))
 #else
-#define LIGHT_ENTRIES(base, entries) ((entries) = (base)) /* what is missing, loads can add */
-#define LIGHT_ENTRY(e, p)                                                                                 \
-    const uint32_t *const e##_at = (const uint32_t *)(const void *)((p) + NCD_TRELLIS_LIGHT_AT);          \
+#define LIGHT_ENTRY(e, p)                                                 \
+    const uint32_t *const e##_at = (const uint32_t *)(const void *)(p);   \
     const uint32_t e = e##_at[0], e##1 = e##_at[1]
-#define LIGHT_LEVEL(e) (uint8_t)(e)
-#define LIGHT_REST(e) ((e) >> 8 & 255u)
-#define LIGHT_START(e) ((e) >> 24)
-#define LIGHT_ADDS(e) (e##1 & 0xFFFFu)
+#define LIGHT_NEXT(e) ((e) & 0xFFFFu)
+#define LIGHT_START(e) ((e) >> 16 & 255u)
+#define LIGHT_REST(e) ((e) >> 24)
+#define LIGHT_BOTH(e) ((e) >> 16)
+#define LIGHT_LEVEL(e) (uint8_t)(e##1)
 #define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ e##1)
-#define LIGHT_QUANTIZER(s) ((s) >> 24 & 1u)
-#define LIGHT_PLACE(e) (e)
-#define PLACE_SHIFT 16
-#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
-#define ADD_PLACE(cell, place) __asm__("uxtab %0, %0, %1, ror #16" : "+r"(cell) : "r"(place)) /* compilers take two */
-#else
-#define ADD_PLACE(cell, place) ((cell) += (place) >> 16 & 255u)
-#endif
+#define LIGHT_QUANTIZER(s) ((s) & 1u << NCD_TRELLIS_SLOTS_LOG2)
 #endif
 
-/* n symbols, each with the table that the levels before pick. */
+/* The entry of the next symbol: its place in the workspace. */
+#define LIGHT_PLACE(block, s, x) \
+    ((block) + 8u * (block)[LIGHT_QUANTIZER(s) + ((x) & 255u)] + NCD_TRELLIS_LIGHT_AT)
+
+/* n symbols, each with the table that the automaton picks. */
 static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t n)
 {
-    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
-    const uint8_t *base = w->bins, *const last = dst + n;
-    const uint32_t shift = w->bin_shift;
-    uint32_t s = 0, a = left->a, place = (left->e >> 24 & 31u) << PLACE_SHIFT;
+    const uint8_t *const base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES, *const last = dst + n;
+    const uint8_t *block = base + left->a;
+    uint32_t s = left->s;
     lane l = *left;
-    const uint8_t *entries;
-    NCD_KEEP(base);
-    LIGHT_ENTRIES(base, entries);
-#define TAKE(i)                                                                                           \
-    do {                                                                                                  \
-        uint32_t cell = base[a >> shift], at, less;                                                       \
-        ADD_PLACE(cell, place);                                                                           \
-        cell += LIGHT_QUANTIZER(s);                                                                       \
-        at = ((const uint16_t *)(const void *)base)[cell] + (l.x & 255u);                                 \
-        {                                                                                                 \
-            const uint8_t *p = entries + 8u * base[at];                                                   \
-            NCD_KEEP(p);                                                                                  \
-            {                                                                                             \
-                LIGHT_ENTRY(e, p);                                                                        \
-                l.x -= LIGHT_REST(e) * (l.x >> NCD_TRELLIS_SLOTS_LOG2);                                   \
-                l.x -= LIGHT_START(e);                                                                    \
-                dst[i] = LIGHT_LEVEL(e);                                                                  \
-                less = a - (a >> 3);                                                                      \
-                NCD_KEEP(less);                                                                           \
-                a = less + LIGHT_ADDS(e);                                                                 \
-                LIGHT_MOVE(s, e);                                                                         \
-                place = LIGHT_PLACE(e);                                                                   \
-            }                                                                                             \
-        }                                                                                                 \
-        REFILL(&l);                                                                                       \
-    } while (0)
-#if STEP && !defined(__OPTIMIZE_SIZE__)
-    for (; n & 3u; --n) {
-        TAKE(0);
-        ++dst;
+    for (; dst != last; ++dst) {
+        LIGHT_ENTRY(e, LIGHT_PLACE(block, s, l.x));
+        l.x -= LIGHT_REST(e) * (l.x >> NCD_TRELLIS_SLOTS_LOG2);
+        l.x -= LIGHT_START(e);
+        *dst = LIGHT_LEVEL(e);
+        LIGHT_MOVE(s, e);
+        block = base + LIGHT_NEXT(e);
+        REFILL(&l);
     }
-    for (; dst != last; dst += 4) {
-        TAKE(0);
-        TAKE(1);
-        TAKE(2);
-        TAKE(3);
-        NCD_KEEP(dst);
-    }
-#else
-    do {
-        TAKE(0);
-    } while (++dst != last);
-#endif
-#undef TAKE
     left->src = l.src;
     left->x = l.x;
+#if NCD_TRELLIS_LANES > 1
+    left->a = (uint32_t)(block - base);
+    left->s = s;
+#endif
 }
 #endif
 
@@ -480,7 +438,7 @@ static int open_ends(const uint32_t *memory, lane *left, const int wide, void *o
     const uint32_t shift = w->raw_bits + w->union_shift, low = (1u << w->union_shift) - 1u;
     const int32_t most = wide ? 32767 : 127;
     uint32_t i;
-    if (!NCD_TRELLIS_PICKS || w->high == 32767)
+    if (!NCD_TRELLIS_OPEN_ENDS || w->high == 32767)
         return 1;
     for (i = 0; i < n; ++i) {
         int32_t level, value, by;
@@ -565,7 +523,7 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
         return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
     if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE)
         return take_wide_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_PICKS || kind == NCD_TRELLIS_SLOTS))
+    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_OPEN_ENDS || kind == NCD_TRELLIS_SLOTS))
         take_slots(entries, &l, (uint8_t *)dst, n);
 #if NCD_TRELLIS_LIGHT
     else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
