@@ -58,9 +58,7 @@ def _remembering(small: int, large: int) -> Automaton:
     return (after_quiet, after_quiet, after_quiet, after_rest, after_loud, after_loud)
 
 
-def best_automaton(
-    mean: float, most: int, cost: Callable[[Automaton, int], float]
-) -> tuple[Automaton, int]:
+def best_automaton(mean: float, most: int, cost: Callable[[Automaton, int], float]) -> tuple[Automaton, int]:
     """The cheapest of those that are tried, and the state to start in.
 
     Args:

@@ -24,12 +24,13 @@ typedef struct ncd_trellis_model {
     uint16_t frequencies; /* of all tables */
     const uint8_t *tables[2];
     const uint8_t *end;
-    const uint8_t *magnitudes; /* thresholds; of an automaton those of each state, one state after the other */
 #if NCD_TRELLIS_CONTEXTS
-    const uint8_t *signs;
+    const uint8_t *magnitudes, *signs; /* thresholds */
     const uint8_t *map[2];
 #endif
 #if NCD_TRELLIS_LIGHT
+    uint8_t n_rules;      /* of the automaton: one for each state, or one for all */
+    const uint8_t *rules; /* each: how many thresholds, these, the states that follow */
     uint16_t symbols[NCD_TRELLIS_AUTOMATON_STATES]; /* of the tables of each state of an automaton */
 #endif
 } ncd_trellis_model;

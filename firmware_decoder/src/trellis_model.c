@@ -22,21 +22,19 @@ static int has_wide_codes(const ncd_trellis_model *f)
 
 /* ---- Model ---- */
 
-#if NCD_TRELLIS_OPEN_ENDS
-/* Whether bytes ascend from 1 to at most `most`, by `by` at least. */
-static int ascends(const uint8_t *p, uint32_t n, uint32_t by, uint32_t most)
+#if NCD_TRELLIS_CONTEXTS
+/* Whether bytes ascend strictly from 1 to at most `most`. */
+static int ascends(const uint8_t *p, uint32_t n, uint32_t most)
 {
-    uint32_t least = 1;
+    uint32_t last = 0;
     for (; n > 0; --n, ++p) {
-        if (*p < least || *p > most)
+        if (*p <= last || *p > most)
             return 0;
-        least = *p + by;
+        last = *p;
     }
     return 1;
 }
-#endif
 
-#if NCD_TRELLIS_CONTEXTS
 static uint32_t bit_length(uint32_t value)
 {
     uint32_t n = 0;
@@ -146,8 +144,8 @@ static ncd_status read_classes(ncd_cursor *c, ncd_trellis_model *f, uint32_t pic
 #if NCD_TRELLIS_CONTEXTS
     f->magnitudes = ncd_get_bytes(c, f->classes - 1u);
     f->signs = ncd_get_bytes(c, f->n_signs);
-    if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, 1, NCD_TRELLIS_BINS - 1u) ||
-        !ascends(f->signs, f->n_signs, 1, 255))
+    if (ncd_is_bad(c) || !ascends(f->magnitudes, f->classes - 1u, NCD_TRELLIS_BINS - 1u) ||
+        !ascends(f->signs, f->n_signs, 255))
         return NCD_ERR_CORRUPT;
 #else
     (void)c;
@@ -155,21 +153,49 @@ static ncd_status read_classes(ncd_cursor *c, ncd_trellis_model *f, uint32_t pic
     return NCD_OK;
 }
 
-/* The same of one with an automaton, and the thresholds of its states. */
+#if NCD_TRELLIS_LIGHT
+/* The rule behind this one. */
+static const uint8_t *rule_behind(const uint8_t *rule)
+{
+    return rule + 2u * rule[0] + 2u;
+}
+
+/* The state after a value. */
+static uint32_t follow(const uint8_t *rule, int32_t value)
+{
+    const uint32_t n = rule[0];
+    uint32_t i = 0;
+    while (i < n && rule[1u + i] <= (uint32_t)(value + 128))
+        ++i;
+    return rule[1u + n + i];
+}
+#endif
+
+/* The same of one with an automaton, and its rules. */
 static ncd_status read_automaton(ncd_cursor *c, ncd_trellis_model *f)
 {
 #if NCD_TRELLIS_LIGHT
-    const uint32_t each = f->classes - 1u;
-    uint32_t k;
+    uint32_t k, i;
     if (f->m != NCD_TRELLIS_SLOTS_LOG2 || f->raw_bits || f->lo > 128 || f->hi > 127 || f->cap != 1 || f->n_signs ||
         f->start >= f->classes)
         return NCD_ERR_CORRUPT;
-    f->magnitudes = ncd_get_bytes(c, f->classes * each);
-    if (ncd_is_bad(c))
+    f->n_rules = (uint8_t)(ncd_get_u8(c) + 1u);
+    if (ncd_is_bad(c) || (f->n_rules != 1 && f->n_rules != f->classes))
         return NCD_ERR_CORRUPT;
-    for (k = 0; k < f->classes; ++k)
-        if (!ascends(f->magnitudes + k * each, each, 0, 255))
+    f->rules = c->p;
+    for (k = 0; k < f->n_rules; ++k) {
+        const uint32_t n = ncd_get_u8(c);
+        const uint8_t *thresholds, *states;
+        if (ncd_is_bad(c) || n > 15)
             return NCD_ERR_CORRUPT;
+        thresholds = ncd_get_bytes(c, n);
+        states = ncd_get_bytes(c, n + 1u);
+        if (ncd_is_bad(c))
+            return NCD_ERR_CORRUPT;
+        for (i = 0; i <= n; ++i)
+            if (states[i] >= f->classes || (i > 0 && i < n && thresholds[i] <= thresholds[i - 1u]))
+                return NCD_ERR_CORRUPT;
+    }
 #else
     (void)c;
     (void)f;
@@ -284,28 +310,14 @@ static uint32_t change_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
     return ncd_quantizer_next(ncd_quantizer_polynomials(f->states_log2), u, ncd_quantizer_subset(value, u));
 }
 
-#if NCD_TRELLIS_OPEN_ENDS
-/* The magnitude of a value. */
-static uint32_t magnitude_of(int32_t value)
-{
-    return (uint32_t)(value < 0 ? -value : value);
-}
-
-/* How many of n thresholds are not above a magnitude. */
-static uint32_t class_of(const uint8_t *thresholds, uint32_t n, uint32_t magnitude)
-{
-    uint32_t i = 0;
-    while (i < n && thresholds[i] <= magnitude)
-        ++i;
-    return i;
-}
-#endif
-
 #if NCD_TRELLIS_CONTEXTS
 static uint32_t entry_of(const ncd_trellis_model *f, int32_t value, uint32_t u)
 {
-    const uint32_t magnitude = magnitude_of(value), above = class_of(f->signs, f->n_signs, magnitude);
-    const uint32_t sign = value < 0 ? f->n_signs - above : f->n_signs + above;
+    const uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
+    uint32_t above = 0, sign = f->n_signs;
+    while (above < f->n_signs && f->signs[above] <= magnitude)
+        ++above;
+    sign = value < 0 ? sign - above : sign + above;
     return ((uint32_t)value & 255u) | change_of(f, value, u) << 8 | (magnitude < f->cap ? magnitude : f->cap) << 16 |
            sign << 25 | (value < 0 ? 1u << 31 : 0);
 }
@@ -402,7 +414,7 @@ static NCD_NOINLINE void build_light(const ncd_trellis_model *f, ncd_trellis_wor
     }
     w->start = block[f->start];
     for (u = 0; u < quantizers_of(f); ++u) {
-        const uint8_t *p = f->tables[u];
+        const uint8_t *p = f->tables[u], *rule = f->rules;
         for (k = 0; k < states; ++k) {
             uint8_t *index = base + block[k] + (u << NCD_TRELLIS_SLOTS_LOG2);
             uint32_t *entry = (uint32_t *)(void *)(base + block[k] + NCD_TRELLIS_LIGHT_AT + 8u * used[k]);
@@ -413,14 +425,14 @@ static NCD_NOINLINE void build_light(const ncd_trellis_model *f, ncd_trellis_wor
             for (i = p[0]; i < end; ++i) {
                 const uint32_t frequency = ncd_frequency_next(&next);
                 const int32_t value = value_of(f, u, i);
-                const uint8_t *const thresholds = f->magnitudes + k * (states - 1u);
-                *entry++ = block[class_of(thresholds, states - 1u, magnitude_of(value))] | start << 16 |
-                           (256u - frequency) << 24;
+                *entry++ = block[follow(rule, value)] | start << 16 | (256u - frequency) << 24;
                 *entry++ = ((uint32_t)value & 255u) | change_of(f, value, u) << 8;
                 NCD_FILL(index + start, used[k]++, frequency);
                 start += frequency;
             }
             p = next.p + (next.bit != 0);
+            if (f->n_rules > 1)
+                rule = rule_behind(rule);
         }
     }
 }
