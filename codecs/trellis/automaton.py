@@ -1,7 +1,7 @@
 """Automata that pick tables by the levels before: what firmware follows in place of a running magnitude.
 
-The sign and size of the level just before tells most, so that the usual automaton has a state for each class of it. Another one
-remembers for a few levels besides whether they were large.
+The sign and size of the level just before tells most, so that the usual automaton has a state for each class of it.
+Another one remembers a little longer whether levels are large.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def candidates(mean: float) -> Iterator[tuple[Automaton, int]]:
         yield _classes(small), 1
         for large in sorted({max(small + 1, round(share * mean)) for share in WIDE}):
             yield _classes(small, large), 2
-            yield _remembering(small, large), 0 if mean < small else 3
+            yield _remembering(small, large), 1 if mean < small else 4
     yield _classes(smalls[0], *(smalls[0] + max(k, round(k * 0.8 * mean)) for k in (1, 2))), 3
 
 
@@ -49,13 +49,14 @@ def _classes(*limits: int) -> Automaton:
 
 
 def _remembering(small: int, large: int) -> Automaton:
-    """Six states: by sign of the value before, and whether the last one that was not small was large, unless two were small."""
-    quiet, loud = (1, 0, 2), (4, 3, 5)  # after values that are negative, small, positive
-    thresholds = (1 - large, 1 - small, small, large)
-    after_quiet = (thresholds, (loud[0], quiet[0], quiet[1], quiet[2], loud[2]))
-    after_loud = (thresholds, (loud[0], loud[0], loud[1], loud[2], loud[2]))
-    after_rest = (thresholds, (loud[0], quiet[0], quiet[1], quiet[2], loud[2]))
-    return (after_quiet, after_quiet, after_quiet, after_rest, after_loud, after_loud)
+    """Six states: by the sign of the value before, among quiet ones and among loud ones.
+
+    A large value makes it loud, a second small one in turn quiet.
+    """
+    thresholds = (1 - large, 1 - small, small, large)  # of values that are large, negative; medium; small; …
+    quiet = (thresholds, (3, 0, 1, 2, 5))
+    loud = (thresholds, (3, 3, 4, 5, 5))
+    return (quiet, quiet, quiet, loud, quiet, loud)
 
 
 def best_automaton(mean: float, most: int, cost: Callable[[Automaton, int], float]) -> tuple[Automaton, int]:
