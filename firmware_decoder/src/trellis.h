@@ -10,6 +10,13 @@ enum { NCD_TRELLIS_BINS = 64 };
 
 enum { NCD_TRELLIS_AUTOMATON_STATES = 8 }; /* at most */
 
+/* Whether entries are best read byte by byte: there are few instructions that take bits out of a word. */
+#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
+#define NCD_TRELLIS_BYTE_LOADS 1
+#else
+#define NCD_TRELLIS_BYTE_LOADS 0
+#endif
+
 /* Whether there may be open ends. */
 #define NCD_TRELLIS_OPEN_ENDS (NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LIGHT)
 
@@ -77,8 +84,8 @@ enum { NCD_TRELLIS_ENTRIES = 24 };
 enum { NCD_TRELLIS_NIBBLE_STATES_LOG2 = 4 };
 #define NCD_TRELLIS_SLOTS_LOG2 8u /* no enumerator: C++ warns where these meet other integers */
 
-/* LIGHT_SLOTS: each state has a block. Bytes by quantizer and slot tell which of the entries behind them is that of the slot: 256 at
- * most, as many as there are values. Offsets of blocks count from ENTRIES. */
+/* LIGHT_SLOTS: each state has a block. Bytes by quantizer and slot, or by slot and quantizer where entries are read byte by byte, tell
+ * which of the entries behind them is the slot's: there are 256 at most, as there are values. Offsets of blocks count from ENTRIES. */
 #define NCD_TRELLIS_LIGHT_AT (2u << NCD_TRELLIS_SLOTS_LOG2)
 
 /* A table to search. Behind it are the sums of the frequencies before each of its symbols, and of all. */

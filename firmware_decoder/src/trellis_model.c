@@ -416,19 +416,20 @@ static NCD_NOINLINE void build_light(const ncd_trellis_model *f, ncd_trellis_wor
     for (u = 0; u < quantizers_of(f); ++u) {
         const uint8_t *p = f->tables[u], *rule = f->rules;
         for (k = 0; k < states; ++k) {
-            uint8_t *index = base + block[k] + (u << NCD_TRELLIS_SLOTS_LOG2);
+            uint8_t *index = base + block[k] + (NCD_TRELLIS_BYTE_LOADS ? u : u << NCD_TRELLIS_SLOTS_LOG2);
             uint32_t *entry = (uint32_t *)(void *)(base + block[k] + NCD_TRELLIS_LIGHT_AT + 8u * used[k]);
             const uint32_t end = p[0] + p[1] + 1u;
             ncd_frequencies next;
             uint32_t start = 0;
             first_of(f, p, &next);
             for (i = p[0]; i < end; ++i) {
-                const uint32_t frequency = ncd_frequency_next(&next);
+                uint32_t frequency = ncd_frequency_next(&next);
                 const int32_t value = value_of(f, u, i);
                 *entry++ = block[follow(rule, value)] | start << 16 | (256u - frequency) << 24;
                 *entry++ = ((uint32_t)value & 255u) | change_of(f, value, u) << 8;
-                NCD_FILL(index + start, used[k]++, frequency);
-                start += frequency;
+                for (start += frequency; frequency > 0; --frequency, index += NCD_TRELLIS_BYTE_LOADS ? 2 : 1)
+                    *index = used[k];
+                ++used[k];
             }
             p = next.p + (next.bit != 0);
             if (f->n_rules > 1)

@@ -16,6 +16,14 @@ typedef ncd_trellis_lane lane;
         }                                                                      \
     } while (0)
 
+/* The same where there is a word, without a branch, which a host would often foresee wrongly. */
+#define REFILL_SURE(l)                                                                                  \
+    do {                                                                                                \
+        const uint32_t wants = (l)->x < LOWEST;                                                         \
+        (l)->x = (l)->x << (wants << 4) | (((uint32_t)(l)->src[1] << 8 | (l)->src[0]) & (0u - wants));  \
+        (l)->src += wants << 1;                                                                         \
+    } while (0)
+
 /* What a model's symbols are decoded with. */
 typedef struct search {
     const uint8_t *ws, *bins;
@@ -37,8 +45,7 @@ NCD_INLINE search search_of(const uint32_t *memory)
     return k;
 }
 
-/* The entry of the next symbol. `many`, a constant where this is called: there is a word, should the state need one; then no
- * branch tells, which a host would often foresee wrongly. */
+/* The entry of the next symbol. `many`, a constant where this is called: there is a word, should the state need one. */
 NCD_INLINE uint32_t next_entry(const search *k, lane *l, const int many)
 {
     const uint32_t cell = k->bins[l->a >> k->bin_shift] + (l->e >> 24 & 31u) + (l->s & 1u);
@@ -53,13 +60,10 @@ NCD_INLINE uint32_t next_entry(const search *k, lane *l, const int many)
         --sum;
     e = *(const uint32_t *)(const void *)(k->ws + t->entries + 4 * (sum - sums));
     l->x = (uint32_t)(sum[0] - sum[-1]) * (l->x >> k->m) + (slot - sum[-1]);
-    if (many) {
-        const uint32_t wants = l->x < LOWEST;
-        l->x = l->x << (wants << 4) | (((uint32_t)l->src[1] << 8 | l->src[0]) & (0u - wants));
-        l->src += wants << 1;
-    } else {
+    if (many)
+        REFILL_SURE(l);
+    else
         REFILL(l);
-    }
     l->a = l->a - (l->a >> 3) + ((e >> 16 & 255u) << 4);
     l->s = l->s >> 1 ^ (e >> 8 & 255u);
     l->e = e;
@@ -96,53 +100,11 @@ NCD_INLINE int take_symbols(const uint32_t *memory, lane *left, const int wide, 
     return 1;
 }
 
-#if NCD_TRELLIS_LANES > 1
-/* Words that each of four tiles still has. */
-NCD_INLINE size_t fewest_words(const lane *l0, const lane *l1, const lane *l2, const lane *l3)
-{
-    const size_t w0 = (size_t)(l0->end - l0->src), w1 = (size_t)(l1->end - l1->src);
-    const size_t w2 = (size_t)(l2->end - l2->src), w3 = (size_t)(l3->end - l3->src);
-    const size_t low = w0 < w1 ? w0 : w1, high = w2 < w3 ? w2 : w3;
-    return (low < high ? low : high) / 2;
-}
-
-/* n symbols of each of four tiles. */
-static void take_four(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
-{
-    const search k = search_of(memory);
-    lane l0 = lanes[0], l1 = lanes[1], l2 = lanes[2], l3 = lanes[3];
-    int8_t *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3];
-    uint32_t i = 0;
-#define TAKE(many)                                              \
-    do {                                                        \
-        out0[i] = (int8_t)(uint8_t)next_entry(&k, &l0, (many)); \
-        out1[i] = (int8_t)(uint8_t)next_entry(&k, &l1, (many)); \
-        out2[i] = (int8_t)(uint8_t)next_entry(&k, &l2, (many)); \
-        out3[i] = (int8_t)(uint8_t)next_entry(&k, &l3, (many)); \
-    } while (0)
-    for (;;) {
-        /* A symbol takes a word at most: so many have one, whatever they are. */
-        size_t sure = fewest_words(&l0, &l1, &l2, &l3);
-        if (sure == 0 || i == n)
-            break;
-        for (sure = sure < n - i ? sure : n - i; sure > 0; --sure, ++i)
-            TAKE(1);
-    }
-    for (; i < n; ++i)
-        TAKE(0);
-#undef TAKE
-    lanes[0] = l0;
-    lanes[1] = l1;
-    lanes[2] = l2;
-    lanes[3] = l3;
-}
-#endif
-
 /* ---- Entries that tell all of a slot, or of a code ---- */
 
 /* What an entry tells, and which one is next. `step` is the bytes, or entries, from one quantizer's to the other's. */
-#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
-/* Few instructions that take bits out of a word: byte loads. The state stands in the low byte of s. */
+#if NCD_TRELLIS_BYTE_LOADS
+/* The state stands in the low byte of s. */
 typedef const uint8_t *direct;
 #define LEVEL(e) (e)[0]
 #define BYTE1(e) (e)[1]
@@ -239,33 +201,71 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 }
 
 #if NCD_TRELLIS_LIGHT
-/* What an entry tells (trellis.h). The state stands in bits 8-15 of s, and what is below is of no account; or, with byte loads as above,
- * in the low byte. */
-#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
-#define LIGHT_ENTRY(e, p) const uint8_t *const e = (p)
+/* LIGHT_FIND finds the entry of a slot, the low byte of x, in a block; s is the state of the trellis. The others say what it tells
+ * (trellis.h); LIGHT_BOTH is bytes 2 and 3. */
+#if NCD_TRELLIS_BYTE_LOADS
+/* The state stands in the low byte, and LIGHT_FIND moves it by a bit. */
+#if defined(__thumb__) && defined(__GNUC__)
+#define LIGHT_FIND(e, block, s, x)                                                                   \
+    uint32_t at;                                                                                     \
+    const uint8_t *e;                                                                                \
+    /* The bit that is shifted out is the quantizer: the carry. */                                   \
+    __asm__(".syntax unified\n\tlsrs %1, %1, #1\n\tuxtb %0, %2\n\tadcs %0, %0, %0"                   \
+            : "=&l"(at), "+l"(s) : "l"(x) : "cc");                                                   \
+    at = (block)[at] + NCD_TRELLIS_LIGHT_AT / 8u;                                                    \
+    NCD_KEEP(at); /* loads can add but 31 */                                                         \
+    e = (block) + 8u * at;                                                                           \
+    NCD_KEEP(e)
+#else
+#define LIGHT_FIND(e, block, s, x)                                                                   \
+    const uint8_t *e = (block) + 8u * (block)[2u * ((x) & 255u) + ((s) & 1u)];                       \
+    (s) >>= 1;                                                                                       \
+    NCD_KEEP(e);                                                                                     \
+    e += NCD_TRELLIS_LIGHT_AT
+#endif
 #define LIGHT_NEXT(e) ((const uint16_t *)(const void *)(e))[0]
 #define LIGHT_START(e) (e)[2]
 #define LIGHT_REST(e) (e)[3]
 #define LIGHT_BOTH(e) ((const uint16_t *)(const void *)(e))[1]
 #define LIGHT_LEVEL(e) (e)[4]
-#define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ (e)[5])
-#define LIGHT_QUANTIZER(s) ((s) << 31 >> (31 - NCD_TRELLIS_SLOTS_LOG2))
+#define LIGHT_MOVE(s, e) ((s) ^= (e)[5])
 #else
-#define LIGHT_ENTRY(e, p)                                                 \
-    const uint32_t *const e##_at = (const uint32_t *)(const void *)(p);   \
-    const uint32_t e = e##_at[0], e##1 = e##_at[1]
+/* It stands in bits 8-15; what is below is of no account. */
+#define LIGHT_FIND(e, block, s, x)                                                                   \
+    uint32_t of = (s) & 1u << NCD_TRELLIS_SLOTS_LOG2, e, e##1;                                       \
+    const uint8_t *at;                                                                               \
+    NCD_KEEP(of); /* a sum with a byte, then, costs no more than a sum */                            \
+    at = (block) + 8u * (block)[of + ((x) & 255u)];                                                  \
+    NCD_KEEP(at); /* and loads can add the rest */                                                   \
+    e = ((const uint32_t *)(const void *)(at + NCD_TRELLIS_LIGHT_AT))[0];                            \
+    e##1 = ((const uint32_t *)(const void *)(at + NCD_TRELLIS_LIGHT_AT))[1]
 #define LIGHT_NEXT(e) ((e) & 0xFFFFu)
 #define LIGHT_START(e) ((e) >> 16 & 255u)
 #define LIGHT_REST(e) ((e) >> 24)
 #define LIGHT_BOTH(e) ((e) >> 16)
 #define LIGHT_LEVEL(e) (uint8_t)(e##1)
 #define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ e##1)
-#define LIGHT_QUANTIZER(s) ((s) & 1u << NCD_TRELLIS_SLOTS_LOG2)
 #endif
 
-/* The entry of the next symbol: its place in the workspace. */
-#define LIGHT_PLACE(block, s, x) \
-    ((block) + 8u * (block)[LIGHT_QUANTIZER(s) + ((x) & 255u)] + NCD_TRELLIS_LIGHT_AT)
+/* A symbol: stores its value, moves both states, and takes off x what a slot takes off but for the symbol's first slot. */
+#define LIGHT_TAKE(e, x, s, to)                                                                         \
+    LIGHT_FIND(e, block, s, x);                                                                      \
+    (x) -= LIGHT_REST(e) * ((x) >> NCD_TRELLIS_SLOTS_LOG2);                                          \
+    *(to) = LIGHT_LEVEL(e);                                                                          \
+    LIGHT_MOVE(s, e);                                                                                \
+    block = base + LIGHT_NEXT(e)
+
+/* y -= LIGHT_BOTH(e), and whether that is below 0. */
+#if defined(__thumb2__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
+#define LIGHT_SUBTRACT(y, e, below) \
+    __asm__("subs %0, %0, %2, lsr #16" : "+r"(y), "=@cclo"(below) : "r"(e)) /* compilers take three */
+#else
+#define LIGHT_SUBTRACT(y, e, below)                                                                  \
+    do {                                                                                             \
+        (below) = (y) < LIGHT_BOTH(e);                                                               \
+        (y) -= LIGHT_BOTH(e);                                                                        \
+    } while (0)
+#endif
 
 /* n symbols, each with the table that the automaton picks. */
 static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t n)
@@ -274,13 +274,47 @@ static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t 
     const uint8_t *block = base + left->a;
     uint32_t s = left->s;
     lane l = *left;
+#ifndef __OPTIMIZE_SIZE__
+    /* As long as there are words: with y = x - 2^16, which is below 0 where x wants a word, and so the last subtraction tells. What
+     * an entry takes off x for each 2^8 of it, it takes off for each of y and 2^8 times besides, as LIGHT_BOTH does. */
+    if (l.x >= LOWEST) {
+        uint32_t y = l.x - LOWEST;
+#define TAKE(i)                                                                                      \
+    do {                                                                                             \
+        int below;                                                                                   \
+        LIGHT_TAKE(e, y, s, dst + (i));                                                               \
+        LIGHT_SUBTRACT(y, e, below);                                                                 \
+        if (below) {                                                                                 \
+            uint32_t word;                                                                           \
+            if (l.src == l.end) {                                                                    \
+                dst += (i) + 1;                                                                      \
+                goto out;                                                                            \
+            }                                                                                        \
+            word = (uint32_t)l.src[1] << 8 | l.src[0];                                               \
+            NCD_KEEP(word);                                                                          \
+            l.src += 2;                                                                              \
+            y = (y - 1u) << 16 | word;                                                               \
+        }                                                                                            \
+    } while (0)
+        for (; n & 3u; --n) {
+            TAKE(0);
+            ++dst;
+        }
+        for (; dst != last; dst += 4) {
+            TAKE(0);
+            TAKE(1);
+            TAKE(2);
+            TAKE(3);
+            NCD_KEEP(dst);
+        }
+#undef TAKE
+    out:
+        l.x = y + LOWEST;
+    }
+#endif
     for (; dst != last; ++dst) {
-        LIGHT_ENTRY(e, LIGHT_PLACE(block, s, l.x));
-        l.x -= LIGHT_REST(e) * (l.x >> NCD_TRELLIS_SLOTS_LOG2);
+        LIGHT_TAKE(e, l.x, s, dst);
         l.x -= LIGHT_START(e);
-        *dst = LIGHT_LEVEL(e);
-        LIGHT_MOVE(s, e);
-        block = base + LIGHT_NEXT(e);
         REFILL(&l);
     }
     left->src = l.src;
@@ -366,6 +400,81 @@ static NCD_NOINLINE int take_wide_codes(const uint32_t *entries, const uint8_t *
 #undef TAKE_CODES
 #undef FILL
 #undef SHIFT
+
+#if NCD_TRELLIS_LANES > 1
+/* ---- Four tiles at a time ---- */
+
+/* Words that each of four tiles still has. */
+NCD_INLINE size_t fewest_words(const lane *l0, const lane *l1, const lane *l2, const lane *l3)
+{
+    const size_t w0 = (size_t)(l0->end - l0->src), w1 = (size_t)(l1->end - l1->src);
+    const size_t w2 = (size_t)(l2->end - l2->src), w3 = (size_t)(l3->end - l3->src);
+    const size_t low = w0 < w1 ? w0 : w1, high = w2 < w3 ? w2 : w3;
+    return (low < high ? low : high) / 2;
+}
+
+/* n symbols of each of four tiles. NEXT gives a level: see next_entry. */
+#define TAKE(NEXT, of, many)                \
+    do {                                    \
+        out0[i] = NEXT((of), &l0, (many));  \
+        out1[i] = NEXT((of), &l1, (many));  \
+        out2[i] = NEXT((of), &l2, (many));  \
+        out3[i] = NEXT((of), &l3, (many));  \
+    } while (0)
+#define TAKE_FOUR(NEXT, of)                                                                     \
+    lane l0 = lanes[0], l1 = lanes[1], l2 = lanes[2], l3 = lanes[3];                            \
+    int8_t *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3]; \
+    uint32_t i = 0;                                                                             \
+    for (;;) {                                                                                  \
+        /* A symbol takes a word at most: so many have one, whatever they are. */               \
+        size_t sure = fewest_words(&l0, &l1, &l2, &l3);                                         \
+        if (sure == 0 || i == n)                                                                \
+            break;                                                                              \
+        for (sure = sure < n - i ? sure : n - i; sure > 0; --sure, ++i)                         \
+            TAKE(NEXT, of, 1);                                                                  \
+    }                                                                                           \
+    for (; i < n; ++i)                                                                          \
+        TAKE(NEXT, of, 0);                                                                      \
+    lanes[0] = l0;                                                                              \
+    lanes[1] = l1;                                                                              \
+    lanes[2] = l2;                                                                              \
+    lanes[3] = l3
+
+NCD_INLINE int8_t next_level(const search *k, lane *l, const int many)
+{
+    return (int8_t)(uint8_t)next_entry(k, l, many);
+}
+
+static NCD_NOINLINE void take_four(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
+{
+    const search k = search_of(memory);
+    TAKE_FOUR(next_level, &k);
+}
+
+#if NCD_TRELLIS_LIGHT
+NCD_INLINE int8_t next_light(const uint8_t *base, lane *l, const int many)
+{
+    const uint8_t *block = base + l->a;
+    uint8_t level;
+    LIGHT_TAKE(e, l->x, l->s, &level);
+    l->x -= LIGHT_START(e);
+    if (many)
+        REFILL_SURE(l);
+    else
+        REFILL(l);
+    l->a = (uint32_t)(block - base);
+    return (int8_t)level;
+}
+
+static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
+{
+    const uint8_t *const base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES;
+    TAKE_FOUR(next_light, base);
+}
+#endif
+#undef TAKE
+#undef TAKE_FOUR
+#endif
 
 /* ---- Tiles ---- */
 
@@ -540,10 +649,15 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 }
 
 #if NCD_TRELLIS_LANES > 1
+static uint32_t kind_of(const uint32_t *memory)
+{
+    return ((const ncd_trellis_workspace *)(const void *)memory)->kind;
+}
+
 int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *memory)
 {
     return t->mode == NCD_MODE_LEVELS && !t->zeros && NCD_GIVEN(memory) &&
-           ((const ncd_trellis_workspace *)(const void *)memory)->kind == NCD_TRELLIS_SEARCH;
+           (kind_of(memory) == NCD_TRELLIS_SEARCH || kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS);
 }
 
 ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t n[4], int8_t *dst,
@@ -560,12 +674,21 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t
         dst += n[i];
         least = n[i] < least ? n[i] : least;
     }
-    take_four(memory, l, out, least);
+#if NCD_TRELLIS_LIGHT
+    if (kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS) {
+        take_four_light(memory, l, out, least);
+        for (i = 0; i < 4; ++i)
+            take_light(memory, &l[i], (uint8_t *)out[i] + least, n[i] - least);
+    } else
+#endif
+    {
+        take_four(memory, l, out, least);
+        for (i = 0; i < 4; ++i)
+            if (n[i] > least)
+                (void)take_narrow(memory, &l[i], out[i] + least, n[i] - least);
+    }
     for (i = 0; i < 4; ++i) {
-        ncd_status status;
-        if (n[i] > least)
-            (void)take_narrow(memory, &l[i], out[i] + least, n[i] - least);
-        status = finish(memory, &l[i], 0, out[i], n[i]);
+        const ncd_status status = finish(memory, &l[i], 0, out[i], n[i]);
         if (status != NCD_OK)
             return status;
     }
