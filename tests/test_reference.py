@@ -630,3 +630,33 @@ def test_infinity_times_nothing():
 def model_of(payload, shape):
     """A stream with one tensor of codec kmeans."""
     return Model([Tensor("w", shape, Payload(payload), "f32", 3)]).data()
+
+
+# Section 12, worked out by hand
+
+
+def test_an_automaton_by_hand():
+    """N = 1, values -1, 0, 1. State 0: 0 and 1 with 192 and 64 slots; state 1: all three with 64, 128, 64.
+
+    Thresholds: state 0 goes to 1 after a magnitude of 1, state 1 always to 0. So 1, -1, 0, 1, 0 are read in the states
+    0, 1, 0, 0, 1. An encoder, from the last: 0: 64; 1: 64/64·256 + 192 = 448; 0: 2·256 + 64 = 576; -1: 576/64·256 =
+    2304; 1: 36·256 + 192 = 9408 = 0x24C0.
+    """
+    head = [0, 8, 1, 1, 1, 0x21, 0]
+    rest = bytes([1, 2]) + bytes([1, 1]) + _bits("0001 0000001 1110 000000")
+    rest += bytes([0, 2]) + _bits("1110 000000 0001 0000000 1110 000000") + bytes([0xC0, 0x24])
+
+    def levels(**change):
+        changed = bytes(change.get(f"_{i}", byte) for i, byte in enumerate(head))
+        payload = Payload(bytes([0, 5, 0, 0, 0x80, 0x3F]) + changed + rest)
+        [tensor] = reference.read_stream(Model([Tensor("w", (5,), payload, "f32", 4)]).data()).tensors
+        return reference.decode_levels(tensor)
+
+    assert levels() == [1, -1, 0, 1, 0]
+    with pytest.raises(CorruptError, match="2 states that starts in state 2"):
+        levels(_6=2)
+    with pytest.raises(CorruptError, match="up to 2"):
+        levels(_4=2)
+    for reserved in (0x40, 0x80):
+        with pytest.raises(UnsupportedError, match="reserved"):
+            levels(_5=0x21 | 0x18 | reserved)

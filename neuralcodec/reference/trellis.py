@@ -45,10 +45,11 @@ class Model:
         raw_bits: B.
         lo, hi: symbols stand for −lo to hi.
         cap: C.
-        start: bin of the running magnitude at the start of a tile.
+        start: bin of the running magnitude, or state of the automaton, at the start of a tile.
         magnitudes: magnitude thresholds.
         signs: sign thresholds.
-        maps: of each quantizer, by magnitude class and sign class: its table.
+        automaton: of each of its states the thresholds; None where classes pick the tables.
+        maps: of each quantizer, by magnitude class and sign class: its table; of none where there is an automaton.
         tables: of each quantizer: frequencies of its symbols, or lengths of their codes.
     """
 
@@ -62,6 +63,7 @@ class Model:
     start: int
     magnitudes: list[int]
     signs: list[int]
+    automaton: list[list[int]] | None
     maps: list[list[int]]
     tables: list[list[list[int]]]
 
@@ -92,6 +94,18 @@ class Model:
         """Class of the value before."""
         above = sum(threshold <= abs(value) for threshold in self.signs)
         return len(self.signs) + (above if value > 0 else -above)
+
+    def table(self, quantizer: int, running: int, before: int, automaton: int) -> int:
+        """Number of the table that the next value has, after the running magnitude, value and state given."""
+        if self.automaton is not None:
+            return automaton
+        return self.maps[quantizer][self.magnitude_class(running) * (2 * len(self.signs) + 1) + self.sign_class(before)]
+
+    def next_automaton(self, automaton: int, value: int) -> int:
+        """The state of the automaton after a value; 0 without one."""
+        if self.automaton is None:
+            return 0
+        return sum(threshold <= abs(value) for threshold in self.automaton[automaton])
 
     def is_open(self, value: int) -> bool:
         """Whether a value stands for more."""
@@ -246,20 +260,38 @@ def _read_model(reader: Reader) -> Model:
     if not 1 <= cap <= 127:
         raise reader.corrupt(f"magnitudes up to {cap}")
     byte = reader.u8("classes")
-    if byte >> 5:
+    if byte >> 6:
         raise reader.unsupported("reserved bits of the classes")
-    if byte >> 3 > 2:
+    classes, sign_thresholds, with_automaton = (byte & 7) + 1, byte >> 3 & 3, bool(byte & 32)
+    if sign_thresholds > 2:
         raise reader.corrupt("3 sign thresholds")
+    if with_automaton and sign_thresholds:
+        raise reader.corrupt("an automaton with sign thresholds")
+    if with_automaton and (m != 8 or raw_bits or lo > 128 or hi > 127):
+        raise reader.corrupt(f"an automaton where m is {m}, with {raw_bits} raw bits, of values from {-lo} to {hi}")
+    if with_automaton and cap != 1:
+        raise reader.corrupt(f"an automaton with magnitudes up to {cap}")
     start = reader.u8("start")
+    if with_automaton and start >= classes:
+        raise reader.corrupt(f"an automaton of {classes} states that starts in state {start}")
     if start > 63:
         raise reader.corrupt(f"a running magnitude that starts in bin {start}")
-    magnitudes = _thresholds(reader, byte & 7, 63)
-    signs = _thresholds(reader, byte >> 3, 255)
+    automaton: list[list[int]] | None = None
+    magnitudes: list[int] = []
+    signs: list[int] = []
+    if with_automaton:
+        automaton = [_automaton_thresholds(reader, classes - 1) for _ in range(classes)]
+    else:
+        magnitudes = _thresholds(reader, classes - 1, 63)
+        signs = _thresholds(reader, sign_thresholds, 255)
     if m == 0 and (open_ends or magnitudes or signs or raw_bits):
         raise reader.corrupt("prefix codes with open ends, classes or raw bits")
-    model = Model(states, open_ends, m, raw_bits, lo, hi, cap, start, magnitudes, signs, [], [])
+    model = Model(states, open_ends, m, raw_bits, lo, hi, cap, start, magnitudes, signs, automaton, [], [])
     counts = []
     for _ in range(1 if states == 1 else 2):
+        if with_automaton:
+            counts.append(classes)
+            continue
         count = reader.u8("number of tables") + 1
         if count > (1 if m == 0 else MOST_TABLES):
             raise reader.corrupt(f"{count} tables")
@@ -278,6 +310,14 @@ def _thresholds(reader: Reader, count: int, most: int) -> list[int]:
     found = list(reader.take(count, "thresholds"))
     if any(not 1 <= each <= most for each in found) or any(a >= b for a, b in itertools.pairwise(found)):
         raise reader.corrupt(f"thresholds {found}")
+    return found
+
+
+def _automaton_thresholds(reader: Reader, count: int) -> list[int]:
+    """Those of one state."""
+    found = list(reader.take(count, "thresholds"))
+    if 0 in found or any(a > b for a, b in itertools.pairwise(found)):
+        raise reader.corrupt(f"thresholds {found} of the automaton")
     return found
 
 
@@ -304,12 +344,11 @@ def _with_rans(model: Model, data: Reader, size: int) -> list[int]:
     slots = [[table.slots for table in of] for of in tables]
     values = [model.values(quantizer) for quantizer in range(len(tables))]
     period = 4 if model.states > 1 else 1
-    at, running, sign = 0, model.start * 2**model.shift, model.sign_class(0)
+    at, running, before, automaton = 0, model.start * 2**model.shift, 0, model.start
     found, levels = [], []
     for _ in range(size):
         quantizer = at % 2
-        cell = model.magnitude_class(running) * (2 * len(model.signs) + 1) + sign
-        table = model.maps[quantizer][cell]
+        table = model.table(quantizer, running, before, automaton)
         value = values[quantizer][state.symbol(tables[quantizer][table], slots[quantizer][table])]
         level = value
         if model.raw_bits:
@@ -319,7 +358,8 @@ def _with_rans(model: Model, data: Reader, size: int) -> list[int]:
         levels.append(level)
         at = model.next_state(at, value)
         running += 16 * min(abs(value), model.cap) - running // 8
-        sign = model.sign_class(value)
+        before = value
+        automaton = model.next_automaton(automaton, value)
     if model.open_ends and not state.at_end:
         for i, value in enumerate(found):
             if not model.is_open(value):
