@@ -49,6 +49,8 @@ class TrellisModel:
         m: log2 of the sum of frequencies, or 0.
         maps: of each quantizer the table of each cell; None: table (cell mod number of tables).
         raw_bits, open_ends, cap, start, magnitudes, signs: see there.
+        automaton: of each state its thresholds; the tables of a quantizer are then those of the states, and there are
+            neither maps nor classes, and the cap is 1.
         change: bytes of the head to write instead of what is right, by their offset.
         map_padding, table_padding: what the unused bits of these strings are or'ed with.
         first_symbols: to write instead of the first symbol of the first tables.
@@ -67,6 +69,7 @@ class TrellisModel:
     start: int = 0
     magnitudes: Sequence[int] = ()
     signs: Sequence[int] = ()
+    automaton: Sequence[Sequence[int]] | None = None
     change: dict[int, int] = field(default_factory=dict)
     map_padding: int = 0
     table_padding: int = 0
@@ -100,10 +103,14 @@ class TrellisModel:
             len(self.magnitudes) | len(self.signs) << 3,
             self.start,
         ]
+        if self.automaton is not None:
+            head[4:6] = [1, len(self.automaton) - 1 | 1 << 5]
         for at, byte in self.change.items():
             head[at] = byte
         out = bytearray(bytes(head) + bytes(self.magnitudes) + bytes(self.signs))
-        for quantizer, tables in enumerate(self.tables):
+        for thresholds in self.automaton or ():
+            out += bytes(thresholds)
+        for quantizer, tables in enumerate(self.tables if self.automaton is None else ()):
             out.append(len(tables) - 1)
             packed = bytearray(pack_fields(self.map_of(quantizer), (len(tables) - 1).bit_length()))
             if packed:
@@ -152,7 +159,7 @@ class Symbol:
 
 def draw_tile(model: TrellisModel, count: int, draw: Draw, more: Callable[[], int] = lambda: 0) -> list[Symbol]:
     """A path through the trellis. more: what open ends add."""
-    state, running, before = 0, None, 0
+    state, before, node = 0, 0, model.start
     shift = 0
     while (128 * model.cap + 7) // 2**shift > 63:
         shift += 1
@@ -164,7 +171,8 @@ def draw_tile(model: TrellisModel, count: int, draw: Draw, more: Callable[[], in
         above = len([t for t in model.signs if t <= abs(before)])
         sign = len(model.signs) + (above if before > 0 else -above)
         cell = magnitude * (2 * len(model.signs) + 1) + sign
-        table = model.tables[quantizer][model.map_of(quantizer)[cell]]
+        number = model.map_of(quantizer)[cell] if model.automaton is None else node
+        table = model.tables[quantizer][number]
         values = [value for value in model.symbols(quantizer) if table.get(value)]
         if model.m:
             slots = [value for value in values for _ in range(table[value])]
@@ -178,6 +186,8 @@ def draw_tile(model: TrellisModel, count: int, draw: Draw, more: Callable[[], in
         path.append(symbol)
         running = running - running // 8 + 16 * min(abs(value), model.cap)
         before = value
+        if model.automaton is not None:
+            node = len([t for t in model.automaton[node] if abs(value) >= t])
         if model.states > 1:
             h0, h1 = GENERATORS[model.states]
             subset = (value + quantizer) // 2 % 2

@@ -56,6 +56,15 @@ def model_of(
     )
 
 
+def automaton_of(
+    states: int, thresholds: Sequence[Sequence[int]], lo: int = 6, hi: int = 6, **more: object
+) -> TrellisModel:
+    """A model whose tables an automaton with these thresholds picks."""
+    return model_of(states, 8, lo, hi, tables=len(thresholds), automaton=thresholds, **more)
+
+
+THREE = automaton_of(8, ((1, 3), (2, 2), (3, 255)), start=1)
+"""An automaton: state 1 is never followed by itself, and state 2 never by itself."""
 CODES = TrellisModel(8, 4, 4, [[{0: 1, -2: 2, 2: 3, 4: 4, -4: 4}], [{1: 1, -1: 2, 3: 3, -3: 3}]], 0)
 EIGHT = model_of(8)
 FAR = TrellisModel(8, 200, 200, [[{0: 512, 200: 512}], [{1: 512, 199: 512}]], raw_bits=9)
@@ -205,6 +214,7 @@ def valid_trellis(valid: Make) -> Iterator[object]:
     yield one("light_256", "m = 8, tables of 256 values in all, N = 1", (20, 40), signs)
     many = model_of(4, 8, 70, 57, tables=8, magnitudes=(4, 8, 12, 16, 20, 24, 28), cap=40)
     yield one("light_many", "m = 8, tables of more values", (20, 40), many)
+    yield from valid_automata(one, valid)
     yield one("codes", "prefix codes", (9, 40), CODES)
     for count in (1, 2, 3, 5, 6, 7):
         yield one(f"codes_{count}", f"prefix codes of {count} levels", (count,), CODES)
@@ -232,6 +242,78 @@ def valid_trellis(valid: Make) -> Iterator[object]:
                 tensor(trellis((3, 4), model_of(4), dice(4)), (3, 4), name="d"),
             ],
             shared,
+        ),
+    )
+
+
+def valid_automata(one: Make, valid: Make) -> Iterator[object]:
+    """Models with an automaton."""
+    yield one("automaton", "tables picked by an automaton of three states", (12, 40), THREE)
+    yield one("automaton_1", "an automaton of one state", (12, 40), automaton_of(8, ((),)))
+    yield one(
+        "automaton_2", "an automaton of two states, the trellis of 256", (12, 40), automaton_of(256, ((1,), (2,)))
+    )
+    ladder = [[1 + (k > 3), 2, 3 + k // 4, 4 + k // 3, 5 + k // 3, 7 + k % 2, 9 + k] for k in range(8)]
+    eight = automaton_of(4, ladder, 20, 19, start=7)
+    yield one("automaton_8", "an automaton of eight states", (20, 40), eight)
+    scalar = automaton_of(1, ((1, 2, 4), (1, 3, 3), (2, 2, 5), (1, 4, 255)), 9, 7, start=3)
+    yield one("automaton_scalar", "an automaton, N = 1", (12, 40), scalar)
+    jump = automaton_of(8, ((1, 1, 1), (1, 4, 255), (255, 255, 255), (1, 255, 255)))
+    yield one("automaton_jump", "an automaton, thresholds that are equal, and 255", (12, 40), jump, tile=40)
+    for states in (1, 8):
+        every = range(-128, 128)
+        parts = [list(every)] if states == 1 else [[v for v in every if v % 2 == u] for u in (0, 1)]
+        flat = [[{v: 2 if states > 1 else 1 for v in part}, {v: 64 for v in part[-4:]}] for part in parts]
+        full = TrellisModel(states, 128, 127, flat, 8, automaton=((124,), (127,)))
+        yield one(f"automaton_256_{states}", f"an automaton, values from -128 to 127, {states} states", (9, 40), full)
+    narrow = replace(THREE, tables=[[{0: 200, 2: 56}, {4: 255, 6: 1}, {-6: 1, -4: 255}], THREE.tables[1]])
+    yield one("automaton_symbols", "tables that begin after the first symbol or end before the last", (12, 40), narrow)
+    lone = replace(
+        THREE, tables=[[*THREE.tables[0][:2], {-4: 256}], [THREE.tables[1][0], {1: 256}, THREE.tables[1][2]]]
+    )
+    yield one("automaton_constant", "an automaton, tables with one symbol only among others", (12, 40), lone)
+    sure = TrellisModel(8, 4, 4, [[{2: 256}, {0: 256}], [{3: 256}, {-1: 256}]], 8, automaton=((2,), (1,)))
+    yield one("automaton_no_bytes", "an automaton, tables with one symbol only", (12, 40), sure, tile=41)
+    yield one("automaton_one", "an automaton, one weight", (), THREE)
+    yield one("automaton_lo_0", "an automaton, no negative values", (6, 20), automaton_of(8, ((2, 4),) * 3, 0, 7))
+    yield one("automaton_tiles", "an automaton, tiles of part of a row", (11, 20), THREE, tile=7)
+    yield one("automaton_down", "an automaton down the columns", (40, 12), THREE, down=True, tile=101)
+    yield one(
+        "automaton_scales",
+        "an automaton, with scales",
+        (4, 30),
+        THREE,
+        dtype="f16",
+        step=0.3,
+        rows=[7, 0, 3, 1],
+        tile=64,
+    )
+    ends, chance = replace(THREE, open_ends=True), dice(4)
+    yield one("automaton_open", "an automaton, open ends", (12, 40), ends, more=lambda: chance(5) * chance(4))
+    yield one("automaton_open_unused", "an automaton, open ends that are not used", (12, 40), ends)
+    yield one("automaton_wide", "an automaton, levels of 16 bits", (12, 40), THREE, wide=True)
+    far = replace(scalar, open_ends=True)
+    for name, model in (("wide", ends), ("scalar_wide", far)):
+        yield one(
+            f"automaton_open_{name}",
+            "an automaton, open ends of 16 bits",
+            (12, 40),
+            model,
+            wide=True,
+            more=lambda: chance(900) // (1 + chance(40)),
+        )
+    yield valid(
+        "trellis_automaton_shared",
+        "tensors that share models with automata",
+        Model(
+            [
+                tensor(trellis((9, 14), THREE, dice(1), shared=0), (9, 14), name="a"),
+                tensor(trellis((4, 14), eight, dice(2), shared=1), (4, 14), name="b"),
+                tensor(trellis((9, 14), THREE, dice(3), shared=0, wide=True), (9, 14), name="c"),
+                tensor(trellis((9, 4), THREE, dice(4), shared=0, down=True, tile=9), (9, 4), name="d"),
+                tensor(trellis((3, 14), model_of(4, 8), dice(5)), (3, 14), name="e"),
+            ],
+            [Shared(THREE.data(), 4), Shared(eight.data(), 4)],
         ),
     )
 
@@ -286,7 +368,7 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
     yield bad("hi_narrow", "hi = 128 in levels of 8 bits", CORRUPT, made(model_of(8, lo=9, hi=128, m=12)))
     for cap in (0, 128, 255):
         yield bad(f"cap_{cap}", f"C = {cap}", CORRUPT, headed(_4=cap))
-    for byte, error in ((24, CORRUPT), (32, UNSUPPORTED), (64, UNSUPPORTED), (128, UNSUPPORTED)):
+    for byte, error in ((24, CORRUPT), (64, UNSUPPORTED), (96, UNSUPPORTED), (128, UNSUPPORTED)):
         yield bad(f"classes_{byte}", f"a byte of classes {byte}", error, headed(_5=byte))
     yield bad("start_64", "a start of 64", CORRUPT, headed(_6=64))
     for thresholds in ((0,), (64,), (5, 5), (6, 5), (1, 2, 2, 9)):
@@ -295,6 +377,7 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
     for thresholds in ((0,), (5, 5), (6, 5)):
         model = model_of(8, signs=thresholds)
         yield bad(f"signs_{'_'.join(map(str, thresholds))}", f"sign thresholds {thresholds}", CORRUPT, made(model))
+    yield from invalid_automata(bad, made, headed)
     yield bad("open_small", "open ends of six values", CORRUPT, made(model_of(8, lo=3, hi=3, open_ends=True)))
     yield bad("open_scalar", "open ends of one value, N = 1", CORRUPT, made(model_of(1, lo=0, hi=0, open_ends=True)))
     empty = TrellisModel(8, 0, 0, [[{0: 1024}], [{0: 1024}]])
@@ -385,6 +468,86 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
     yield bad("shared_tail", "a byte after a shared model", CORRUPT, shared, shared=[Shared(EIGHT.data() + b"\0", 4)])
     yield bad("shared_cut", "a shared model that ends early", CORRUPT, shared, shared=[Shared(EIGHT.data()[:-1], 4)])
     yield bad("shared_crc", "a damaged shared model", CHECKSUM, shared, shared=[Shared(EIGHT.data(), 4, crc=1)])
+
+
+def invalid_automata(bad: Make, made: Make, headed: Make) -> Iterator[object]:
+    """Rules of models with an automaton."""
+    for byte in (40, 48, 56):
+        signs = byte >> 3 & 3
+        yield bad(f"automaton_signs_{signs}", f"an automaton with P = {signs}", CORRUPT, headed(THREE, _5=byte | 2))
+    for bit in (6, 7):
+        changed = headed(THREE, _5=2 | 32 | 1 << bit)
+        yield bad(f"automaton_bit_{bit}", f"an automaton, bit {bit} of its byte", UNSUPPORTED, changed)
+    every = headed(THREE, _1=0, _2=129, _4=2, _5=56 | 128, _6=64)
+    yield bad("automaton_bit_first", "the reserved bit, and what an automaton does not allow", UNSUPPORTED, every)
+    early = headed(THREE, _4=0, _5=2 | 32 | 64)
+    yield bad("automaton_bit_behind", "the reserved bit, and C = 0", CORRUPT, early)
+    yield bad("automaton_cap_2", "an automaton with C = 2", CORRUPT, headed(THREE, _4=2))
+    for m in (9, 12):
+        finer = replace(model_of(8, m, 6, 6, tables=3), automaton=THREE.automaton)
+        yield bad(f"automaton_m_{m}", f"an automaton with m = {m}", CORRUPT, made(finer))
+    yield bad("automaton_codes", "an automaton with prefix codes", CORRUPT, made(replace(CODES, automaton=((),))))
+    yield bad("automaton_raw", "an automaton with raw bits", CORRUPT, made(replace(THREE, raw_bits=1), wide=True))
+    for lo, hi, which in ((129, 6, "lo"), (6, 128, "hi")):
+        model = automaton_of(1, ((3,), (2,)), lo, hi)
+        yield bad(f"automaton_{which}", f"an automaton, values from {-lo} to {hi}", CORRUPT, made(model, wide=True))
+    for start in (3, 63):
+        yield bad(f"automaton_start_{start}", f"three states, a start of {start}", CORRUPT, headed(THREE, _6=start))
+    alone = automaton_of(8, ((),))
+    yield bad("automaton_start_1", "one state, a start of 1", CORRUPT, headed(alone, _6=1))
+    for name, thresholds in (
+        ("first_0", ((0, 3), (2, 2), (3, 255))),
+        ("last_0", ((1, 3), (2, 2), (0, 255))),
+        ("first_descends", ((4, 3), (2, 2), (3, 255))),
+        ("last_descends", ((1, 3), (2, 2), (255, 254))),
+    ):
+        changed = made(replace(THREE, automaton=thresholds))
+        yield bad(f"automaton_{name}", f"an automaton with thresholds {thresholds}", CORRUPT, changed)
+    good = made(THREE, (9, 40))
+    before, at = good.data[:7], 7 + 7  # mode, T of two bytes, step; head of the model
+    for size, where in ((at, "before the thresholds"), (at + 5, "in the thresholds"), (at + 6, "before the tables")):
+        cut = good.data[:size]
+        yield bad(f"automaton_cut_{size}", f"an automaton, the payload ends {where}", CORRUPT, cut, shape=(9, 40))
+    size = 7 + len(THREE.data())
+    yield bad("automaton_cut_table", "an automaton, the last table lacks a byte", CORRUPT, good.data[: size - 1])
+    lost = replace(THREE, tables=[THREE.tables[0], THREE.tables[1][:2]])
+    yield bad("automaton_tables", "three states, two tables", CORRUPT, before + lost.data(), shape=(9, 40))
+    mapped = bytes([2, 0b100100])
+    old = good.data[: at + 6] + mapped * 2 + good.data[at + 6 :]
+    yield bad("automaton_maps", "an automaton with maps", CORRUPT, old, shape=(9, 40))
+    for more in (-1, 1):
+        last = dict(THREE.tables[1][2])
+        last[1] += more
+        wrong = replace(THREE, tables=[THREE.tables[0], [*THREE.tables[1][:2], last]])
+        payload = before + wrong.data() + good.data[size:]
+        yield bad(
+            f"automaton_sum_{256 + more}", f"frequencies that add up to {256 + more}", CORRUPT, payload, shape=(9, 40)
+        )
+    past = made(replace(THREE, first_symbols=[1]))
+    yield bad("automaton_first_symbol", "an automaton, symbols beyond the last", CORRUPT, past)
+    payload = before + bytes([3, 8, 0, 0, 1, 32, 0]) + bytes([0, 0, 9, 0]) * 2 + bytes(4)
+    yield bad("automaton_no_values", "an automaton, a quantizer without values", CORRUPT, payload)
+    yield bad("automaton_odd", "an automaton, an odd number of bytes", CORRUPT, good.data + b"\0", shape=(9, 40))
+    yield bad("automaton_left", "an automaton, a word left", CORRUPT, good.data + b"\1\0", shape=(9, 40))
+    yield bad("automaton_short", "an automaton, a word missing", CORRUPT, made(THREE, (40,)).data[:-2], shape=(40,))
+    for wide in (False, True):
+        name = "automaton_end" + "_wide" * wide
+        yield bad(
+            name,
+            "an automaton, a state of 1 at the end",
+            CORRUPT,
+            made(THREE, (9, 40), end=1, wide=wide),
+            shape=(9, 40),
+        )
+    ends = automaton_of(1, ((1,), (1,)), 1, 1, open_ends=True)
+    wrong = made(ends, (40,), more=lambda: 500)
+    yield bad("automaton_open_level", "an automaton, a level of 500 in 8 bits", CORRUPT, wrong, shape=(40,))
+    wrong = made(ends, (40,), more=lambda: 33_000, wide=True)
+    yield bad("automaton_open_level_wide", "an automaton, a level of 33,000", CORRUPT, wrong, shape=(40,))
+    small = automaton_of(8, ((1,), (1,)), 3, 3, open_ends=True)
+    yield bad("automaton_open_small", "an automaton, open ends of six values", CORRUPT, made(small))
+    tail = [Shared(THREE.data() + b"\0", 4)]
+    yield bad("automaton_shared_tail", "a byte after a shared model", CORRUPT, made(THREE, shared=0), shared=tail)
 
 
 UNUSED = [[{0: 1000, 2: 24}], [{-1: 512, 1: 500, 3: 12}]]
