@@ -638,21 +638,26 @@ def model_of(payload, shape):
 def test_an_automaton_by_hand():
     """N = 1, values -1, 0, 1. State 0: 0 and 1 with 192 and 64 slots; state 1: all three with 64, 128, 64.
 
-    Thresholds: state 0 goes to 1 after a magnitude of 1, state 1 always to 0. So 1, -1, 0, 1, 0 are read in the states
-    0, 1, 0, 0, 1. An encoder, from the last: 0: 64; 1: 64/64·256 + 192 = 448; 0: 2·256 + 64 = 576; -1: 576/64·256 =
-    2304; 1: 36·256 + 192 = 9408 = 0x24C0.
+    Rules: state 0 goes to 1 after 1; state 1 stays after 0, and goes to 0 after -1 and 1. So 1, -1, 0, 1, 0, -1 are
+    read in the states 0, 1, 0, 0, 1, 1. An encoder, from the last: -1: 0; 0: 64; 1: 64/64·256 + 192 = 448;
+    0: 2·256 + 64 = 576; -1: 576/64·256 = 2304; 1: 36·256 + 192 = 9408 = 0x24C0. With the rule of state 0 for both
+    states the last is read in state 0, and is 0.
     """
     head = [0, 8, 1, 1, 1, 0x21, 0]
-    rest = bytes([1, 2]) + bytes([1, 1]) + _bits("0001 0000001 1110 000000")
+    rules = [[1, 129], [0, 1], [2, 128, 129], [0, 1, 0]]
+    rest = bytes([1, 1]) + _bits("0001 0000001 1110 000000")
     rest += bytes([0, 2]) + _bits("1110 000000 0001 0000000 1110 000000") + bytes([0xC0, 0x24])
 
-    def levels(**change):
+    def levels(rules=rules, count=1, **change):
         changed = bytes(change.get(f"_{i}", byte) for i, byte in enumerate(head))
-        payload = Payload(bytes([0, 5, 0, 0, 0x80, 0x3F]) + changed + rest)
-        [tensor] = reference.read_stream(Model([Tensor("w", (5,), payload, "f32", 4)]).data()).tensors
+        model = changed + bytes([count]) + b"".join(map(bytes, rules)) + rest
+        payload = Payload(bytes([0, 6, 0, 0, 0x80, 0x3F]) + model)
+        [tensor] = reference.read_stream(Model([Tensor("w", (6,), payload, "f32", 4)]).data()).tensors
         return reference.decode_levels(tensor)
 
-    assert levels() == [1, -1, 0, 1, 0]
+    assert levels() == [1, -1, 0, 1, 0, -1]
+    assert levels(rules[:2], 0) == [1, -1, 0, 1, 0, 0]
+    assert levels([[3, 0, 129, 255], [1, 0, 1, 0], *rules[2:]]) == [1, -1, 0, 1, 0, -1]
     with pytest.raises(CorruptError, match="2 states that starts in state 2"):
         levels(_6=2)
     with pytest.raises(CorruptError, match="up to 2"):
@@ -660,3 +665,15 @@ def test_an_automaton_by_hand():
     for reserved in (0x40, 0x80):
         with pytest.raises(UnsupportedError, match="reserved"):
             levels(_5=0x21 | 0x18 | reserved)
+    with pytest.raises(CorruptError, match="3 rules"):
+        levels([*rules, [0, 0]], 2)
+    for last, message in (
+        ([[16, *range(16)], [0] * 17], "16 thresholds"),
+        ([[2, 129, 129], [0, 1, 0]], "thresholds .129, 129."),
+        ([[2, 129, 128], [0, 1, 2]], "thresholds .129, 128."),
+        ([[2, 128, 129], [0, 1, 2]], "next states .0, 1, 2. of an automaton of 2 states"),
+    ):
+        with pytest.raises(CorruptError, match=message):
+            levels([*rules[:2], *last])
+        with pytest.raises(CorruptError, match=message):
+            levels(last, 0)

@@ -31,6 +31,7 @@ POLYNOMIALS = {
 """h0 and h1, by the number of states."""
 
 MOST_TABLES = 64
+MOST_RULE_THRESHOLDS = 15
 LONGEST_CODE = 8
 
 
@@ -48,7 +49,8 @@ class Model:
         start: bin of the running magnitude, or state of the automaton, at the start of a tile.
         magnitudes: magnitude thresholds.
         signs: sign thresholds.
-        automaton: of each of its states the thresholds; None where classes pick the tables.
+        automaton: its rules, one for each state or one for all: thresholds and next states; None where classes pick the
+            tables.
         maps: of each quantizer, by magnitude class and sign class: its table; of none where there is an automaton.
         tables: of each quantizer: frequencies of its symbols, or lengths of their codes.
     """
@@ -63,7 +65,7 @@ class Model:
     start: int
     magnitudes: list[int]
     signs: list[int]
-    automaton: list[list[int]] | None
+    automaton: list[tuple[list[int], list[int]]] | None
     maps: list[list[int]]
     tables: list[list[list[int]]]
 
@@ -105,7 +107,8 @@ class Model:
         """The state of the automaton after a value; 0 without one."""
         if self.automaton is None:
             return 0
-        return sum(threshold <= abs(value) for threshold in self.automaton[automaton])
+        thresholds, states = self.automaton[automaton if len(self.automaton) > 1 else 0]
+        return states[sum(threshold <= value + 128 for threshold in thresholds)]
 
     def is_open(self, value: int) -> bool:
         """Whether a value stands for more."""
@@ -276,11 +279,14 @@ def _read_model(reader: Reader) -> Model:
         raise reader.corrupt(f"an automaton of {classes} states that starts in state {start}")
     if start > 63:
         raise reader.corrupt(f"a running magnitude that starts in bin {start}")
-    automaton: list[list[int]] | None = None
+    automaton: list[tuple[list[int], list[int]]] | None = None
     magnitudes: list[int] = []
     signs: list[int] = []
     if with_automaton:
-        automaton = [_automaton_thresholds(reader, classes - 1) for _ in range(classes)]
+        rules = reader.u8("number of rules") + 1
+        if rules not in (1, classes):
+            raise reader.corrupt(f"{rules} rules of an automaton of {classes} states")
+        automaton = [_rule(reader, classes) for _ in range(rules)]
     else:
         magnitudes = _thresholds(reader, classes - 1, 63)
         signs = _thresholds(reader, sign_thresholds, 255)
@@ -313,12 +319,18 @@ def _thresholds(reader: Reader, count: int, most: int) -> list[int]:
     return found
 
 
-def _automaton_thresholds(reader: Reader, count: int) -> list[int]:
-    """Those of one state."""
-    found = list(reader.take(count, "thresholds"))
-    if 0 in found or any(a > b for a, b in itertools.pairwise(found)):
-        raise reader.corrupt(f"thresholds {found} of the automaton")
-    return found
+def _rule(reader: Reader, automaton_states: int) -> tuple[list[int], list[int]]:
+    """Thresholds and next states of a rule of an automaton."""
+    count = reader.u8("number of thresholds")
+    if count > MOST_RULE_THRESHOLDS:
+        raise reader.corrupt(f"{count} thresholds of a rule")
+    thresholds = list(reader.take(count, "thresholds of a rule"))
+    if any(a >= b for a, b in itertools.pairwise(thresholds)):
+        raise reader.corrupt(f"thresholds {thresholds} of a rule")
+    following = list(reader.take(count + 1, "next states"))
+    if any(state >= automaton_states for state in following):
+        raise reader.corrupt(f"next states {following} of an automaton of {automaton_states} states")
+    return thresholds, following
 
 
 def _read_table(reader: Reader, m: int, values: int) -> list[int]:
