@@ -382,11 +382,15 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
     yield bad("open_scalar", "open ends of one value, N = 1", CORRUPT, made(model_of(1, lo=0, hi=0, open_ends=True)))
     empty = TrellisModel(8, 0, 0, [[{0: 1024}], [{0: 1024}]])
     yield bad("no_values", "a quantizer without values", CORRUPT, good.data[:6] + model_bytes(empty) + bytes(4))
+    payload = good.data[:7] + model_bytes(empty)
+    yield bad("model_no_values", "a quantizer without values that nothing leads to", CORRUPT, payload)
     many = model_of(8, tables=65)
     yield bad("tables_65", "65 tables", CORRUPT, made(many))
     past = replace(model_of(8, tables=3, signs=(1,)), maps=[[0, 1, 2], [0, 1, 2]])
     tail = replace(past, maps=[[0, 1, 3], [0, 1, 2]])
     yield bad("map_3", "a map to table 3 of three", CORRUPT, good.data[:6] + tail.data() + bytes(4))
+    unreached = replace(past, signs=(255,), maps=[[0, 1, 3], [0, 1, 2]])
+    yield bad("map_of_3", "a map to table 3 of three, where no value leads", CORRUPT, made(unreached))
     yield bad("map_padding", "unused bits of a map", CORRUPT, made(replace(past, map_padding=0x80)), "any")
     yield bad(
         "table_padding",
@@ -403,6 +407,8 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
         wrong = replace(EIGHT, tables=[[table], EIGHT.tables[1]])
         payload = good.data[:6] + wrong.data() + bytes(4)
         yield bad(f"sum_{1024 + more}", f"frequencies that add up to {1024 + more}", CORRUPT, payload)
+        description = f"a model whose frequencies add up to {1024 + more}"
+        yield bad(f"model_sum_{1024 + more}", description, CORRUPT, made(wrong))
     yield bad("frequency_L", "L = m + 2", CORRUPT, made(replace(EIGHT, string="0011" + "0" * 60)))
     yield bad("odd", "an odd number of bytes", CORRUPT, good.data + b"\0")
     yield bad("left", "a word left", CORRUPT, good.data + b"\1\0")
@@ -446,6 +452,7 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
     yield bad("codes_signs", "prefix codes with sign classes", CORRUPT, made(replace(CODES, signs=(4,))))
     two = replace(CODES, tables=[[CODES.tables[0][0]] * 2, CODES.tables[1]])
     yield bad("codes_tables", "prefix codes with two tables", CORRUPT, made(two))
+    coded = made(CODES, (3, 9))
     for name, table in (
         ("incomplete", {0: 1, -2: 2, 2: 3}),
         ("over", {0: 1, -2: 2, 2: 3, 4: 3, -4: 3}),
@@ -455,7 +462,8 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
     ):
         wrong = replace(CODES, tables=[[table], CODES.tables[1]])
         yield bad(f"codes_{name}", f"lengths of codes {table}", CORRUPT, good.data[:6] + wrong.data() + bytes(4))
-    coded = made(CODES, (3, 9))
+        payload = coded.data[:7] + wrong.data() + coded.data[7 + len(CODES.data()) :]
+        yield bad(f"lengths_{name}", f"a model with lengths of codes {table}", CORRUPT, payload, shape=(3, 9))
     yield bad("codes_short", "codes run past the end", CORRUPT, coded.data[:-1], shape=(3, 9))
     yield bad("codes_left", "a byte left", CORRUPT, coded.data + b"\0", shape=(3, 9))
     padded = coded.data[:-1] + bytes([coded.data[-1] | 0x80])
