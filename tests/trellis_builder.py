@@ -36,6 +36,9 @@ GENERATORS = {4: (5, 2), 8: (11, 4), 16: (19, 4), 32: (37, 8), 64: (67, 20), 128
 Draw = Callable[[int], int]
 """A number from 0 on, below the argument."""
 
+Rule = tuple[Sequence[int], Sequence[int]]
+"""Of an automaton: thresholds, and one more next states."""
+
 
 @dataclass
 class TrellisModel:
@@ -49,8 +52,8 @@ class TrellisModel:
         m: log2 of the sum of frequencies, or 0.
         maps: of each quantizer the table of each cell; None: table (cell mod number of tables).
         raw_bits, open_ends, cap, start, magnitudes, signs: see there.
-        automaton: of each state its thresholds; the tables of a quantizer are then those of the states, and there are
-            neither maps nor classes, and the cap is 1.
+        automaton: rules, of each its thresholds and next states; the tables of a quantizer are then those of the
+            states, there are neither maps nor classes, and the cap is 1.
         change: bytes of the head to write instead of what is right, by their offset.
         map_padding, table_padding: what the unused bits of these strings are or'ed with.
         first_symbols: to write instead of the first symbol of the first tables.
@@ -69,7 +72,7 @@ class TrellisModel:
     start: int = 0
     magnitudes: Sequence[int] = ()
     signs: Sequence[int] = ()
-    automaton: Sequence[Sequence[int]] | None = None
+    automaton: Sequence[Rule] | None = None
     change: dict[int, int] = field(default_factory=dict)
     map_padding: int = 0
     table_padding: int = 0
@@ -104,12 +107,14 @@ class TrellisModel:
             self.start,
         ]
         if self.automaton is not None:
-            head[4:6] = [1, len(self.automaton) - 1 | 1 << 5]
+            head[4:6] = [1, len(self.tables[0]) - 1 | 1 << 5]
         for at, byte in self.change.items():
             head[at] = byte
         out = bytearray(bytes(head) + bytes(self.magnitudes) + bytes(self.signs))
-        for thresholds in self.automaton or ():
-            out += bytes(thresholds)
+        if self.automaton is not None:
+            out.append(len(self.automaton) - 1)
+            for thresholds, following in self.automaton:
+                out += bytes([len(thresholds), *thresholds, *following])
         for quantizer, tables in enumerate(self.tables if self.automaton is None else ()):
             out.append(len(tables) - 1)
             packed = bytearray(pack_fields(self.map_of(quantizer), (len(tables) - 1).bit_length()))
@@ -187,7 +192,8 @@ def draw_tile(model: TrellisModel, count: int, draw: Draw, more: Callable[[], in
         running = running - running // 8 + 16 * min(abs(value), model.cap)
         before = value
         if model.automaton is not None:
-            node = len([t for t in model.automaton[node] if abs(value) >= t])
+            thresholds, following = model.automaton[node % len(model.automaton)]
+            node = following[len([t for t in thresholds if value >= t - 128])]
         if model.states > 1:
             h0, h1 = GENERATORS[model.states]
             subset = (value + quantizer) // 2 % 2

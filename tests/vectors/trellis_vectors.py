@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from stream_builder import Index, Model, Payload, Shared, Tensor
-from trellis_builder import TrellisModel, trellis
+from trellis_builder import Rule, TrellisModel, trellis
 
 CODEC = 4
 CORRUPT, UNSUPPORTED, CHECKSUM = "CORRUPT", "UNSUPPORTED", "CHECKSUM"
@@ -57,14 +57,16 @@ def model_of(
 
 
 def automaton_of(
-    states: int, thresholds: Sequence[Sequence[int]], lo: int = 6, hi: int = 6, **more: object
+    states: int, rules: Sequence[Rule], automaton_states: int = 0, lo: int = 6, hi: int = 6, **more: object
 ) -> TrellisModel:
-    """A model whose tables an automaton with these thresholds picks."""
-    return model_of(states, 8, lo, hi, tables=len(thresholds), automaton=thresholds, **more)
+    """A model whose tables an automaton with these rules picks; as many states as rules if not said otherwise."""
+    return model_of(states, 8, lo, hi, tables=automaton_states or len(rules), automaton=rules, **more)
 
 
-THREE = automaton_of(8, ((1, 3), (2, 2), (3, 255)), start=1)
-"""An automaton: state 1 is never followed by itself, and state 2 never by itself."""
+BY_SIZE: Rule = ((126, 128, 129, 131), (0, 1, 2, 3, 4))
+"""A rule: values up to -3, to -1, 0, to 2, and above."""
+THREE = automaton_of(8, (((126, 128, 129, 131), (2, 1, 0, 1, 2)), ((127, 130), (2, 0, 2)), ((129,), (0, 1))), start=1)
+"""An automaton with a rule for each state: state 1 is never followed by itself, and state 2 never by itself."""
 CODES = TrellisModel(8, 4, 4, [[{0: 1, -2: 2, 2: 3, 4: 4, -4: 4}], [{1: 1, -1: 2, 3: 3, -3: 3}]], 0)
 EIGHT = model_of(8)
 FAR = TrellisModel(8, 200, 200, [[{0: 512, 200: 512}], [{1: 512, 199: 512}]], raw_bits=9)
@@ -249,33 +251,78 @@ def valid_trellis(valid: Make) -> Iterator[object]:
 def valid_automata(one: Make, valid: Make) -> Iterator[object]:
     """Models with an automaton."""
     yield one("automaton", "tables picked by an automaton of three states", (12, 40), THREE)
-    yield one("automaton_1", "an automaton of one state", (12, 40), automaton_of(8, ((),)))
-    yield one(
-        "automaton_2", "an automaton of two states, the trellis of 256", (12, 40), automaton_of(256, ((1,), (2,)))
+    yield one("automaton_rule", "one rule for five states", (12, 40), automaton_of(8, (BY_SIZE,), 5, start=2))
+    yield one("automaton_1", "an automaton of one state", (12, 40), automaton_of(8, (((), (0,)),)))
+    same = automaton_of(8, (((126, 131), (0, 0, 0)),))
+    yield one("automaton_1_thresholds", "an automaton of one state, thresholds", (12, 40), same)
+    two = automaton_of(256, (((128, 129), (1, 0, 1)), ((129,), (1, 0))))
+    yield one("automaton_2", "an automaton of two states, the trellis of 256", (12, 40), two)
+    ladder = [
+        (
+            tuple(108 + 3 * k + (2 + k % 3) * i for i in range(2 * k + 1)),
+            tuple((5 * i + 3 * k + 1) % 8 for i in range(2 * k + 2)),
+        )
+        for k in range(8)
+    ]
+    eight = automaton_of(4, ladder, lo=20, hi=19, start=7)
+    yield one("automaton_8", "an automaton of eight states, 1 to 15 thresholds", (20, 40), eight)
+    wave = (tuple(range(121, 136)), tuple((5 * i + 3) % 8 for i in range(16)))
+    widest = automaton_of(64, (wave,), 8, 20, 19, start=5)
+    yield one("automaton_8_rule", "one rule of 15 thresholds for eight states", (20, 40), widest)
+    full = tuple((tuple(range(121 + k, 136 + k)), tuple((i + k) % 3 for i in range(16))) for k in range(3))
+    yield one("automaton_most", "three rules of 15 thresholds", (12, 40), automaton_of(8, full))
+    turn = automaton_of(8, (((), (1,)), ((), (2,)), ((), (0,))), start=2)
+    yield one("automaton_turn", "no thresholds: the states take turns", (12, 40), turn)
+    away = automaton_of(8, (((), (1,)),), 3, start=2)
+    yield one("automaton_away", "one rule without thresholds: a state but for the first weight", (12, 40), away)
+    scalar = automaton_of(
+        1,
+        (((127, 129), (1, 0, 3)), ((124,), (2, 0)), ((), (3,)), ((122, 126, 128, 129, 131), (0, 3, 1, 2, 1, 0))),
+        lo=9,
+        hi=7,
+        start=3,
     )
-    ladder = [[1 + (k > 3), 2, 3 + k // 4, 4 + k // 3, 5 + k // 3, 7 + k % 2, 9 + k] for k in range(8)]
-    eight = automaton_of(4, ladder, 20, 19, start=7)
-    yield one("automaton_8", "an automaton of eight states", (20, 40), eight)
-    scalar = automaton_of(1, ((1, 2, 4), (1, 3, 3), (2, 2, 5), (1, 4, 255)), 9, 7, start=3)
     yield one("automaton_scalar", "an automaton, N = 1", (12, 40), scalar)
-    jump = automaton_of(8, ((1, 1, 1), (1, 4, 255), (255, 255, 255), (1, 255, 255)))
-    yield one("automaton_jump", "an automaton, thresholds that are equal, and 255", (12, 40), jump, tile=40)
+    rules = (((0, 128, 255), (2, 4, 0, 3)), ((128,), (0, 4)), ((), (0,)), ((), (2,)), ((129,), (0, 4)))
+    skip = automaton_of(8, rules, start=1)
+    yield one(
+        "automaton_skip", "an automaton, states that no value leads to, thresholds 0 and 255", (12, 40), skip, tile=40
+    )
     for states in (1, 8):
         every = range(-128, 128)
         parts = [list(every)] if states == 1 else [[v for v in every if v % 2 == u] for u in (0, 1)]
-        flat = [[{v: 2 if states > 1 else 1 for v in part}, {v: 64 for v in part[-4:]}] for part in parts]
-        full = TrellisModel(states, 128, 127, flat, 8, automaton=((124,), (127,)))
-        yield one(f"automaton_256_{states}", f"an automaton, values from -128 to 127, {states} states", (9, 40), full)
+        flat = [
+            [{v: 2 if states > 1 else 1 for v in part}, {v: 64 for v in (*part[:2], *part[-2:])}, {part[0]: 256}]
+            for part in parts
+        ]
+        for name, rules in (
+            ("", [((0, 1, 128, 255), (2, 0, 1, 0, 1))]),
+            ("_rules", [((0, 2, 254), (2, 0, 1, 2)), ((1, 128, 255), (1, 0, 1, 2)), ((255,), (0, 0))]),
+        ):
+            edge = TrellisModel(states, 128, 127, flat, 8, automaton=rules)
+            yield one(
+                f"automaton_256_{states}{name}",
+                f"an automaton, values from -128 to 127, thresholds 0 and 255, {states} states, rules: {len(rules)}",
+                (9, 40),
+                edge,
+            )
     narrow = replace(THREE, tables=[[{0: 200, 2: 56}, {4: 255, 6: 1}, {-6: 1, -4: 255}], THREE.tables[1]])
     yield one("automaton_symbols", "tables that begin after the first symbol or end before the last", (12, 40), narrow)
     lone = replace(
         THREE, tables=[[*THREE.tables[0][:2], {-4: 256}], [THREE.tables[1][0], {1: 256}, THREE.tables[1][2]]]
     )
     yield one("automaton_constant", "an automaton, tables with one symbol only among others", (12, 40), lone)
-    sure = TrellisModel(8, 4, 4, [[{2: 256}, {0: 256}], [{3: 256}, {-1: 256}]], 8, automaton=((2,), (1,)))
+    sure = TrellisModel(
+        8, 4, 4, [[{2: 256}, {0: 256}], [{3: 256}, {-1: 256}]], 8, automaton=(((128, 130), (0, 0, 1)), ((128,), (1, 0)))
+    )
     yield one("automaton_no_bytes", "an automaton, tables with one symbol only", (12, 40), sure, tile=41)
     yield one("automaton_one", "an automaton, one weight", (), THREE)
-    yield one("automaton_lo_0", "an automaton, no negative values", (6, 20), automaton_of(8, ((2, 4),) * 3, 0, 7))
+    yield one(
+        "automaton_lo_0",
+        "an automaton, no negative values",
+        (6, 20),
+        automaton_of(8, (((129, 132), (0, 1, 2)),), 3, 0, 7),
+    )
     yield one("automaton_tiles", "an automaton, tiles of part of a row", (11, 20), THREE, tile=7)
     yield one("automaton_down", "an automaton down the columns", (40, 12), THREE, down=True, tile=101)
     yield one(
@@ -494,26 +541,52 @@ def invalid_automata(bad: Make, made: Make, headed: Make) -> Iterator[object]:
     for m in (9, 12):
         finer = replace(model_of(8, m, 6, 6, tables=3), automaton=THREE.automaton)
         yield bad(f"automaton_m_{m}", f"an automaton with m = {m}", CORRUPT, made(finer))
-    yield bad("automaton_codes", "an automaton with prefix codes", CORRUPT, made(replace(CODES, automaton=((),))))
+    yield bad(
+        "automaton_codes", "an automaton with prefix codes", CORRUPT, made(replace(CODES, automaton=(((), (0,)),)))
+    )
     yield bad("automaton_raw", "an automaton with raw bits", CORRUPT, made(replace(THREE, raw_bits=1), wide=True))
     for lo, hi, which in ((129, 6, "lo"), (6, 128, "hi")):
-        model = automaton_of(1, ((3,), (2,)), lo, hi)
+        model = automaton_of(1, (((130,), (0, 1)),), 2, lo, hi)
         yield bad(f"automaton_{which}", f"an automaton, values from {-lo} to {hi}", CORRUPT, made(model, wide=True))
     for start in (3, 63):
         yield bad(f"automaton_start_{start}", f"three states, a start of {start}", CORRUPT, headed(THREE, _6=start))
-    alone = automaton_of(8, ((),))
+    alone = automaton_of(8, (((), (0,)),))
     yield bad("automaton_start_1", "one state, a start of 1", CORRUPT, headed(alone, _6=1))
-    for name, thresholds in (
-        ("first_0", ((0, 3), (2, 2), (3, 255))),
-        ("last_0", ((1, 3), (2, 2), (0, 255))),
-        ("first_descends", ((4, 3), (2, 2), (3, 255))),
-        ("last_descends", ((1, 3), (2, 2), (255, 254))),
+    first, middle, last = THREE.automaton or ()
+    # What breaks a rule is where no value leads, so that nothing else finds it
+    for name, description, rules, more in (
+        ("rules_2", "two rules for three states", (((126, 131), (0, 1, 0)), ((), (0,))), 3),
+        ("rules_4", "four rules for three states", (first, middle, last, ((), (0,))), 3),
+        ("rules_1_2", "two rules for one state", (((), (0,)),) * 2, 1),
+        ("rules_256", "256 rules for one state", (((), (0,)),) * 256, 1),
+        ("n_16", "16 thresholds in the first rule", ((range(16), [0] * 17), middle, last), 3),
+        ("n_16_last", "16 thresholds in the last rule", (first, middle, (range(120, 136), [2, 0] * 8 + [1])), 3),
+        ("n_16_rule", "16 thresholds in one rule", ((range(120, 136), [2, 0] * 8 + [1]),), 3),
+        ("first_equal", "equal thresholds", (((126, 128, 128, 131), (2, 1, 0, 1, 2)), middle, last), 3),
+        ("first_descends", "thresholds that descend", (((126, 128, 127, 131), (2, 1, 0, 1, 2)), middle, last), 3),
+        ("last_equal", "equal thresholds in the last rule", (first, middle, ((255, 255), (0, 1, 1))), 3),
+        ("last_descends", "thresholds that descend in the last rule", (first, middle, ((129, 128), (0, 1, 1))), 3),
+        ("first_next", "next state 3 of three, in the first rule", (((0, 128), (3, 1, 2)), middle, last), 3),
+        ("last_next", "next state 3 of three, in the last rule", (first, middle, ((129, 255), (0, 1, 3))), 3),
+        ("next_rule", "next state 5 of five, in one rule", (((*BY_SIZE[0], 255), (*BY_SIZE[1], 5)),), 5),
+        ("next_255", "next state 255", (first, ((0, 128), (255, 0, 2)), last), 3),
+        ("next_1", "next state 1 of one", (((0,), (1, 0)),), 1),
     ):
-        changed = made(replace(THREE, automaton=thresholds))
-        yield bad(f"automaton_{name}", f"an automaton with thresholds {thresholds}", CORRUPT, changed)
+        broken = made(automaton_of(8, rules, more), (9, 40))
+        yield bad(f"automaton_{name}", f"an automaton, {description}", CORRUPT, broken, shape=(9, 40))
     good = made(THREE, (9, 40))
     before, at = good.data[:7], 7 + 7  # mode, T of two bytes, step; head of the model
-    for size, where in ((at, "before the thresholds"), (at + 5, "in the thresholds"), (at + 6, "before the tables")):
+    rest = at + 1 + sum(2 + 2 * len(thresholds) for thresholds, _ in (first, middle, last))
+    for size, where in (
+        (at, "before the rules"),
+        (at + 1, "before the first rule"),
+        (at + 4, "in thresholds"),
+        (at + 6, "before next states"),
+        (at + 9, "in next states"),
+        (at + 11, "before the second rule"),
+        (rest - 1, "in the last next states"),
+        (rest, "before the tables"),
+    ):
         cut = good.data[:size]
         yield bad(f"automaton_cut_{size}", f"an automaton, the payload ends {where}", CORRUPT, cut, shape=(9, 40))
     size = 7 + len(THREE.data())
@@ -521,23 +594,23 @@ def invalid_automata(bad: Make, made: Make, headed: Make) -> Iterator[object]:
     lost = replace(THREE, tables=[THREE.tables[0], THREE.tables[1][:2]])
     yield bad("automaton_tables", "three states, two tables", CORRUPT, before + lost.data(), shape=(9, 40))
     mapped = bytes([2, 0b100100])
-    old = good.data[: at + 6] + mapped * 2 + good.data[at + 6 :]
+    old = good.data[:rest] + mapped * 2 + good.data[rest:]
     yield bad("automaton_maps", "an automaton with maps", CORRUPT, old, shape=(9, 40))
     for more in (-1, 1):
-        last = dict(THREE.tables[1][2])
-        last[1] += more
-        wrong = replace(THREE, tables=[THREE.tables[0], [*THREE.tables[1][:2], last]])
+        table = dict(THREE.tables[1][2])
+        table[1] += more
+        wrong = replace(THREE, tables=[THREE.tables[0], [*THREE.tables[1][:2], table]])
         payload = before + wrong.data() + good.data[size:]
         yield bad(
             f"automaton_sum_{256 + more}", f"frequencies that add up to {256 + more}", CORRUPT, payload, shape=(9, 40)
         )
     past = made(replace(THREE, first_symbols=[1]))
     yield bad("automaton_first_symbol", "an automaton, symbols beyond the last", CORRUPT, past)
-    payload = before + bytes([3, 8, 0, 0, 1, 32, 0]) + bytes([0, 0, 9, 0]) * 2 + bytes(4)
+    payload = before + bytes([3, 8, 0, 0, 1, 32, 0]) + bytes(3) + bytes([0, 0, 9, 0]) * 2
     yield bad("automaton_no_values", "an automaton, a quantizer without values", CORRUPT, payload)
     yield bad("automaton_odd", "an automaton, an odd number of bytes", CORRUPT, good.data + b"\0", shape=(9, 40))
     yield bad("automaton_left", "an automaton, a word left", CORRUPT, good.data + b"\1\0", shape=(9, 40))
-    yield bad("automaton_short", "an automaton, a word missing", CORRUPT, made(THREE, (40,)).data[:-2], shape=(40,))
+    yield bad("automaton_short", "an automaton, a word missing", CORRUPT, good.data[:-2], shape=(9, 40))
     for wide in (False, True):
         name = "automaton_end" + "_wide" * wide
         yield bad(
@@ -547,12 +620,12 @@ def invalid_automata(bad: Make, made: Make, headed: Make) -> Iterator[object]:
             made(THREE, (9, 40), end=1, wide=wide),
             shape=(9, 40),
         )
-    ends = automaton_of(1, ((1,), (1,)), 1, 1, open_ends=True)
+    ends = automaton_of(1, (((128, 129), (1, 0, 1)),), 2, 1, 1, open_ends=True)
     wrong = made(ends, (40,), more=lambda: 500)
     yield bad("automaton_open_level", "an automaton, a level of 500 in 8 bits", CORRUPT, wrong, shape=(40,))
     wrong = made(ends, (40,), more=lambda: 33_000, wide=True)
     yield bad("automaton_open_level_wide", "an automaton, a level of 33,000", CORRUPT, wrong, shape=(40,))
-    small = automaton_of(8, ((1,), (1,)), 3, 3, open_ends=True)
+    small = automaton_of(8, (((128, 129), (1, 0, 1)),), 2, 3, 3, open_ends=True)
     yield bad("automaton_open_small", "an automaton, open ends of six values", CORRUPT, made(small))
     tail = [Shared(THREE.data() + b"\0", 4)]
     yield bad("automaton_shared_tail", "a byte after a shared model", CORRUPT, made(THREE, shared=0), shared=tail)
