@@ -60,8 +60,8 @@ class Settings:
         states_log2: log2 of the trellis states.
         lagrangian: λ, in squared steps a bit.
         tables: most tables a quantizer.
-        magnitudes: most magnitude classes; 1 with "light".
-        signs: sign thresholds; 0 with "light".
+        magnitudes: most magnitude classes; of "light" where levels have raw bits, which automata do without.
+        signs: sign thresholds; likewise.
         coding: "contexts", "light", "rans" or "prefix"; the last two with one table a quantizer.
         room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
@@ -176,7 +176,7 @@ def _fitted(  # noqa: PLR0917
     )
     automatic = light and not classes.raw_bits
     if automatic:
-        classes = replace(classes, cap=1, start=0, automaton=ONE_STATE)
+        classes = replace(classes, cap=1, start=0, magnitudes=(), signs=(), automaton=ONE_STATE)
     sampled = sum(part.weights.size for part in parts)
     whole, times = sampled == size, max(round(size / sampled), 1)
     maps = [[0] * classes.cells for _ in range(classes.quantizers)]
