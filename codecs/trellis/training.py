@@ -30,13 +30,16 @@ FEW_STATES_LOG2 = 3
 LEAST_WIDE = 31
 """Magnitude of values that a model is not made narrower than, for more tables."""
 
-LEAST_LIGHT, LIGHT_BULK = 7, 0.9
-"""With 256 slots: least magnitude that values are made to end at, and the share of weights that must lie inside."""
+LIGHT_BULK = 0.9
+"""With 256 slots: the share of weights that must lie within the values."""
+
+WIDTHS = (84, 50, 36, 24, 18, 12, 7)
+"""Magnitudes that values may end at then. With 50 three states of an automaton fit into 4 KB, with 18 five."""
 
 TRIED = 1 << 15
 """So many levels tell which automaton is best."""
 
-PATIENCE = 2
+PATIENCE = 3
 """So many widths in turn that are no better end the search for a better one."""
 
 WORTH = 1.005
@@ -60,8 +63,8 @@ class Settings:
         states_log2: log2 of the trellis states.
         lagrangian: λ, in squared steps a bit.
         tables: most tables a quantizer.
-        magnitudes: most magnitude classes; of "light" where levels have raw bits, which automata do without.
-        signs: sign thresholds; likewise.
+        magnitudes: most magnitude classes.
+        signs: sign thresholds.
         coding: "contexts", "light", "rans" or "prefix"; the last two with one table a quantizer.
         room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
@@ -120,6 +123,8 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
     if settings.coding == "light":
         # 256 slots have none to spare for values that are rarer than one in 256: open ends stand for these.
         found = _narrowed(found, lambda to: _fitted(parts, largest, size, beyond, settings, to))
+        if found.classes.raw_bits:  # which automata do without
+            return train(parts, largest, size, beyond, replace(settings, coding="contexts"))
     while settings.coding != "light" and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
         # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
         other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2)
@@ -260,9 +265,13 @@ def _with_automaton(
 
 
 def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
-    """The best with ever fewer values, until the second in turn is no better; none of them with raw bits."""
-    narrower, worse = found.classes.hi, 0
-    while worse < PATIENCE and (narrower := narrower * 2 // 3) >= LEAST_LIGHT:
+    """The best with ever fewer values, until some in turn are no better; none of them with raw bits."""
+    worse = 0
+    for narrower in WIDTHS:
+        if narrower >= found.classes.hi:
+            continue
+        if worse == PATIENCE:
+            break
         other = fitted(narrower)
         if other.classes.raw_bits:
             break
