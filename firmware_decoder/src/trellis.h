@@ -38,7 +38,7 @@ typedef struct ncd_trellis_model {
 #if NCD_TRELLIS_LIGHT
     uint8_t n_rules;      /* of the automaton: one for each state, or one for all */
     const uint8_t *rules; /* each: how many thresholds, these, the states that follow */
-    uint16_t symbols[NCD_TRELLIS_AUTOMATON_STATES]; /* of the tables of each state of an automaton */
+    uint16_t blocks[NCD_TRELLIS_AUTOMATON_STATES + 1]; /* symbols of each state of an automaton; then where its block lies */
 #endif
 } ncd_trellis_model;
 

@@ -118,7 +118,7 @@ static ncd_status read_tables(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
         f->frequencies = (uint16_t)(f->frequencies + count); /* of 128 tables at most, 256 each */
 #if NCD_TRELLIS_LIGHT
         if (HAS_AUTOMATON(f))
-            f->symbols[i] = (uint16_t)(f->symbols[i] + count);
+            f->blocks[i] = (uint16_t)(f->blocks[i] + count);
 #endif
     }
     return NCD_OK;
@@ -400,36 +400,35 @@ static void build_bins(const ncd_trellis_model *f, ncd_trellis_workspace *w)
 #endif
 
 #if NCD_TRELLIS_LIGHT
-static NCD_NOINLINE void build_light(const ncd_trellis_model *f, ncd_trellis_workspace *w)
+static NCD_NOINLINE void build_light(ncd_trellis_model *f, ncd_trellis_workspace *w)
 {
     uint8_t *const base = (uint8_t *)w + NCD_TRELLIS_ENTRIES;
-    uint16_t block[NCD_TRELLIS_AUTOMATON_STATES];
-    uint8_t used[NCD_TRELLIS_AUTOMATON_STATES]; /* entries of a block */
     const uint32_t states = f->classes;
     uint32_t at = 0, u, k, i;
-    for (k = 0; k < states; ++k) {
-        block[k] = (uint16_t)at;
-        used[k] = 0;
-        at += NCD_TRELLIS_LIGHT_AT + 8u * f->symbols[k];
+    for (k = 0; k <= states; ++k) {
+        const uint32_t size = NCD_TRELLIS_LIGHT_AT + 8u * f->blocks[k];
+        f->blocks[k] = (uint16_t)at;
+        at += size;
     }
-    w->start = block[f->start];
+    w->start = f->blocks[f->start];
     for (u = 0; u < quantizers_of(f); ++u) {
         const uint8_t *p = f->tables[u], *rule = f->rules;
         for (k = 0; k < states; ++k) {
-            uint8_t *index = base + block[k] + (NCD_TRELLIS_BYTE_LOADS ? u : u << NCD_TRELLIS_SLOTS_LOG2);
-            uint32_t *entry = (uint32_t *)(void *)(base + block[k] + NCD_TRELLIS_LIGHT_AT + 8u * used[k]);
+            uint8_t *const block = base + f->blocks[k];
+            uint8_t *index = block + (NCD_TRELLIS_BYTE_LOADS ? u : u << NCD_TRELLIS_SLOTS_LOG2);
             const uint32_t end = p[0] + p[1] + 1u;
+            /* Quantizer 0 has the first entries, and the other one the last. */
+            uint32_t n = u ? (f->blocks[k + 1u] - f->blocks[k] - NCD_TRELLIS_LIGHT_AT) / 8u - (p[1] + 1u) : 0, start = 0;
             ncd_frequencies next;
-            uint32_t start = 0;
             first_of(f, p, &next);
-            for (i = p[0]; i < end; ++i) {
+            for (i = p[0]; i < end; ++i, ++n) {
                 uint32_t frequency = ncd_frequency_next(&next);
+                uint32_t *const entry = (uint32_t *)(void *)(block + NCD_TRELLIS_LIGHT_AT + 8u * n);
                 const int32_t value = value_of(f, u, i);
-                *entry++ = block[follow(rule, value)] | start << 16 | (256u - frequency) << 24;
-                *entry++ = ((uint32_t)value & 255u) | change_of(f, value, u) << 8;
+                entry[0] = f->blocks[follow(rule, value)] | start << 16 | (256u - frequency) << 24;
+                entry[1] = ((uint32_t)value & 255u) | change_of(f, value, u) << 8;
                 for (start += frequency; frequency > 0; --frequency, index += NCD_TRELLIS_BYTE_LOADS ? 2 : 1)
-                    *index = used[k];
-                ++used[k];
+                    *index = (uint8_t)n;
             }
             p = next.p + (next.bit != 0);
             if (f->n_rules > 1)

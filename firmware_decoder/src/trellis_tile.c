@@ -229,6 +229,7 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 #define LIGHT_BOTH(e) ((const uint16_t *)(const void *)(e))[1]
 #define LIGHT_LEVEL(e) (e)[4]
 #define LIGHT_MOVE(s, e) ((s) ^= (e)[5])
+#define LIGHT_APPEND(y, src) ((y) = ((y) << 8 | (src)[1]) << 8 | (src)[0])
 #else
 /* It stands in bits 8-15; what is below is of no account. */
 #define LIGHT_FIND(e, block, s, x)                                                                   \
@@ -245,6 +246,12 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 #define LIGHT_BOTH(e) ((e) >> 16)
 #define LIGHT_LEVEL(e) (uint8_t)(e##1)
 #define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ e##1)
+#define LIGHT_APPEND(y, src)                                                                         \
+    do {                                                                                             \
+        uint32_t word = (uint32_t)(src)[1] << 8 | (src)[0];                                          \
+        NCD_KEEP(word);                                                                              \
+        (y) = (y) << 16 | word;                                                                      \
+    } while (0)
 #endif
 
 /* A symbol: stores its value, moves both states, and takes off x what a slot takes off but for the symbol's first slot. */
@@ -285,15 +292,13 @@ static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t 
         LIGHT_TAKE(e, y, s, dst + (i));                                                               \
         LIGHT_SUBTRACT(y, e, below);                                                                 \
         if (below) {                                                                                 \
-            uint32_t word;                                                                           \
             if (l.src == l.end) {                                                                    \
                 dst += (i) + 1;                                                                      \
                 goto out;                                                                            \
             }                                                                                        \
-            word = (uint32_t)l.src[1] << 8 | l.src[0];                                               \
-            NCD_KEEP(word);                                                                          \
+            y -= 1u;                                                                                 \
+            LIGHT_APPEND(y, l.src);                                                                  \
             l.src += 2;                                                                              \
-            y = (y - 1u) << 16 | word;                                                               \
         }                                                                                            \
     } while (0)
         for (; n & 3u; --n) {
