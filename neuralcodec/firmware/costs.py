@@ -38,7 +38,7 @@ COSTS: Mapping[Core, Mapping[str, Cost]] = {
         "huffman": Cost(12_000, 6.3),
         "kmeans huffman": Cost(13_800, 6.8),
         "prefix": Cost(18_000, 11.5),
-        "light": Cost(62_000, 20.1),
+        "light": Cost(47_200, 15.0),
         "contexts": Cost(76_000, 46.0),
     },
     "m55": {
@@ -49,7 +49,7 @@ COSTS: Mapping[Core, Mapping[str, Cost]] = {
         "huffman": Cost(12_000, 6.3),
         "kmeans huffman": Cost(14_200, 6.8),
         "prefix": Cost(17_900, 11.5),
-        "light": Cost(61_000, 19.9),
+        "light": Cost(45_300, 15.0),
         "contexts": Cost(73_700, 46.2),
     },
 }
