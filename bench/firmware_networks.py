@@ -95,11 +95,9 @@ def _trellis(coding: str, *, boards: tuple[str, ...] = (), **options: object) ->
     """Levels along the rows, of the module with its batch norms."""
     ((what, value),) = options.items()
     title = f"trellis, {coding}, {value:g} {'bits' if what == 'target' else 'of the deviation'}"
-    if what == "target":
-        value = Target(bits_per_weight=float(value))  # type: ignore[arg-type]
     chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, "room": ROOM, what: value}
     if what == "target":  # which may give small layers steps so fine that levels would have 16 bits
-        chosen["levels"] = "int8"
+        chosen |= {what: Target(bits_per_weight=float(value)), "levels": "int8"}  # type: ignore[arg-type]
     return Choice(title, chosen, boards=boards)
 
 

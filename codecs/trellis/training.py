@@ -191,17 +191,16 @@ def _fitted(  # noqa: PLR0917
     for k in range(settings.rounds):
         last = k == settings.rounds - 1
         states_log2 = settings.states_log2 if last else min(settings.states_log2, FEW_STATES_LOG2)
-        context = replace(classes, states_log2=states_log2).context(maps)
+        classes = replace(classes, states_log2=states_log2)
+        context = classes.context(maps)
         every = [_levels(context, part, rates, settings) for part in parts]
         if automatic and not last:
-            classes = _with_automaton(replace(classes, states_log2=states_log2), parts, every, size, settings)
-        classes = replace(classes, states_log2=states_log2)
-        maps = classes.every_table() if automatic else maps
+            classes = _with_automaton(classes, parts, every, size, settings)
+            maps = classes.every_table()
         counts = _counted(classes, maps, parts, every) * times
         if not automatic:
             maps = maps_of(counts, settings.tables)
         rates = smoothed(classes, by_table(classes, counts, maps))
-    classes = replace(classes, states_log2=settings.states_log2)
     rest = None if whole else np.array(beyond, np.int64)
     tables = _tables(classes, counts, maps, rest, settings.coding)
     enough = _bits(tables) * WORTH

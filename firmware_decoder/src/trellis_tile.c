@@ -616,6 +616,11 @@ static ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, u
     return l->x == 0 && l->src == l->end ? NCD_OK : NCD_ERR_CORRUPT;
 }
 
+static uint32_t kind_of(const uint32_t *memory)
+{
+    return ((const ncd_trellis_workspace *)(const void *)memory)->kind;
+}
+
 ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
@@ -632,7 +637,7 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
     if (status != NCD_OK)
         return status;
     entries = memory + NCD_TRELLIS_ENTRIES / 4;
-    kind = ((const ncd_trellis_workspace *)(const void *)memory)->kind;
+    kind = kind_of(memory);
     if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
         return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
     if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE)
@@ -654,11 +659,6 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 }
 
 #if NCD_TRELLIS_LANES > 1
-static uint32_t kind_of(const uint32_t *memory)
-{
-    return ((const ncd_trellis_workspace *)(const void *)memory)->kind;
-}
-
 int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *memory)
 {
     return t->mode == NCD_MODE_LEVELS && !t->zeros && NCD_GIVEN(memory) &&

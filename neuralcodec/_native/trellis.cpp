@@ -77,8 +77,10 @@ struct Context {
                 automaton.push_back(std::move(next));
             }
         }
-        for (unsigned i = 0; i < 64; ++i)
-            bins[i] = static_cast<uint8_t>(!automaton.empty() ? std::min(i, classes - 1) : std::count_if(magnitudes.begin(), magnitudes.end(), [&](unsigned t) { return t <= i; }));
+        for (unsigned i = 0; i < 64; ++i) {
+            const auto met = std::count_if(magnitudes.begin(), magnitudes.end(), [&](unsigned t) { return t <= i; });
+            bins[i] = static_cast<uint8_t>(automaton.empty() ? met : std::min(i, classes - 1));
+        }
         for (int v = -lo; v <= hi; ++v) {
             const unsigned size = static_cast<unsigned>(std::abs(v));
             const auto above = std::count_if(sign_thresholds.begin(), sign_thresholds.end(), [&](unsigned t) { return t <= size; });
@@ -185,9 +187,8 @@ struct Best {
 
 // A step of survivors: of the two ways into each state the cheaper one. costs, notes: of the first way into each state, then of
 // the second into each. Notes go with a way, their top byte into the decision.
-template <size_t states>
-NC_INLINE void survive_few(const float *__restrict costs, const uint32_t *__restrict notes, float *__restrict cost,
-                        uint32_t *__restrict note, uint8_t *__restrict decision) {
+NC_INLINE void survive(const float *__restrict costs, const uint32_t *__restrict notes, size_t states, float *__restrict cost,
+                       uint32_t *__restrict note, uint8_t *__restrict decision) {
     for (size_t to = 0; to < states; ++to) {
         const float a = costs[to], b = costs[states + to];
         const uint32_t later = b < a, first = notes[to];  // no branches, as nothing would foretell them
@@ -198,17 +199,10 @@ NC_INLINE void survive_few(const float *__restrict costs, const uint32_t *__rest
     }
 }
 
-// The same for any number of them, in vectors.
-NC_CLONES void survive(const float *__restrict costs, const uint32_t *__restrict notes, size_t states, float *__restrict cost,
-                       uint32_t *__restrict note, uint8_t *__restrict decision) {
-    for (size_t to = 0; to < states; ++to) {
-        const float a = costs[to], b = costs[states + to];
-        const bool later = b < a;
-        const uint32_t of = later ? notes[states + to] : notes[to];
-        cost[to] = later ? b : a;
-        note[to] = of & 0xFFFFFF;
-        decision[to] = static_cast<uint8_t>(of >> 24 << 1 | static_cast<uint32_t>(later));
-    }
+// The same for any number of states, in vectors, which few do not fill.
+NC_CLONES void survive_many(const float *__restrict costs, const uint32_t *__restrict notes, size_t states,
+                            float *__restrict cost, uint32_t *__restrict note, uint8_t *__restrict decision) {
+    survive(costs, notes, states, cost, note, decision);
 }
 
 class Search {
@@ -421,11 +415,11 @@ private:
                 way_note[to1] = ((a - (a >> 3)) & kept) + way[1].note;
             }
             if (states == 8)
-                survive_few<8>(way_cost, way_note, cost_.data(), note_.data(), &decision_[i * states]);
+                survive(way_cost, way_note, 8, cost_.data(), note_.data(), &decision_[i * states]);
             else if (states == 4)
-                survive_few<4>(way_cost, way_note, cost_.data(), note_.data(), &decision_[i * states]);
+                survive(way_cost, way_note, 4, cost_.data(), note_.data(), &decision_[i * states]);
             else
-                survive(way_cost, way_note, states, cost_.data(), note_.data(), &decision_[i * states]);
+                survive_many(way_cost, way_note, states, cost_.data(), note_.data(), &decision_[i * states]);
             if ((i & 255) == 255) {
                 const float least = *std::min_element(cost_.begin(), cost_.end());
                 for (float &cost : cost_) cost -= least;
