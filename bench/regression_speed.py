@@ -8,14 +8,15 @@ that are here.
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from neuralcodec.codec import Codec
 from neuralcodec.codecs.regression import Regression
@@ -24,6 +25,11 @@ from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.tensor import Tensor, TensorSpec, from_float32
 
 from .network import networks
+from .report.console import show
+from .report.markdown import markdown, put
+from .report.tables import Table
+
+MARKS = ("<!-- speed: `python -m bench.regression_speed --page` writes between these lines -->", "<!-- /speed -->")
 
 NETWORKS = ("lenet5", "mobilenet-fashion", "silero-vad", "crepe-tiny", "g2p-en")
 MOST = 1 << 21
@@ -74,15 +80,21 @@ def rate(codec: Codec, tensor: Tensor, repeats: int) -> float:
 
 
 def main(
-    repeats: Annotated[int, typer.Option(help="Encodings of each tensor.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Encodings of each tensor.")] = 5,
+    page: Annotated[bool, typer.Option("--page", help="Write the table into docs/regression.md.")] = False,
 ) -> None:
     """Measures and prints millions of weights a second."""
     torch.set_num_threads(1)
-    table = Table("tensor", "shape", *WAYS)
+    rows = []
     for name, tensor in tensors():
         shape = "×".join(map(str, tensor.spec.shape))
-        table.add_row(name, shape, *(f"{rate(codec, tensor, repeats) / 1e6:.2f}" for codec in WAYS.values()))
-    Console(width=150).print(table)
+        rows.append([name, shape, *(f"{rate(codec, tensor, repeats) / 1e6:.2f}" for codec in WAYS.values())])
+    note = f"Millions of weights a second of one core's time, medians of {repeats}, at a step of {STEP} deviations."
+    table = Table("Encoding", ("tensor", "shape", *WAYS), rows, note)
+    show(table, Console(width=150))
+    docs = Path(__file__).resolve().parent.parent / "docs" / "regression.md"
+    if page and not put(markdown(table, heading=""), docs, MARKS):
+        sys.exit("docs/regression.md lacks the lines between which the table goes")
 
 
 if __name__ == "__main__":
