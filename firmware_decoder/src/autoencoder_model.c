@@ -27,7 +27,7 @@ static void whole_class(const uint8_t *model, uint32_t index, ncd_ae_class *c)
         c->tables[i] = model + ncd_ae_u16(offsets + 2u * i);
     for (i = 0; i < NCD_AE_FEATURES; ++i, p += 2)
         c->weights[i] = s16(p);
-    c->bias = s16(p) + s16(p + 2) * 65536 + (s16(p) < 0 ? 65536 : 0);
+    c->bias = s16(p + 2) * 65536 + (int32_t)ncd_ae_u16(p); /* in this order no sum is below -2^31 */
 }
 
 /* A class of a universal model, some of whose tables are replaced. */

@@ -205,6 +205,7 @@ def invalid_autoencoder(invalid: Make) -> Iterator[object]:
         "model_weight_below", "a weight of -8,192", CORRUPT, PriorModel([replace(ONE, weights=(-8192, 0, 0, 0, 0, 0))])
     )
     yield broken("model_bias", "a bias of 2^24", CORRUPT, PriorModel([replace(ONE, bias=2**24)]))
+    yield broken("model_bias_least", "a bias near -2^31", CORRUPT, PriorModel([replace(ONE, bias=-(2**31) + 58_368)]))
     yield broken("model_offset", "an offset that is wrong", CORRUPT, replace(SMALL, offsets={3: 9}))
     yield broken("model_tokens_1", "a table of one token", CORRUPT, replace(SMALL, change={at: 1}))
     yield broken("model_tokens_33", "a table of 33 tokens", CORRUPT, replace(SMALL, change={at: 33}))
