@@ -73,7 +73,8 @@ typedef struct ncd_trellis_workspace {
     int16_t low, high;    /* symbols up to and from here on are open; beyond all values where there are no open ends */
     uint8_t kind, m, bin_shift, raw_bits;
     uint8_t union_shift;  /* 2 where there are two quantizers, else 0 */
-    uint8_t unused[3];    /* bins start at a word */
+    uint8_t ahead;        /* of LIGHT_SLOTS, where entries are read byte by byte: what to add to what an index says */
+    uint8_t unused[2];    /* bins start at a word */
     uint8_t bins[NCD_TRELLIS_BINS]; /* by bits of the running magnitude: place of the first cell of its class */
 } ncd_trellis_workspace;
 
@@ -85,8 +86,10 @@ enum { NCD_TRELLIS_NIBBLE_STATES_LOG2 = 4 };
 #define NCD_TRELLIS_SLOTS_LOG2 8u /* no enumerator: C++ warns where these meet other integers */
 
 /* LIGHT_SLOTS: each state has a block. Bytes by quantizer and slot, or by slot and quantizer where entries are read byte by byte, tell
- * which of the entries behind them is the slot's: there are 256 at most, as there are values. Offsets of blocks count from ENTRIES. */
+ * which of the entries behind them is the slot's: there are 256 at most, as there are values. Where entries are read byte by byte and no
+ * block has more than LIGHT_FEW, these count from the start of the block. Offsets of blocks count from ENTRIES. */
 #define NCD_TRELLIS_LIGHT_AT (2u << NCD_TRELLIS_SLOTS_LOG2)
+#define NCD_TRELLIS_LIGHT_FEW (256u - NCD_TRELLIS_LIGHT_AT / 8u)
 
 /* A table to search. Behind it are the sums of the frequencies before each of its symbols, and of all. */
 enum { NCD_TRELLIS_INDEX = 1 << NCD_TRELLIS_INDEX_LOG2 };

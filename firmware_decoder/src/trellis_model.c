@@ -404,13 +404,16 @@ static NCD_NOINLINE void build_light(ncd_trellis_model *f, ncd_trellis_workspace
 {
     uint8_t *const base = (uint8_t *)w + NCD_TRELLIS_ENTRIES;
     const uint32_t states = f->classes;
-    uint32_t at = 0, u, k, i;
+    uint32_t at = 0, first = NCD_TRELLIS_BYTE_LOADS ? NCD_TRELLIS_LIGHT_AT / 8u : 0, u, k, i;
     for (k = 0; k <= states; ++k) {
         const uint32_t size = NCD_TRELLIS_LIGHT_AT + 8u * f->blocks[k];
+        if (f->blocks[k] > NCD_TRELLIS_LIGHT_FEW)
+            first = 0;
         f->blocks[k] = (uint16_t)at;
         at += size;
     }
     w->start = f->blocks[f->start];
+    w->ahead = (uint8_t)(NCD_TRELLIS_BYTE_LOADS ? NCD_TRELLIS_LIGHT_AT / 8u - first : 0);
     for (u = 0; u < quantizers_of(f); ++u) {
         const uint8_t *p = f->tables[u], *rule = f->rules;
         for (k = 0; k < states; ++k) {
@@ -428,7 +431,7 @@ static NCD_NOINLINE void build_light(ncd_trellis_model *f, ncd_trellis_workspace
                 entry[0] = f->blocks[follow(rule, value)] | start << 16 | (256u - frequency) << 24;
                 entry[1] = ((uint32_t)value & 255u) | change_of(f, value, u) << 8;
                 for (start += frequency; frequency > 0; --frequency, index += NCD_TRELLIS_BYTE_LOADS ? 2 : 1)
-                    *index = (uint8_t)n;
+                    *index = (uint8_t)(first + n);
             }
             p = next.p + (next.bit != 0);
             if (f->n_rules > 1)

@@ -201,40 +201,47 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 }
 
 #if NCD_TRELLIS_LIGHT
-/* LIGHT_FIND finds the entry of a slot, the low byte of x, in a block; s is the state of the trellis. The others say what it tells
- * (trellis.h); LIGHT_BOTH is bytes 2 and 3. */
+/* LIGHT_FIND finds the entry of a slot, the low byte of x, in a block; s is the state of the trellis, and `ahead` what a workspace
+ * says. The others say what it tells (trellis.h); LIGHT_BOTH is bytes 2 and 3. */
 #if NCD_TRELLIS_BYTE_LOADS
 /* The state stands in the low byte, and LIGHT_FIND moves it by a bit. */
-#if defined(__thumb__) && defined(__GNUC__)
-#define LIGHT_FIND(e, block, s, x)                                                                   \
+#if defined(__thumb__) && !defined(__thumb2__) && defined(__GNUC__)
+/* What compilers do not find, or do with moves between registers. The bit that is shifted out is the quantizer: the carry. */
+#define LIGHT_SCALE(x, rest)                                                         \
+    do {                                                                             \
+        uint32_t off;                                                                \
+        __asm__(".syntax unified\n\tlsrs %1, %0, #8\n\tmuls %1, %2, %1\n\tsubs %0, %0, %1" \
+                : "+l"(x), "=&l"(off) : "l"(rest) : "cc");                           \
+    } while (0)
+#define LIGHT_PLACE(at, s, x)                                                        \
+    __asm__(".syntax unified\n\tlsrs %1, %1, #1\n\tuxtb %0, %2\n\tadcs %0, %0, %0"   \
+            : "=&l"(at), "+l"(s) : "l"(x) : "cc")
+#else
+#define LIGHT_PLACE(at, s, x)                                                        \
+    do {                                                                             \
+        (at) = 2u * ((x) & 255u) + ((s) & 1u);                                       \
+        (s) >>= 1;                                                                   \
+    } while (0)
+#endif
+#define LIGHT_FIND(e, block, s, x, ahead)                                                               \
     uint32_t at;                                                                                     \
     const uint8_t *e;                                                                                \
-    /* The bit that is shifted out is the quantizer: the carry. */                                   \
-    __asm__(".syntax unified\n\tlsrs %1, %1, #1\n\tuxtb %0, %2\n\tadcs %0, %0, %0"                   \
-            : "=&l"(at), "+l"(s) : "l"(x) : "cc");                                                   \
-    at = (block)[at] + NCD_TRELLIS_LIGHT_AT / 8u;                                                    \
-    NCD_KEEP(at); /* loads can add but 31 */                                                         \
+    LIGHT_PLACE(at, s, x);                                                                           \
+    at = (block)[at] + (ahead);                                                                      \
     e = (block) + 8u * at;                                                                           \
     NCD_KEEP(e)
-#else
-#define LIGHT_FIND(e, block, s, x)                                                                   \
-    const uint8_t *e = (block) + 8u * (block)[2u * ((x) & 255u) + ((s) & 1u)];                       \
-    (s) >>= 1;                                                                                       \
-    NCD_KEEP(e);                                                                                     \
-    e += NCD_TRELLIS_LIGHT_AT
-#endif
 #define LIGHT_NEXT(e) ((const uint16_t *)(const void *)(e))[0]
 #define LIGHT_START(e) (e)[2]
 #define LIGHT_REST(e) (e)[3]
 #define LIGHT_BOTH(e) ((const uint16_t *)(const void *)(e))[1]
 #define LIGHT_LEVEL(e) (e)[4]
 #define LIGHT_MOVE(s, e) ((s) ^= (e)[5])
-#define LIGHT_APPEND(y, src) ((y) = ((y) << 8 | (src)[1]) << 8 | (src)[0])
 #else
 /* It stands in bits 8-15; what is below is of no account. */
-#define LIGHT_FIND(e, block, s, x)                                                                   \
+#define LIGHT_FIND(e, block, s, x, ahead)                                                              \
     uint32_t of = (s) & 1u << NCD_TRELLIS_SLOTS_LOG2, e, e##1;                                       \
     const uint8_t *at;                                                                               \
+    (void)(ahead);                                                                                   \
     NCD_KEEP(of); /* a sum with a byte, then, costs no more than a sum */                            \
     at = (block) + 8u * (block)[of + ((x) & 255u)];                                                  \
     NCD_KEEP(at); /* and loads can add the rest */                                                   \
@@ -246,23 +253,32 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 #define LIGHT_BOTH(e) ((e) >> 16)
 #define LIGHT_LEVEL(e) (uint8_t)(e##1)
 #define LIGHT_MOVE(s, e) ((s) = (s) >> 1 ^ e##1)
-#define LIGHT_APPEND(y, src)                                                                         \
-    do {                                                                                             \
-        uint32_t word = (uint32_t)(src)[1] << 8 | (src)[0];                                          \
-        NCD_KEEP(word);                                                                              \
-        (y) = (y) << 16 | word;                                                                      \
-    } while (0)
+#endif
+
+#ifndef LIGHT_SCALE
+#define LIGHT_SCALE(x, rest) ((x) -= (rest) * ((x) >> NCD_TRELLIS_SLOTS_LOG2))
 #endif
 
 /* A symbol: stores its value, moves both states, and takes off x what a slot takes off but for the symbol's first slot. */
-#define LIGHT_TAKE(e, x, s, to)                                                                         \
-    LIGHT_FIND(e, block, s, x);                                                                      \
-    (x) -= LIGHT_REST(e) * ((x) >> NCD_TRELLIS_SLOTS_LOG2);                                          \
+#define LIGHT_TAKE(e, x, s, to, ahead)                                                                    \
+    LIGHT_FIND(e, block, s, x, ahead);                                                                  \
+    LIGHT_SCALE(x, LIGHT_REST(e));                                                                   \
     *(to) = LIGHT_LEVEL(e);                                                                          \
-    LIGHT_MOVE(s, e);                                                                                \
-    block = base + LIGHT_NEXT(e)
+    block = base + LIGHT_NEXT(e);                                                                          \
+    LIGHT_MOVE(s, e)
 
-/* y -= LIGHT_BOTH(e), and whether that is below 0. */
+/* With y = x - 2^16, which is below 0 where x wants a word: y -= LIGHT_BOTH(e), and takes one, which is there, where that is below 0. */
+#if defined(__thumb__) && !defined(__thumb2__) && defined(__GNUC__)
+/* Compilers compare before they subtract. */
+#define LIGHT_REFILL(y, e, src)                                                                        \
+    do {                                                                                             \
+        uint32_t byte = LIGHT_BOTH(e);                                                               \
+        __asm__(".syntax unified\n\tsubs %0, %0, %2\n\tbcs 0f\n\tldrb %2, [%1, #1]\n\t"              \
+                "subs %0, %0, #1\n\tlsls %0, %0, #8\n\tadds %0, %0, %2\n\tldrb %2, [%1]\n\t"         \
+                "lsls %0, %0, #8\n\tadds %0, %0, %2\n\tadds %1, %1, #2\n0:"                          \
+                : "+l"(y), "+l"(src), "+l"(byte) : : "cc", "memory");                                \
+    } while (0)
+#else
 #if defined(__thumb2__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
 #define LIGHT_SUBTRACT(y, e, below) \
     __asm__("subs %0, %0, %2, lsr #16" : "+r"(y), "=@cclo"(below) : "r"(e)) /* compilers take three */
@@ -273,52 +289,78 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
         (y) -= LIGHT_BOTH(e);                                                                        \
     } while (0)
 #endif
+#define LIGHT_REFILL(y, e, src)                                                                      \
+    do {                                                                                             \
+        int below;                                                                                   \
+        LIGHT_SUBTRACT(y, e, below);                                                                 \
+        if (below) {                                                                                 \
+            uint32_t word = (uint32_t)(src)[1] << 8 | (src)[0];                                      \
+            NCD_KEEP(word);                                                                          \
+            (y) = ((y) - 1u) << 16 | word;                                                           \
+            (src) += 2;                                                                              \
+        }                                                                                            \
+    } while (0)
+#endif
+
+NCD_INLINE uint32_t ahead_of(const uint32_t *memory)
+{
+    return NCD_TRELLIS_BYTE_LOADS ? ((const ncd_trellis_workspace *)(const void *)memory)->ahead : 0;
+}
+
+/* Symbols of a group, and the bytes they take at most. A symbol leaves x no less than a 2^8th, which then is 2^24 at least where it
+ * took a word, so that the next one takes none. */
+enum { LIGHT_GROUP = 16, LIGHT_GROUP_BYTES = 16 };
 
 /* n symbols, each with the table that the automaton picks. */
 static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t n)
 {
     const uint8_t *const base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES, *const last = dst + n;
+    const uint32_t ahead = ahead_of(memory);
     const uint8_t *block = base + left->a;
     uint32_t s = left->s;
     lane l = *left;
 #ifndef __OPTIMIZE_SIZE__
-    /* As long as there are words: with y = x - 2^16, which is below 0 where x wants a word, and so the last subtraction tells. What
-     * an entry takes off x for each 2^8 of it, it takes off for each of y and 2^8 times besides, as LIGHT_BOTH does. */
-    if (l.x >= LOWEST) {
+    /* As long as there are words, whatever the symbols. What an entry takes off x for each 2^8 of it, it takes off for each of
+     * y and 2^8 times besides, as LIGHT_BOTH does. */
+    if (l.x >= LOWEST && ahead == 0) {
         uint32_t y = l.x - LOWEST;
+        for (;;) {
+            const size_t room = (size_t)(last - dst) / LIGHT_GROUP, words = (size_t)(l.end - l.src) / LIGHT_GROUP_BYTES;
+            const uint8_t *const stop = dst + LIGHT_GROUP * (room < words ? room : words);
+            if (dst == stop)
+                break;
+            do {
 #define TAKE(i)                                                                                      \
     do {                                                                                             \
-        int below;                                                                                   \
-        LIGHT_TAKE(e, y, s, dst + (i));                                                               \
-        LIGHT_SUBTRACT(y, e, below);                                                                 \
-        if (below) {                                                                                 \
-            if (l.src == l.end) {                                                                    \
-                dst += (i) + 1;                                                                      \
-                goto out;                                                                            \
-            }                                                                                        \
-            y -= 1u;                                                                                 \
-            LIGHT_APPEND(y, l.src);                                                                  \
-            l.src += 2;                                                                              \
-        }                                                                                            \
+        LIGHT_TAKE(e, y, s, dst + (i), 0);                                                           \
+        LIGHT_REFILL(y, e, l.src);                                                                   \
     } while (0)
-        for (; n & 3u; --n) {
-            TAKE(0);
-            ++dst;
-        }
-        for (; dst != last; dst += 4) {
-            TAKE(0);
-            TAKE(1);
-            TAKE(2);
-            TAKE(3);
-            NCD_KEEP(dst);
-        }
+                TAKE(0);
+                TAKE(1);
+                TAKE(2);
+                TAKE(3);
+                TAKE(4);
+                TAKE(5);
+                TAKE(6);
+                TAKE(7);
+                TAKE(8);
+                TAKE(9);
+                TAKE(10);
+                TAKE(11);
+                TAKE(12);
+                TAKE(13);
+                TAKE(14);
+                TAKE(15);
 #undef TAKE
-    out:
+                dst += LIGHT_GROUP;
+                NCD_KEEP(dst);
+            } while (dst != stop);
+        }
         l.x = y + LOWEST;
     }
 #endif
     for (; dst != last; ++dst) {
-        LIGHT_TAKE(e, l.x, s, dst);
+        LIGHT_TAKE(e, l.x, s, dst, ahead);
         l.x -= LIGHT_START(e);
         REFILL(&l);
     }
@@ -457,11 +499,11 @@ static NCD_NOINLINE void take_four(const uint32_t *memory, lane *lanes, int8_t *
 }
 
 #if NCD_TRELLIS_LIGHT
-NCD_INLINE int8_t next_light(const uint8_t *base, lane *l, const int many)
+NCD_INLINE int8_t next_light(const uint32_t *memory, lane *l, const int many)
 {
-    const uint8_t *block = base + l->a;
+    const uint8_t *const base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES, *block = base + l->a;
     uint8_t level;
-    LIGHT_TAKE(e, l->x, l->s, &level);
+    LIGHT_TAKE(e, l->x, l->s, &level, ahead_of(memory));
     l->x -= LIGHT_START(e);
     if (many)
         REFILL_SURE(l);
@@ -473,8 +515,7 @@ NCD_INLINE int8_t next_light(const uint8_t *base, lane *l, const int many)
 
 static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
-    const uint8_t *const base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES;
-    TAKE_FOUR(next_light, base);
+    TAKE_FOUR(next_light, memory);
 }
 #endif
 #undef TAKE
