@@ -15,9 +15,7 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
 
     c.p = t->payload;
     c.end = t->end;
-    mode = ncd_get_u8(&c);
-    if (ncd_is_bad(&c))
-        return NCD_ERR_CORRUPT;
+    mode = ncd_get_u8(&c); /* 0 where there is none, and then neither is there what follows */
     if (mode >> 6 || (mode & (SHARED | ZEROS)) == (SHARED | ZEROS))
         return NCD_ERR_UNSUPPORTED;
     status = ncd_tensor_read_levels(t, &c, mode);
@@ -47,14 +45,14 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
         return status;
     if ((mode & SHARED) && shared.p != shared.end)
         return NCD_ERR_CORRUPT;
-    if (t->mode == NCD_MODE_LEVELS && (f.lo > 128 || f.hi > 127 || f.raw_bits))
+    if (!NCD_TRELLIS_LIGHT_ONLY && t->mode == NCD_MODE_LEVELS && (f.lo > 128 || f.hi > 127 || f.raw_bits))
         return NCD_ERR_CORRUPT;
-    if (t->mode == NCD_MODE_WIDE && !f.m)
+    if (!NCD_TRELLIS_LIGHT_ONLY && t->mode == NCD_MODE_WIDE && !f.m)
         return NCD_ERR_CORRUPT;
     if (f.values[0] == 0 || (f.states_log2 && f.values[1] == 0))
         return NCD_ERR_CORRUPT;
     kind = ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE);
-    if (!NCD_TRELLIS_CONTEXTS && kind == NCD_TRELLIS_SEARCH)
+    if (!NCD_TRELLIS_CONTEXTS && !NCD_TRELLIS_LIGHT_ONLY && kind == NCD_TRELLIS_SEARCH)
         return NCD_ERR_UNSUPPORTED;
     t->model_workspace = ncd_trellis_model_size(&f, kind, NCD_TRELLIS_INDEX);
 #if NCD_TRELLIS_INDEX_LOG2 > 4

@@ -20,6 +20,9 @@ enum { NCD_TRELLIS_AUTOMATON_STATES = 8 }; /* at most */
 /* Whether there may be open ends. */
 #define NCD_TRELLIS_OPEN_ENDS (NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LIGHT)
 
+/* Whether an automaton picks the tables of all models that are compiled in. */
+#define NCD_TRELLIS_LIGHT_ONLY (NCD_TRELLIS_LIGHT && !(NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_RANS || NCD_TRELLIS_PREFIX))
+
 /* A model that has been checked, and what its bytes say. */
 typedef struct ncd_trellis_model {
     uint8_t states_log2, open, m, raw_bits, lo, hi, cap, start;

@@ -100,16 +100,17 @@ static ncd_status read_tables(ncd_cursor *c, ncd_trellis_model *f, uint32_t u)
         const uint32_t first = ncd_get_u8(c), count = ncd_get_u8(c) + 1u;
         ncd_frequencies next;
         uint32_t sum = 0;
-        if (ncd_is_bad(c) || first + count > f->values[u])
+        if (first + count > f->values[u])
             return NCD_ERR_CORRUPT;
-        next.p = c->p;
+        next.p = c->p; /* both are null where bytes lack: then there is no first frequency */
         next.end = c->end;
         next.bit = 0;
         for (k = 0; k < count; ++k) {
             const uint32_t share = next_share(f, &next);
             if (share > slots)
                 return NCD_ERR_CORRUPT;
-            f->constant |= share == slots;
+            if (NCD_TRELLIS_RANS)
+                f->constant |= share == slots;
             sum += share;
         }
         if (sum != slots)
@@ -180,20 +181,16 @@ static ncd_status read_automaton(ncd_cursor *c, ncd_trellis_model *f)
         f->start >= f->classes)
         return NCD_ERR_CORRUPT;
     f->n_rules = (uint8_t)(ncd_get_u8(c) + 1u);
-    if (ncd_is_bad(c) || (f->n_rules != 1 && f->n_rules != f->classes))
+    if (f->n_rules != 1 && f->n_rules != f->classes)
         return NCD_ERR_CORRUPT;
     f->rules = c->p;
     for (k = 0; k < f->n_rules; ++k) {
         const uint32_t n = ncd_get_u8(c);
-        const uint8_t *thresholds, *states;
-        if (ncd_is_bad(c) || n > 15)
-            return NCD_ERR_CORRUPT;
-        thresholds = ncd_get_bytes(c, n);
-        states = ncd_get_bytes(c, n + 1u);
-        if (ncd_is_bad(c))
+        const uint8_t *const thresholds = ncd_get_bytes(c, 2u * n + 1u); /* and the states */
+        if (!thresholds || n > 15)
             return NCD_ERR_CORRUPT;
         for (i = 0; i <= n; ++i)
-            if (states[i] >= f->classes || (i > 0 && i < n && thresholds[i] <= thresholds[i - 1u]))
+            if (thresholds[n + i] >= f->classes || (i > 0 && i < n && thresholds[i] <= thresholds[i - 1u]))
                 return NCD_ERR_CORRUPT;
     }
 #else
@@ -206,37 +203,38 @@ static ncd_status read_automaton(ncd_cursor *c, ncd_trellis_model *f)
 ncd_status ncd_trellis_model_read(ncd_cursor *c, ncd_trellis_model *f)
 {
     const uint8_t *const head = ncd_get_bytes(c, 7);
-    uint32_t u, quantizers, reserved;
+    uint32_t u, quantizers, trellis, slots, picks;
     ncd_status status;
     if (!head)
         return NCD_ERR_CORRUPT;
     NCD_FILL(f, 0, sizeof *f);
-    f->states_log2 = head[0] & 15u;
-    f->open = head[0] >> 4 & 1u;
-    if (head[0] >> 5)
-        return NCD_ERR_UNSUPPORTED;
-    f->m = head[1] & 15u;
-    f->raw_bits = head[1] >> 4;
+    trellis = head[0]; /* read before anything is written, after which compilers would read again */
+    slots = head[1];
+    picks = head[5];
     f->lo = head[2];
     f->hi = head[3];
     f->cap = head[4];
-    f->classes = (uint8_t)((head[5] & 7u) + 1u);
-    f->n_signs = head[5] >> 3 & 3u;
-    f->automaton = head[5] >> 5 & 1u;
-    reserved = head[5] >> 6;
     f->start = head[6];
+    if (trellis >> 5)
+        return NCD_ERR_UNSUPPORTED;
+    f->states_log2 = trellis & 15u;
+    f->open = trellis >> 4 & 1u;
+    f->m = slots & 15u;
+    f->raw_bits = slots >> 4 & 15u;
+    f->classes = (uint8_t)((picks & 7u) + 1u);
+    f->n_signs = picks >> 3 & 3u;
+    f->automaton = picks >> 5 & 1u;
     if (f->states_log2 == 1 || f->states_log2 > 8 || (f->m && f->m - 8u > 4u) || f->raw_bits > 12 || f->cap - 1u > 126u ||
         (f->open && f->lo + f->hi < (f->states_log2 ? 7u : 1u)))
         return NCD_ERR_CORRUPT;
-    if (reserved || !is_compiled_in(f, head[5]))
+    if (picks >> 6 || !is_compiled_in(f, picks))
         return NCD_ERR_UNSUPPORTED;
-    status = HAS_AUTOMATON(f) ? read_automaton(c, f) : read_classes(c, f, head[5]);
+    status = HAS_AUTOMATON(f) ? read_automaton(c, f) : read_classes(c, f, picks);
     if (status != NCD_OK)
         return status;
     quantizers = ncd_quantizer_count(f->states_log2);
-    for (u = 0; u < quantizers; ++u)
-        f->values[u] = (uint16_t)ncd_quantizer_values(f->states_log2, f->lo, f->hi, u);
     for (u = 0; u < quantizers; ++u) {
+        f->values[u] = (uint16_t)ncd_quantizer_values(f->states_log2, f->lo, f->hi, u);
         f->n_tables[u] = f->classes;
         status = HAS_AUTOMATON(f) ? NCD_OK : read_map(c, f, u);
         if (status != NCD_OK)
@@ -420,8 +418,8 @@ static NCD_NOINLINE void build_light(ncd_trellis_model *f, ncd_trellis_workspace
             uint8_t *const block = base + f->blocks[k];
             uint8_t *index = block + (NCD_TRELLIS_BYTE_LOADS ? u : u << NCD_TRELLIS_SLOTS_LOG2);
             const uint32_t end = p[0] + p[1] + 1u;
-            /* Quantizer 0 has the first entries, and the other one the last. */
-            uint32_t n = u ? (f->blocks[k + 1u] - f->blocks[k] - NCD_TRELLIS_LIGHT_AT) / 8u - (p[1] + 1u) : 0, start = 0;
+            /* Those of quantizer 1 lie behind those of the other one, whose last slot tells of the last. */
+            uint32_t n = u ? block[NCD_TRELLIS_BYTE_LOADS ? 510 : 255] - first + 1u : 0, start = 0;
             ncd_frequencies next;
             first_of(f, p, &next);
             for (i = p[0]; i < end; ++i, ++n) {
@@ -511,22 +509,21 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
     ncd_cursor c;
     ncd_trellis_model f;
     uint32_t i;
+    int32_t wide;
 
     c.p = t->tables[0];
     c.end = t->model_end;
     (void)ncd_trellis_model_read(&c, &f); /* which has been read before */
     w->tag = ncd_trellis_tag(t);
     w->kind = (uint8_t)ncd_trellis_model_kind(&f, t->mode == NCD_MODE_WIDE);
-    w->m = (uint8_t)f.m;
-    w->raw_bits = (uint8_t)f.raw_bits;
-    w->union_shift = f.states_log2 ? 2 : 0;
-    w->low = -32768;
-    w->high = 32767;
-    if (f.open) {
-        const int16_t wide = f.states_log2 ? 3 : 0;
-        w->low = (int16_t)(wide - (int16_t)f.lo);
-        w->high = (int16_t)((int16_t)f.hi - wide);
+    if (NCD_TRELLIS_CONTEXTS) {
+        w->m = (uint8_t)f.m;
+        w->raw_bits = (uint8_t)f.raw_bits;
     }
+    w->union_shift = f.states_log2 ? 2 : 0;
+    wide = f.states_log2 ? 3 : 0;
+    w->low = f.open ? (int16_t)(wide - f.lo) : -32768;
+    w->high = f.open ? (int16_t)(f.hi - wide) : 32767;
 #if NCD_TRELLIS_CONTEXTS
     if (w->kind == NCD_TRELLIS_SEARCH) {
         for (i = 0; (128u * f.cap + 7u) >> i >= NCD_TRELLIS_BINS; ++i)

@@ -565,6 +565,7 @@ NCD_INLINE uint32_t open_of_four(const int8_t *level, uint32_t add, uint32_t mos
 #define OPEN_OF_FOUR 1
 #endif
 
+#ifndef __OPTIMIZE_SIZE__
 /* How many of n levels of 8 bits come before the first one that is not above low and below high. */
 static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32_t high)
 {
@@ -585,35 +586,39 @@ static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32
         ++i;
     return i;
 }
+#endif
 
 /* Moves the levels of open symbols outwards. Gives 0 where one does not fit. */
 static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
-    const uint32_t shift = w->raw_bits + w->union_shift, low = (1u << w->union_shift) - 1u;
-    const int32_t most = wide ? 32767 : 127;
+    const uint32_t raw_bits = NCD_TRELLIS_CONTEXTS ? w->raw_bits : 0, shift = raw_bits + w->union_shift;
+    const uint32_t low = (1u << w->union_shift) - 1u;
+    const int32_t most = wide ? 32767 : 127, from = w->high, to = w->low;
     uint32_t i;
-    if (!NCD_TRELLIS_OPEN_ENDS || w->high == 32767)
+    if (!NCD_TRELLIS_OPEN_ENDS || from == 32767)
         return 1;
     for (i = 0; i < n; ++i) {
         int32_t level, value, by;
         uint32_t length;
+#ifndef __OPTIMIZE_SIZE__
         if (!wide) {
-            i += count_closed((const int8_t *)out + i, n - i, w->low, w->high);
+            i += count_closed((const int8_t *)out + i, n - i, to, from);
             if (i == n)
                 break;
         }
+#endif
         level = wide ? ((int16_t *)out)[i] : ((int8_t *)out)[i];
         value = level;
-        if (w->raw_bits) { /* without them; two's complement, shifted down */
+        if (raw_bits) { /* without them; two's complement, shifted down */
             const uint32_t sum = (uint32_t)(level + 32768) >> shift;
             value = ((int32_t)sum - (int32_t)(32768u >> shift)) * (int32_t)(low + 1u) + (int32_t)((uint32_t)level & low);
         }
-        if (value < w->high && value > w->low)
+        if (value < from && value > to)
             continue;
         length = take_bits(left, 4);
         by = (int32_t)((1u << length) - 1u + (length ? take_bits(left, length) : 0)) * (int32_t)(1u << shift);
-        level = value >= w->high ? level + by : level - by;
+        level += value < from ? -by : by;
         if (level > most || level < -most - 1)
             return 0;
         if (wide)
@@ -641,11 +646,12 @@ static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memo
     if (size & 1u)
         return NCD_ERR_CORRUPT;
     l->x = 0;
-    REFILL(l);
-    REFILL(l);
+    (void)take_bits(l, 0);
+    (void)take_bits(l, 0);
     l->a = w->start;
     l->s = 0;
-    l->e = w->first;
+    if (NCD_TRELLIS_CONTEXTS)
+        l->e = w->first;
     return NCD_OK;
 }
 
