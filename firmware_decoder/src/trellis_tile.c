@@ -201,34 +201,34 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 }
 
 #if NCD_TRELLIS_LIGHT
-/* LIGHT_FIND finds the entry of a slot, the low byte of x, in a block; s is the state of the trellis, and `ahead` what a workspace
- * says. The others say what it tells (trellis.h); LIGHT_BOTH is bytes 2 and 3. */
+/* LIGHT_FIND finds the entry of a slot, the low byte of x, in a block; s is the state of the trellis, and `ahead` what a
+ * workspace says. The others say what it tells (trellis.h); LIGHT_BOTH is bytes 2 and 3. */
 #if NCD_TRELLIS_BYTE_LOADS
 /* The state stands in the low byte, and LIGHT_FIND moves it by a bit. */
 #if defined(__thumb__) && !defined(__thumb2__) && defined(__GNUC__)
 /* What compilers do not find, or do with moves between registers. The bit that is shifted out is the quantizer: the carry. */
-#define LIGHT_SCALE(x, rest)                                                         \
-    do {                                                                             \
-        uint32_t off;                                                                \
-        __asm__(".syntax unified\n\tlsrs %1, %0, #8\n\tmuls %1, %2, %1\n\tsubs %0, %0, %1" \
-                : "+l"(x), "=&l"(off) : "l"(rest) : "cc");                           \
+#define LIGHT_SCALE(x, rest)                                                                        \
+    do {                                                                                            \
+        uint32_t off;                                                                               \
+        __asm__(".syntax unified\n\tlsrs %1, %0, #8\n\tmuls %1, %2, %1\n\tsubs %0, %0, %1"          \
+                : "+l"(x), "=&l"(off) : "l"(rest) : "cc");                                          \
     } while (0)
-#define LIGHT_PLACE(at, s, x)                                                        \
-    __asm__(".syntax unified\n\tlsrs %1, %1, #1\n\tuxtb %0, %2\n\tadcs %0, %0, %0"   \
+#define LIGHT_PLACE(at, s, x)                                                                       \
+    __asm__(".syntax unified\n\tlsrs %1, %1, #1\n\tuxtb %0, %2\n\tadcs %0, %0, %0"                  \
             : "=&l"(at), "+l"(s) : "l"(x) : "cc")
 #else
-#define LIGHT_PLACE(at, s, x)                                                        \
-    do {                                                                             \
-        (at) = 2u * ((x) & 255u) + ((s) & 1u);                                       \
-        (s) >>= 1;                                                                   \
+#define LIGHT_PLACE(at, s, x)                                                                       \
+    do {                                                                                            \
+        (at) = 2u * ((x) & 255u) + ((s) & 1u);                                                      \
+        (s) >>= 1;                                                                                  \
     } while (0)
 #endif
-#define LIGHT_FIND(e, block, s, x, ahead)                                                               \
-    uint32_t at;                                                                                     \
-    const uint8_t *e;                                                                                \
-    LIGHT_PLACE(at, s, x);                                                                           \
-    at = (block)[at] + (ahead);                                                                      \
-    e = (block) + 8u * at;                                                                           \
+#define LIGHT_FIND(e, block, s, x, ahead)                                                           \
+    uint32_t at;                                                                                    \
+    const uint8_t *e;                                                                               \
+    LIGHT_PLACE(at, s, x);                                                                          \
+    at = (block)[at] + (ahead);                                                                     \
+    e = (block) + 8u * at;                                                                          \
     NCD_KEEP(e)
 #define LIGHT_NEXT(e) ((const uint16_t *)(const void *)(e))[0]
 #define LIGHT_START(e) (e)[2]
@@ -238,14 +238,14 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 #define LIGHT_MOVE(s, e) ((s) ^= (e)[5])
 #else
 /* It stands in bits 8-15; what is below is of no account. */
-#define LIGHT_FIND(e, block, s, x, ahead)                                                              \
-    uint32_t of = (s) & 1u << NCD_TRELLIS_SLOTS_LOG2, e, e##1;                                       \
-    const uint8_t *at;                                                                               \
-    (void)(ahead);                                                                                   \
-    NCD_KEEP(of); /* a sum with a byte, then, costs no more than a sum */                            \
-    at = (block) + 8u * (block)[of + ((x) & 255u)];                                                  \
-    NCD_KEEP(at); /* and loads can add the rest */                                                   \
-    e = ((const uint32_t *)(const void *)(at + NCD_TRELLIS_LIGHT_AT))[0];                            \
+#define LIGHT_FIND(e, block, s, x, ahead)                                                           \
+    uint32_t of = (s) & 1u << NCD_TRELLIS_SLOTS_LOG2, e, e##1;                                      \
+    const uint8_t *at;                                                                              \
+    (void)(ahead);                                                                                  \
+    NCD_KEEP(of); /* a sum with a byte, then, costs no more than a sum */                           \
+    at = (block) + 8u * (block)[of + ((x) & 255u)];                                                 \
+    NCD_KEEP(at); /* and loads can add the rest */                                                  \
+    e = ((const uint32_t *)(const void *)(at + NCD_TRELLIS_LIGHT_AT))[0];                           \
     e##1 = ((const uint32_t *)(const void *)(at + NCD_TRELLIS_LIGHT_AT))[1]
 #define LIGHT_NEXT(e) ((e) & 0xFFFFu)
 #define LIGHT_START(e) ((e) >> 16 & 255u)
@@ -260,45 +260,46 @@ static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t
 #endif
 
 /* A symbol: stores its value, moves both states, and takes off x what a slot takes off but for the symbol's first slot. */
-#define LIGHT_TAKE(e, x, s, to, ahead)                                                                    \
-    LIGHT_FIND(e, block, s, x, ahead);                                                                  \
-    LIGHT_SCALE(x, LIGHT_REST(e));                                                                   \
-    *(to) = LIGHT_LEVEL(e);                                                                          \
-    block = base + LIGHT_NEXT(e);                                                                          \
+#define LIGHT_TAKE(e, x, s, to, ahead)                                                              \
+    LIGHT_FIND(e, block, s, x, ahead);                                                              \
+    LIGHT_SCALE(x, LIGHT_REST(e));                                                                  \
+    *(to) = LIGHT_LEVEL(e);                                                                         \
+    block = base + LIGHT_NEXT(e);                                                                   \
     LIGHT_MOVE(s, e)
 
-/* With y = x - 2^16, which is below 0 where x wants a word: y -= LIGHT_BOTH(e), and takes one, which is there, where that is below 0. */
+/* With y = x - 2^16, which is below 0 where x wants a word: y -= LIGHT_BOTH(e), and takes a word, which is there, where that is
+ * below 0. */
 #if defined(__thumb__) && !defined(__thumb2__) && defined(__GNUC__)
 /* Compilers compare before they subtract. */
-#define LIGHT_REFILL(y, e, src)                                                                        \
-    do {                                                                                             \
-        uint32_t byte = LIGHT_BOTH(e);                                                               \
-        __asm__(".syntax unified\n\tsubs %0, %0, %2\n\tbcs 0f\n\tldrb %2, [%1, #1]\n\t"              \
-                "subs %0, %0, #1\n\tlsls %0, %0, #8\n\tadds %0, %0, %2\n\tldrb %2, [%1]\n\t"         \
-                "lsls %0, %0, #8\n\tadds %0, %0, %2\n\tadds %1, %1, #2\n0:"                          \
-                : "+l"(y), "+l"(src), "+l"(byte) : : "cc", "memory");                                \
+#define LIGHT_REFILL(y, e, src)                                                                     \
+    do {                                                                                            \
+        uint32_t byte = LIGHT_BOTH(e);                                                              \
+        __asm__(".syntax unified\n\tsubs %0, %0, %2\n\tbcs 0f\n\tldrb %2, [%1, #1]\n\t"             \
+                "subs %0, %0, #1\n\tlsls %0, %0, #8\n\tadds %0, %0, %2\n\tldrb %2, [%1]\n\t"        \
+                "lsls %0, %0, #8\n\tadds %0, %0, %2\n\tadds %1, %1, #2\n0:"                         \
+                : "+l"(y), "+l"(src), "+l"(byte) : : "cc", "memory");                               \
     } while (0)
 #else
 #if defined(__thumb2__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
-#define LIGHT_SUBTRACT(y, e, below) \
+#define LIGHT_SUBTRACT(y, e, below)                                                                 \
     __asm__("subs %0, %0, %2, lsr #16" : "+r"(y), "=@cclo"(below) : "r"(e)) /* compilers take three */
 #else
-#define LIGHT_SUBTRACT(y, e, below)                                                                  \
-    do {                                                                                             \
-        (below) = (y) < LIGHT_BOTH(e);                                                               \
-        (y) -= LIGHT_BOTH(e);                                                                        \
+#define LIGHT_SUBTRACT(y, e, below)                                                                 \
+    do {                                                                                            \
+        (below) = (y) < LIGHT_BOTH(e);                                                              \
+        (y) -= LIGHT_BOTH(e);                                                                       \
     } while (0)
 #endif
-#define LIGHT_REFILL(y, e, src)                                                                      \
-    do {                                                                                             \
-        int below;                                                                                   \
-        LIGHT_SUBTRACT(y, e, below);                                                                 \
-        if (below) {                                                                                 \
-            uint32_t word = (uint32_t)(src)[1] << 8 | (src)[0];                                      \
-            NCD_KEEP(word);                                                                          \
-            (y) = ((y) - 1u) << 16 | word;                                                           \
-            (src) += 2;                                                                              \
-        }                                                                                            \
+#define LIGHT_REFILL(y, e, src)                                                                     \
+    do {                                                                                            \
+        int below;                                                                                  \
+        LIGHT_SUBTRACT(y, e, below);                                                                \
+        if (below) {                                                                                \
+            uint32_t word = (uint32_t)(src)[1] << 8 | (src)[0];                                     \
+            NCD_KEEP(word);                                                                         \
+            (y) = ((y) - 1u) << 16 | word;                                                          \
+            (src) += 2;                                                                             \
+        }                                                                                           \
     } while (0)
 #endif
 
@@ -307,8 +308,8 @@ NCD_INLINE uint32_t ahead_of(const uint32_t *memory)
     return NCD_TRELLIS_BYTE_LOADS ? ((const ncd_trellis_workspace *)(const void *)memory)->ahead : 0;
 }
 
-/* Symbols of a group, and the bytes they take at most. A symbol leaves x no less than a 2^8th, which then is 2^24 at least where it
- * took a word, so that the next one takes none. */
+/* Symbols of a group, and the bytes they take at most: a symbol leaves of x a 2^8th at least, which with a word is 2^24 and
+ * more, so that the next symbol takes none. */
 enum { LIGHT_GROUP = 16, LIGHT_GROUP_BYTES = 16 };
 
 /* n symbols, each with the table that the automaton picks. */
@@ -330,10 +331,10 @@ static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t 
             if (dst == stop)
                 break;
             do {
-#define TAKE(i)                                                                                      \
-    do {                                                                                             \
-        LIGHT_TAKE(e, y, s, dst + (i), 0);                                                           \
-        LIGHT_REFILL(y, e, l.src);                                                                   \
+#define TAKE(i)                                                                                     \
+    do {                                                                                            \
+        LIGHT_TAKE(e, y, s, dst + (i), 0);                                                          \
+        LIGHT_REFILL(y, e, l.src);                                                                  \
     } while (0)
                 TAKE(0);
                 TAKE(1);
