@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ sys.path += [str(ROOT), str(ROOT / "firmware_decoder" / "ports")]
 
 import emulator  # noqa: E402 (needs the line above)
 
+from bench.emulated import decoded  # noqa: E402
 from bench.report.console import show  # noqa: E402
 from bench.report.markdown import markdown, put  # noqa: E402
 from bench.report.tables import Table  # noqa: E402
@@ -102,11 +102,7 @@ def streams() -> list[Stream]:
 
 def measure(cm: neuralcodec.CompressedModel, board: str, opt: str) -> Cost:
     """One image, built, run, and read."""
-    with tempfile.TemporaryDirectory() as folder:
-        (blob := Path(folder) / "m.bin").write_bytes(cm.to_bytes(names=False))
-        result = emulator.run(board, emulator.build(board, blob, Path(folder) / "out", opt=opt), timeout=300)
-    if result.exit_code:
-        sys.exit(f"{board}: {result.output}")
+    result = decoded(cm, board, opt)
     return Cost(
         _main_cost(result.values) / 100,
         int(result.values.get("prepare.per_tensor_x100", 0)) / 100,
@@ -117,7 +113,7 @@ def measure(cm: neuralcodec.CompressedModel, board: str, opt: str) -> Cost:
     )
 
 
-def _main_cost(values: dict[str, str]) -> int:
+def _main_cost(values: Mapping[str, str]) -> int:
     """Hundredths of instructions a weight of what most weights are coded with."""
     kinds = [key.removesuffix(".weights") for key in values if key.endswith(".weights")]
     most = max(kinds, key=lambda kind: int(values[f"{kind}.weights"]))
