@@ -28,7 +28,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from torch.nn import functional as F
 
-from bench import datasets, training
+from bench import datasets, page, training
 from bench.folders import ROOT, cache
 from bench.network import State, networks
 from bench.networks.lenet import lenet5
@@ -53,7 +53,7 @@ IMAGES = 1000
 
 REFITS = 3
 RIDGE = 1e-4
-PAGE = ROOT / "docs" / "regression.md"
+PAGE = "regression.md"
 RESULTS = ROOT / "build" / "gpam.json"
 
 Floats = npt.NDArray[np.float32]
@@ -322,7 +322,7 @@ def rows(results: Mapping[str, Sequence[Result]]) -> list[list[str]]:
 def main(
     seeds: Annotated[int, typer.Option(help="Searches of each case.")] = 3,
     generations: Annotated[int, typer.Option(help="Of each search.")] = 3000,
-    seconds: Annotated[float, typer.Option(help="Most of each search.")] = 120.0,
+    seconds: Annotated[float | None, typer.Option(help="Most of each search; it then depends on the machine.")] = None,
     case: Annotated[list[str] | None, typer.Option(help="Its title; of these only, may be repeated.")] = None,
     write: Annotated[bool, typer.Option(help="Put the table into docs/regression.md.")] = False,
 ) -> None:
@@ -343,14 +343,7 @@ def main(
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({k: [asdict(r) for r in v] for k, v in results.items()}, indent=1), encoding="utf-8")
     if write:
-        lines = ["| " + " | ".join(HEADINGS) + " |", "| --- |" + " --: |" * (len(HEADINGS) - 1)]
-        lines += ["| " + " | ".join(line) + " |" for line in rows(results)]
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition("<!-- gpam -->\n")
-        _, _, after = rest.partition("<!-- /gpam -->")
-        PAGE.write_text(
-            f"{before}<!-- gpam -->\n\n" + "\n".join(lines) + f"\n\n<!-- /gpam -->{after}", encoding="utf-8"
-        )
+        page.put(PAGE, "gpam", page.table(HEADINGS, rows(results)))
 
 
 if __name__ == "__main__":

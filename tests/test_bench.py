@@ -20,12 +20,18 @@ from bench import __main__ as command
 from bench import (
     autoencoder_rates,
     bound,
+    coding_costs,
     curves,
     environment,
     fetch,
     fidelity,
+    folders,
+    gaussian_bound,
+    gpam,
     prepare,
     records,
+    redundancy,
+    regression_costs,
     run,
     runner,
     sources,
@@ -39,6 +45,7 @@ from bench.page import replaced, table
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
 from bench.report.results import MethodFacts, NetworkFacts, Results, measurable, metric_curve, smallest_as_good, spread
+from neuralcodec.codecs.regression import Regression
 
 # Fidelity
 
@@ -338,6 +345,57 @@ def test_tables_of_scripts_go_between_their_marks():
     for broken in ("one", "# Page\n<!-- /one -->\n<!-- one: x -->\n"):
         with pytest.raises(ValueError, match="one: one opening"):
             replaced(broken, "one", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    [
+        (coding_costs.PAGE, coding_costs.MARK),
+        (gpam.PAGE, "gpam"),
+        *((redundancy.PAGE, mark) for mark in ("layers", "selections")),
+        *((regression_costs.PAGE, mark) for mark in ("costs", "workspaces")),
+        (gaussian_bound.PAGE, gaussian_bound.MARK),
+    ],
+)
+def test_pages_have_the_marks(name, mark):
+    text = (folders.ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert "new table" in replaced(text, mark, "new table")
+
+
+def test_bits_above_the_bound_between_two_points():
+    found = {("contexts", 1): [(1.0, 0.1), (1.5, 0.2), (2.5, 0.4)]}
+    assert gaussian_bound.at(found["contexts", 1], 1.25) == pytest.approx(0.15)
+    (row,) = gaussian_bound.gaps(found, 0.0).rows
+    assert row == ["contexts", "1 (scalar)", "0.100", "0.200", "0.300", "–", "–", "–"]
+
+
+def test_costs_of_codings_are_a_range():
+    assert coding_costs.between([14.04, 13.7, 14.0], ".1f") == "13.7 to 14.0"
+    assert coding_costs.between([2072, 2072], ",.0f") == "2,072"
+    assert coding_costs.between([], ".1f") == "–"
+
+
+def test_tables_name_what_infers():
+    weights = regression_costs.gaussian(16, 2, 0)
+    rows = regression_costs.opened(regression_costs.encoded(weights, regression_costs.SUMS))
+    assert regression_costs.title(rows) == "rows, sums of 2 of 2"
+    basis = Regression(regressor="basis", residual=False)
+    blocks = regression_costs.opened(regression_costs.encoded(weights, basis))
+    assert regression_costs.title(blocks) == "basis, 8 weights from 3 vectors"
+    printed = {"tiles": "4", "regression.basis.per_weight_x100": "2530", "prepare.per_tensor_x100": "1"}
+    assert regression_costs.a_weight(printed) == 25.3
+
+
+def test_times_smaller_counts_the_snr():
+    found = redundancy.Finding(
+        "planted", "repeated", (8, 8), 0.1, 1.0, 7, 4.0, trellis=5.0, regression=1.0, chosen="regression: rows",
+        snr_trellis=30.0, snr_regression=36.02, left={},
+    )  # fmt: skip
+    assert redundancy.saved_at_equal_snr(found) == pytest.approx(5)
+    assert redundancy.times_smaller(found) == pytest.approx(6)
+    assert redundancy.said_of_layers([found], 3).startswith(
+        "Times that the planted ones are smaller than by codec trellis at equal SNR: 6.0 (repeated). 3 more tensors"
+    )
 
 
 def test_bits_at_an_snr_by_hand():
