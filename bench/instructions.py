@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import rates
 import torch
 from rich.console import Console
 
@@ -21,6 +20,7 @@ sys.path += [str(ROOT), str(ROOT / "firmware_decoder" / "ports")]
 
 import emulator  # noqa: E402 (needs the line above)
 
+from bench import rates  # noqa: E402
 from bench.report.console import show  # noqa: E402
 from bench.report.markdown import markdown, put  # noqa: E402
 from bench.report.tables import Table  # noqa: E402
@@ -100,13 +100,33 @@ def streams() -> list[Stream]:
     return found
 
 
-def measure(cm: neuralcodec.CompressedModel, board: str, opt: str) -> Cost:
-    """One image, built, run, and read."""
+def decoded(
+    cm: neuralcodec.CompressedModel, board: str, opt: str = "-O2", defines: Sequence[str] = (), shift: int | None = None
+) -> emulator.Result:
+    """What the example decode_all prints of a model.
+
+    Args:
+        cm: compressed.
+        board: of boards.mk.
+        opt: optimization level.
+        defines: further options of the compiler.
+        shift: see :func:`emulator.run`.
+
+    Raises:
+        SystemExit: the image fails.
+    """
     with tempfile.TemporaryDirectory() as folder:
         (blob := Path(folder) / "m.bin").write_bytes(cm.to_bytes(names=False))
-        result = emulator.run(board, emulator.build(board, blob, Path(folder) / "out", opt=opt), timeout=300)
+        elf = emulator.build(board, blob, Path(folder) / "out", opt=opt, defines=defines)
+        result = emulator.run(board, elf, timeout=600, shift=shift)
     if result.exit_code:
         sys.exit(f"{board}: {result.output}")
+    return result
+
+
+def measure(cm: neuralcodec.CompressedModel, board: str, opt: str) -> Cost:
+    """One image, built, run, and read."""
+    result = decoded(cm, board, opt)
     return Cost(
         _main_cost(result.values) / 100,
         int(result.values.get("prepare.per_tensor_x100", 0)) / 100,
