@@ -110,12 +110,12 @@ def line(network: Network) -> Line:
     return Line(network.title, found[0], found[ROUNDS], entropy)
 
 
-def lines() -> Iterator[Line]:
-    """Of all networks that are here."""
+def compared() -> Iterator[Network]:
+    """Networks that are here, that training has not seen, and that are not too large."""
     known = networks()
     for name in TEST_NETWORKS:
         if name not in LARGE and name in known and known[name].missing() is None:
-            yield line(known[name])
+            yield known[name]
 
 
 def cells(values: Sequence[float]) -> str:
@@ -137,7 +137,8 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the table of docs/models.md")
     write = parser.parse_args().page
     found = []
-    for each in lines():
+    for network in compared():
+        each = line(network)
         found.append(each)
         print(" | ".join((each.title, *map(cells, (each.nncodec, each.tuned, each.entropy)))), flush=True)
     print(" | ".join(summary(found)))

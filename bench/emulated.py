@@ -16,7 +16,11 @@ import emulator
 
 
 def decoded(
-    model: neuralcodec.CompressedModel, board: str, opt: str = "-O2", defines: Sequence[str] = ()
+    model: neuralcodec.CompressedModel,
+    board: str,
+    opt: str = "-O2",
+    defines: Sequence[str] = (),
+    shift: int | None = None,
 ) -> emulator.Result:
     """All tensors, tile by tile, by the example decode_all.
 
@@ -25,6 +29,7 @@ def decoded(
         board: on which.
         opt: the compiler's optimization level.
         defines: further ``-D`` options.
+        shift: see :func:`emulator.run`.
 
     Raises:
         SystemExit: the board reports an error.
@@ -32,7 +37,7 @@ def decoded(
     with tempfile.TemporaryDirectory() as folder:
         (blob := Path(folder) / "model.bin").write_bytes(model.to_bytes(names=False))
         image = emulator.build(board, blob, Path(folder) / "out", opt=opt, defines=defines)
-        result = emulator.run(board, image, timeout=300)
+        result = emulator.run(board, image, timeout=600, shift=shift)
     if result.exit_code:
         sys.exit(f"{board}: {result.output}")
     return result

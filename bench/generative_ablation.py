@@ -23,12 +23,11 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import neuralcodec
-from bench import run
+from bench import page, run
 from bench.network import networks
 from neuralcodec import Target
 from neuralcodec.codecs.generative.codec import kernel_of
 from neuralcodec.codecs.generative.coding import Matrix, Rates, read_head
-from neuralcodec.container import replace_file
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "firmware_decoder" / "ports"))
@@ -38,7 +37,6 @@ import emulator  # noqa: E402 (needs the line above)
 SOURCES = ROOT / "firmware_decoder" / "src"
 PROGRAM = ROOT / "bench" / "native" / "generative_cost.c"
 PRIOR = ROOT / "models" / "weights" / "generative_1.bin"
-PAGE = ROOT / "docs" / "generative.md"
 NETWORKS = ("lenet5", "resnet-fashion", "mobilenet-fashion", "g2p-en", "crepe-tiny", "silero-vad")
 BITS = (1.5, 3.0, 4.5)
 COUNTED_BITS = 3.0
@@ -254,27 +252,18 @@ def table(found: dict[str, list[float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str, mark: str = "ablation", script: str = "bench/generative_ablation.py") -> None:
-    """Puts the table of a script between its marks in docs/generative.md."""
-    page = PAGE.read_text(encoding="utf-8")
-    first, last = f"<!-- {mark}: {script} writes between these lines -->\n", f"<!-- /{mark} -->"
-    before, rest = page.split(first)
-    with replace_file(PAGE) as file:
-        file.write(f"{before}{first}\n{text}\n{last}{rest.split(last)[1]}".encode())
-
-
 def main() -> None:
     """Measures, prints, and writes the page."""
     parser = argparse.ArgumentParser(description="What each part of codec generative's model buys.")
     parser.add_argument("--page", action="store_true", help="write the table of docs/generative.md")
-    page = parser.parse_args().page
+    write = parser.parse_args().page
     if (reason := emulator.available(BOARD)) is not None:
         sys.exit(f"this needs the emulator: {reason}")
     with tempfile.TemporaryDirectory() as folder:
         text = table(measure(Path(folder)))
     print(text)
-    if page:
-        write(text)
+    if write:
+        page.put("generative.md", "ablation", text)
 
 
 if __name__ == "__main__":

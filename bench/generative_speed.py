@@ -23,8 +23,7 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import neuralcodec
-from bench import run
-from bench.generative_ablation import write
+from bench import page, run
 from bench.network import networks
 from neuralcodec import Target, _native
 from neuralcodec.codecs.generative import Generative
@@ -149,7 +148,7 @@ def main() -> None:
         print(lines[-1], flush=True)
     text = "\n".join(lines) + "\n"
     if arguments.page:
-        write(text, "speed", "bench/generative_speed.py")
+        page.put("generative.md", "speed", text)
 
 
 if __name__ == "__main__":

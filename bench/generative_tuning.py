@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import neuralcodec
-from bench import run
-from bench.generative_ablation import NETWORKS, write
+from bench import page, run
+from bench.generative_ablation import NETWORKS
 from bench.network import networks
 from neuralcodec import Target
 from neuralcodec.codecs.generative import Generative
@@ -66,11 +66,11 @@ def main() -> None:
     """Measures, prints, and writes the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--page", action="store_true", help="write the table of docs/generative.md")
-    page = parser.parse_args().page
+    write = parser.parse_args().page
     text = table()
     print(text)
-    if page:
-        write(text, "tuning", "bench/generative_tuning.py")
+    if write:
+        page.put("generative.md", "tuning", text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import rates
 import torch
 from rich.console import Console
 
@@ -20,6 +19,7 @@ sys.path += [str(ROOT), str(ROOT / "firmware_decoder" / "ports")]
 
 import emulator  # noqa: E402 (needs the line above)
 
+from bench import rates  # noqa: E402
 from bench.emulated import decoded  # noqa: E402
 from bench.report.console import show  # noqa: E402
 from bench.report.markdown import markdown, put  # noqa: E402

@@ -9,6 +9,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -53,8 +54,12 @@ def ram(name: str) -> int:
 
 def modules(name: str, pattern: str) -> int:
     """Bytes of code and constants of the modules of a configuration whose names match."""
-    objects = sorted((SIZES / name).glob(pattern))
-    done = subprocess.run([f"{CROSS}size", *objects], capture_output=True, text=True, check=True)
+    return text_bytes(CROSS, sorted((SIZES / name).glob(pattern)))
+
+
+def text_bytes(cross: str, files: Sequence[Path]) -> int:
+    """Bytes of code and constants of objects or images together; ``cross``: prefix of the compiler's programs."""
+    done = subprocess.run([f"{cross}size", *files], capture_output=True, text=True, check=True)
     return sum(int(line.split()[0]) for line in done.stdout.splitlines()[1:])
 
 

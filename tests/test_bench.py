@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from bench import __main__ as command
 from bench import (
+    autoencoder_ablation,
     autoencoder_rates,
     bound,
     coding_costs,
@@ -27,6 +28,7 @@ from bench import (
     fidelity,
     folders,
     gaussian_bound,
+    generative_costs,
     gpam,
     prepare,
     records,
@@ -39,6 +41,7 @@ from bench import (
     transforms,
 )
 from bench.curves import Point
+from bench.folders import ROOT
 from bench.method import Method
 from bench.network import Network, Score
 from bench.page import replaced, table
@@ -409,6 +412,53 @@ def test_static_entropy_by_hand():
     # Levels 0 and 1, as often: one bit each; at an SNR of 40 dB no coarser step leaves so little error.
     state = {"w": torch.tensor([0.0, 1.0]).repeat(200).reshape(20, 20), "b": torch.ones(3)}
     assert autoencoder_rates.static_bits(state, 40.0) == pytest.approx(400)
+
+
+def small_state():
+    """Weights that codecs have room for."""
+    return {"w": torch.randn(64, 64, generator=torch.Generator().manual_seed(0)), "b": torch.ones(3)}
+
+
+def test_ablation_of_codec_autoencoder_compares_at_equal_snr():
+    state = small_state()
+    whole = [
+        autoencoder_ablation.point(state, cm)
+        for cm in autoencoder_ablation.encoded(state, (2.0, 3.0), autoencoder_ablation.WHOLE)
+        if cm is not None
+    ]
+    assert [each.bits for each in whole] == pytest.approx([2, 3], abs=0.1)
+    again = autoencoder_ablation.encoded(state, (2.0, 3.0), autoencoder_ablation.WHOLE)
+    assert autoencoder_ablation.growth(state, whole, again, 0) == pytest.approx([0, 0], abs=1e-9)
+    weights = 64 * 64 + 3
+    fewer = [-100 * 8 / weights / each.bits for each in whole]
+    assert autoencoder_ablation.growth(state, whole, again, 100) == pytest.approx(fewer)
+    assert math.isnan(autoencoder_ablation.growth(state, whole, [None], 0)[0])
+    assert autoencoder_ablation.taps(again[0]) == 0  # nothing tells of these weights
+
+
+def test_table_of_the_ablation_by_hand():
+    variants = [autoencoder_ablation.Variant("taps"), autoencoder_ablation.Variant("classes", own=784)]
+    whole = autoencoder_ablation.Line([0.0] * 3, [0.0] * 3, 240.0, 2.0)
+    taps = autoencoder_ablation.Line([0.1, 0.2, 0.3], [0.1, 0.2, 0.3], 220.0, 0.0)
+    classes = autoencoder_ablation.Line([math.nan, 0.0, 0.02], [math.nan, 0.1, 0.2], 240.0, 2.0)
+    text = autoencoder_ablation.table(variants, [[whole, taps, classes]])
+    assert "| nothing | – | – | – | – | – | 240 |\n" in text
+    assert "| taps | +10.0 % | +20.0 % | +30.0 % | +20.0 % | +20.0 to +20.0 % | 220 |\n" in text
+    assert (
+        "| the same, its 784 bytes in every file | – | +10.0 % | +20.0 % | +15.0 % | +15.0 to +15.0 % | 240 |" in text
+    )
+    assert "each 10. " in text  # instructions a tap
+
+
+def test_columns_of_the_tiles_of_codec_generative():
+    cm = generative_costs.encoded(small_state(), 3.0)
+    assert generative_costs.shapes(cm) == [(2, 64)]
+
+
+def test_pages_have_the_marks_of_their_scripts():
+    for name, mark in (("models.md", "parts"), ("models.md", "rates"), ("generative.md", "costs")):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert "\nnew\n" in replaced(text, mark, "new")
 
 
 def test_markdown_goes_between_the_marks(tmp_path):
