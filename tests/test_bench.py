@@ -491,6 +491,11 @@ def test_page_is_self_contained():
     assert len(ids) == len(set(ids))
 
 
+def test_page_shows_bold_parts_of_cells():
+    table = tables.Table("T", ["a", "b"], [["**1 < 2**", "**0.9** (1 – 2)"]], "A note.")
+    assert "<td><b>1 &lt; 2</b></td><td><b>0.9</b> (1 – 2)</td>" in page.page(results(), [table], {}, {})
+
+
 PROBE = """<script>
 window.addEventListener("load", () => {
   const box = (e) => { const r = e.getBoundingClientRect(); return [r.width, r.height]; };

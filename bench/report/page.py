@@ -81,9 +81,9 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str, kind: str) -> str:
-    bold = text.startswith("**")
-    plain = text.strip("*")
-    return f"<td{kind}>{'<b>' if bold else ''}{escape(plain)}{'</b>' if bold else ''}</td>"
+    """What stands between asterisks is bold, as in Markdown."""
+    marked = re.sub(r"[*]{2}(.+?)[*]{2}", r"<b>\1</b>", escape(text))
+    return f"<td{kind}>{marked}</td>"
 
 
 def _own_ids(svg: str, i: int) -> str:
