@@ -104,6 +104,8 @@ def _trellis(coding: str, *, boards: tuple[str, ...] = (), **options: object) ->
 CHOICES = (
     *(_trellis("contexts", target=bits) for bits in (3, 4)),
     *(_trellis("contexts", relative_step=step, boards=FULLY if step == 0.18 else ()) for step in (0.25, 0.18, 0.125)),
+    _trellis("light", target=4),
+    _trellis("light", relative_step=0.18, boards=FULLY),
     _trellis("prefix", relative_step=0.18, boards=FULLY),
     Choice("huffman, 4 bits", {"codec": "huffman", "bits": 4, "tile": TILE}, True, FULLY),
     Choice("huffman, 5 bits", {"codec": "huffman", "bits": 5, "tile": TILE}, True),
