@@ -8,10 +8,8 @@ that are here.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -24,12 +22,11 @@ from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.tensor import Tensor, TensorSpec, from_float32
 
+from . import page
 from .network import networks
 from .report.console import show
-from .report.markdown import markdown, put
+from .report.markdown import markdown
 from .report.tables import Table
-
-MARKS = ("<!-- speed: `python -m bench.regression_speed --page` writes between these lines -->", "<!-- /speed -->")
 
 NETWORKS = ("lenet5", "mobilenet-fashion", "silero-vad", "crepe-tiny", "g2p-en")
 MOST = 1 << 21
@@ -81,7 +78,7 @@ def rate(codec: Codec, tensor: Tensor, repeats: int) -> float:
 
 def main(
     repeats: Annotated[int, typer.Option(help="Encodings of each tensor.")] = 5,
-    page: Annotated[bool, typer.Option("--page", help="Write the table into docs/regression.md.")] = False,
+    write: Annotated[bool, typer.Option("--page", help="Write the table into docs/regression.md.")] = False,
 ) -> None:
     """Measures and prints millions of weights a second."""
     torch.set_num_threads(1)
@@ -92,9 +89,8 @@ def main(
     note = f"Millions of weights a second of one core's time, medians of {repeats}, at a step of {STEP} deviations."
     table = Table("Encoding", ("tensor", "shape", *WAYS), rows, note)
     show(table, Console(width=150))
-    docs = Path(__file__).resolve().parent.parent / "docs" / "regression.md"
-    if page and not put(markdown(table, heading=""), docs, MARKS):
-        sys.exit("docs/regression.md lacks the lines between which the table goes")
+    if write:
+        page.put("regression.md", "speed", markdown(table, heading=""))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from bench import (
     environment,
     fetch,
     fidelity,
-    folders,
     gaussian_bound,
     generative_costs,
     gpam,
@@ -358,11 +357,14 @@ def test_tables_of_scripts_go_between_their_marks():
         *((redundancy.PAGE, mark) for mark in ("layers", "selections")),
         *((regression_costs.PAGE, mark) for mark in ("costs", "workspaces")),
         (gaussian_bound.PAGE, gaussian_bound.MARK),
+        ("regression.md", "speed"),
+        *(("models.md", mark) for mark in ("parts", "rates")),
+        *(("generative.md", mark) for mark in ("costs", "speed", "ablation", "tuning")),
     ],
 )
 def test_pages_have_the_marks(name, mark):
-    text = (folders.ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert "new table" in replaced(text, mark, "new table")
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert "\nnew table\n" in replaced(text, mark, "new table")
 
 
 def test_bits_above_the_bound_between_two_points():
@@ -453,12 +455,6 @@ def test_table_of_the_ablation_by_hand():
 def test_columns_of_the_tiles_of_codec_generative():
     cm = generative_costs.encoded(small_state(), 3.0)
     assert generative_costs.shapes(cm) == [(2, 64)]
-
-
-def test_pages_have_the_marks_of_their_scripts():
-    for name, mark in (("models.md", "parts"), ("models.md", "rates"), ("generative.md", "costs")):
-        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-        assert "\nnew\n" in replaced(text, mark, "new")
 
 
 def test_markdown_goes_between_the_marks(tmp_path):
