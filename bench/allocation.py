@@ -19,15 +19,13 @@ import neuralcodec
 from neuralcodec import Target
 from neuralcodec.plan import allocation
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from bench.network import Network, State, networks  # noqa: E402 (needs the line above)
-from bench.report.console import show  # noqa: E402
-from bench.report.markdown import markdown, put  # noqa: E402
-from bench.report.tables import Table  # noqa: E402
-
-MARKS = ("<!-- allocation: bench/allocation.py writes between these lines -->", "<!-- /allocation -->")
+from bench import page
+from bench.network import Network, State, networks
+from bench.report.console import show
+from bench.report.markdown import markdown
+from bench.report.tables import Table
 
 EXPONENTS = (0.0, 0.25, allocation.EXPONENT, 0.5)
 RATES = {
@@ -82,8 +80,8 @@ def main() -> None:
         "Default options of codec trellis, whole files; in brackets the SNR. Error rates improve downwards.",
     )
     show(table, console)
-    if options.page and not put(markdown(table, heading=""), ROOT / "docs" / "trellis.md", MARKS):
-        sys.exit("docs/trellis.md lacks the lines between which the table goes")
+    if options.page:
+        page.put("trellis.md", "allocation", markdown(table, heading=""))
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ from rich.progress import track
 
 import neuralcodec
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from bench.network import Network, networks  # noqa: E402 (needs the line above)
-from bench.report.console import show  # noqa: E402
-from bench.report.markdown import markdown, put  # noqa: E402
-from bench.report.tables import Table  # noqa: E402
-
-MARKS = ("<!-- default: bench/default.py writes between these lines -->", "<!-- /default -->")
+from bench import page
+from bench.network import Network, networks
+from bench.report.console import show
+from bench.report.markdown import markdown
+from bench.report.tables import Table
 
 
 def row(network: Network) -> list[str]:
@@ -55,8 +53,8 @@ def main() -> None:
     headings = ("network", "bits/weight", "ratio", "SNR dB", "metric", "original", "encoded")
     table = Table("The default", headings, rows, "Whole files, biases and norms exact. ±: standard error.")
     show(table, console)
-    if options.page and not put(markdown(table, heading=""), ROOT / "docs" / "trellis.md", MARKS):
-        sys.exit("docs/trellis.md lacks the lines between which the table goes")
+    if options.page:
+        page.put("trellis.md", "default", markdown(table, heading=""))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,13 @@ from rich.console import Console
 
 import neuralcodec
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
+sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from bench.network import State, networks  # noqa: E402 (needs the line above)
-from bench.report.console import show  # noqa: E402
-from bench.report.markdown import markdown, put  # noqa: E402
-from bench.report.tables import Table  # noqa: E402
-
-MARKS = ("<!-- codings: bench/trellis_codings.py writes between these lines -->", "<!-- /codings -->")
+from bench import page
+from bench.network import State, networks
+from bench.report.console import show
+from bench.report.markdown import markdown
+from bench.report.tables import Table
 
 CODINGS = ("contexts", "light", "rans", "prefix")
 NETWORKS = ("silero-vad", "crepe-tiny", "g2p-en", "resnet-fashion", "mobilenet-fashion")
@@ -57,8 +55,8 @@ def main() -> None:
     headings = ("network", "SNR dB", "contexts, bits/weight", *CODINGS[1:])
     table = Table("Bits by coding, over contexts", headings, rows, "Whole files, default states of each coding.")
     show(table, Console(width=100))
-    if options.page and not put(markdown(table, heading=""), ROOT / "docs" / "trellis.md", MARKS):
-        sys.exit("docs/trellis.md lacks the lines between which the table goes")
+    if options.page:
+        page.put("trellis.md", "codings", markdown(table, heading=""))
 
 
 if __name__ == "__main__":
