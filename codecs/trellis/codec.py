@@ -18,7 +18,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.training import Coding, Part, Settings, Trained, train, widened
+from neuralcodec.codecs.trellis.training import Coding, Part, Settings, Trained, recounted, train, widened
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_choice, check_integer, check_number
@@ -355,6 +355,8 @@ class Trellis:
                 model, index = more, None
                 levels = self._levels(model, part, most)
             if levels.any():
+                if index is None and known is None:
+                    model = recounted(model, part, levels, self._settings)
                 if self.reconstruction == "norm":
                     step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
                 return Quantized(levels, step, hint.columns, part.tile, model, index)

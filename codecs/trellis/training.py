@@ -21,6 +21,12 @@ Coding = Literal["contexts", "light", "rans", "prefix"]
 TABLE_BITS, VALUE_BITS = 16.0, 6.0
 """About what a table takes, and each of its values."""
 
+GUESSED_BITS = 1.44
+"""What each value of a table made from a sample takes besides, for each time that the sample goes into the weights.
+
+A table looks better on the sample by half a nat a value than it is, and does worse on other weights by as much: each
+value is a parameter that is estimated (Akaike 1974)."""
+
 BITS_OF_SLOTS = {"contexts": range(9, 13), "light": range(8, 9), "rans": range(8, 9), "prefix": range(8, 9)}
 """What m may be: firmware looks up 2^8 slots, unless it searches."""
 
@@ -184,6 +190,7 @@ def _fitted(  # noqa: PLR0917
         classes = replace(classes, cap=1, start=0, magnitudes=(), signs=(), automaton=ONE_STATE)
     sampled = sum(part.weights.size for part in parts)
     whole, times = sampled == size, max(round(size / sampled), 1)
+    value_bits = VALUE_BITS + (0 if whole else GUESSED_BITS * times)
     maps = [[0] * classes.cells for _ in range(classes.quantizers)]
     rates = _first_rates(classes, mean)
     counts = np.zeros(0, np.int64)
@@ -199,11 +206,11 @@ def _fitted(  # noqa: PLR0917
             maps = classes.every_table()
         counts = _counted(classes, maps, parts, every) * times
         if not automatic:
-            maps = maps_of(counts, settings.tables)
+            maps = maps_of(counts, settings.tables, value_bits)
         rates = smoothed(classes, by_table(classes, counts, maps))
     rest = None if whole else np.array(beyond, np.int64)
     tables = _tables(classes, counts, maps, rest, settings.coding)
-    enough = _bits(tables) * WORTH
+    enough = _bits(tables, value_bits) * WORTH
     number = classes.cells if automatic else settings.tables
     while number > 1 and not fits(classes, maps, tables, settings.room):
         number -= 1
@@ -212,9 +219,9 @@ def _fitted(  # noqa: PLR0917
             maps, number = classes.every_table(), classes.cells
             counts = _counted(classes, maps, parts, every) * times
         else:
-            maps = maps_of(counts, number)
+            maps = maps_of(counts, number, value_bits)
         tables = _tables(classes, counts, maps, rest, settings.coding)
-    coded = _bits(tables)
+    coded = _bits(tables, value_bits)
     if light:
         coded += _rounding(tables)
     bits = coded + int(counts.sum()) * classes.raw_bits
@@ -279,9 +286,9 @@ def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
     return found
 
 
-def maps_of(counts: npt.NDArray[np.int64], most: int) -> list[list[int]]:
+def maps_of(counts: npt.NDArray[np.int64], most: int, value_bits: float = VALUE_BITS) -> list[list[int]]:
     """Of each quantizer, the table of each cell."""
-    return [_native.trellis_cluster(np.asarray(of), most, TABLE_BITS, VALUE_BITS).tolist() for of in counts]
+    return [_native.trellis_cluster(np.asarray(of), most, TABLE_BITS, value_bits).tolist() for of in counts]
 
 
 def _tables(
@@ -300,11 +307,11 @@ def _tables(
     return tables
 
 
-def _bits(tables: npt.NDArray[np.int64]) -> float:
+def _bits(tables: npt.NDArray[np.int64], value_bits: float = VALUE_BITS) -> float:
     """About what values and tables take together."""
     totals = tables.sum(2)
     values = int((totals * log2(totals)).sum() - (tables * log2(tables)).sum()) / (1 << FRACTION)
-    return values + TABLE_BITS * np.count_nonzero(totals) + VALUE_BITS * np.count_nonzero(tables)
+    return values + TABLE_BITS * np.count_nonzero(totals) + value_bits * np.count_nonzero(tables)
 
 
 def _rounding(tables: npt.NDArray[np.int64]) -> float:
@@ -349,6 +356,28 @@ def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Cod
         return None
     # So many counts that a value which is added is as rare as can be.
     return _with_tables(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, coding)
+
+
+def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings: Settings) -> Model:
+    """The model with maps and tables by all levels, where it was made from a sample; itself if that does not fit.
+
+    Args:
+        model: that the levels were found with.
+        part: the weights.
+        levels: of the shape of the weights.
+        settings: that the model was made with.
+    """
+    classes, maps = model.classes, model.maps
+    automatic = classes.automaton is not None
+    coding = "contexts" if settings.coding == "light" and not automatic else settings.coding
+    counts = _counted(classes, maps, [part], [levels])
+    for most in range(1 if automatic else settings.tables, 0, -1):
+        if not automatic:
+            maps = maps_of(counts, most)
+        tables = _tables(classes, counts, maps, None, coding)
+        if coding in {"rans", "prefix"} or fits(classes, maps, tables, settings.room):
+            return _with_tables(classes, maps, tables, coding)
+    return model
 
 
 def _levels(
