@@ -141,7 +141,7 @@ def test_rates_of_a_sample_are_as_good_as_trained_ones(states, step, most):
     rows = torch.exp2(torch.arange(128.0) % 7 - 3)[:, None]
     weights = torch.cat((torch.randn(128, 600, generator=generator) * rows, torch.randn(128, 600, generator=generator)))
     w = tensor_of(weights)
-    codec = Trellis(states=states, step=step, room=None, tile=65535, reconstruction="error")
+    codec = Trellis(states=states, step=step, finer=False, room=None, tile=65535, reconstruction="error")
     found, trained = quantize(w, codec), codec.quantize(w)
     assert found.tile == trained.tile
     assert found.step == trained.step == pytest.approx(step)

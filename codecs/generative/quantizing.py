@@ -15,7 +15,7 @@ from neuralcodec import _native
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
-from neuralcodec.codecs.trellis.codec import LARGEST, SMALL_LEVELS, Quantized, ordered_part
+from neuralcodec.codecs.trellis.codec import LARGEST, SMALL_LEVELS, Quantized, Step, ordered_part
 from neuralcodec.codecs.trellis.model import Classes
 from neuralcodec.codecs.trellis.training import Part, by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
@@ -53,11 +53,11 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     """
     weights = finite_weights(tensor)
     spec = tensor.spec
-    step = options.step_of(weights, spec.dtype) if weights.any() else 1.0
+    step, lagrangian = options.step_of(weights, spec.dtype) if weights.any() else Step(1.0, 0.0)
     if (sample := options.survey(tensor)) is not None:
         part = sample.part
         if part.weights.size < weights.size:
-            part = ordered_part(weights / np.float32(step), sample.columns, part.tile, counted(tensor))
+            part = ordered_part(weights / np.float32(step), sample.columns, part.tile, lagrangian, counted(tensor))
         most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
         levels = _search(part, sample.largest, options, most)
         if levels.any():
@@ -80,7 +80,7 @@ def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDAr
     states_log2 = options.state_count.bit_length() - 1
     sample = _sampled(part)
     classes, mean = layout([sample.weights], largest, states_log2, MAGNITUDES, SIGNS, MOST_NARROW)
-    lagrangian = options.lagrangian
+    lagrangian = part.lagrangian
     if mean * (1 << classes.raw_bits) < COARSE * (1 if states_log2 else 0.5):
         lagrangian *= COARSE_LAGRANGIAN
     context, rates = _rates(sample, classes, lagrangian)
@@ -94,7 +94,7 @@ def _sampled(part: Part) -> Part:
         return part
     places = np.linspace(0, size - RUN, SAMPLE // RUN).astype(np.int64)[:, None] + np.arange(RUN)
     importance = None if part.importance is None else part.importance.reshape(-1)[places]
-    return Part(part.weights.reshape(-1)[places], RUN, importance)
+    return Part(part.weights.reshape(-1)[places], RUN, part.lagrangian, importance)
 
 
 def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates]:

@@ -64,7 +64,7 @@ def base_codec(base: Base, step: float, tile: int | None) -> Codec:
         return Huffman(step=step, scale="tensor", tile=tile)
     if base == "scalar":
         return Trellis(states=1, rdo=0.0, reconstruction="error", step=step, scan="rows", tile=tile)
-    return Trellis(step=step, reconstruction="error", scan="rows", tile=tile)
+    return Trellis(step=step, finer=False, reconstruction="error", scan="rows", tile=tile)
 
 
 def nest(weights: Floats, importance: Floats | None, step: float, base: Base, tile: int | None = None) -> Nested:

@@ -16,8 +16,14 @@ Automaton = tuple[Rule, ...]
 
 ONE_STATE: Automaton = (((), (0,)),)
 
-NARROW, WIDE = (0.3, 0.5), (1.2, 1.7)
+NARROW, WIDE = (0.3, 0.5, 0.8), (1.2, 1.7, 2.3, 3.0)
 """Magnitudes over their mean at which levels are no longer small, and are large."""
+
+
+STRIDE, LEAST_GAIN = 2, 0.001
+"""How far a threshold is moved, and the fraction of the bits that a round of changes must save for another."""
+
+MOST_THRESHOLD = 127
 
 
 def states_of(automaton: Automaton) -> int:
@@ -36,7 +42,7 @@ def candidates(mean: float) -> Iterator[tuple[Automaton, int]]:
     smalls = sorted({max(1, round(share * mean)) for share in NARROW})
     for small in smalls:
         yield _classes(small), 1
-        for large in sorted({max(small + 1, round(share * mean)) for share in WIDE}):
+        for large in sorted({small + 1, small + 2, *(max(small + 1, round(share * mean)) for share in WIDE)}):
             yield _classes(small, large), 2
             yield _remembering(small, large), 1 if mean < small else 4
     yield _classes(smalls[0], *(smalls[0] + max(k, round(k * 0.8 * mean)) for k in (1, 2))), 3
@@ -69,3 +75,44 @@ def best_automaton(mean: float, most: int, cost: Callable[[Automaton, int], floa
     """
     tried = [each for each in candidates(mean) if states_of(each[0]) <= most]
     return min(tried, key=lambda each: cost(*each))
+
+
+def climbed(automaton: Automaton, tries: int, cost: Callable[[Automaton], float]) -> Automaton:
+    """A cheaper automaton of as many states, by small changes of one rule at a time while any of them pays.
+
+    Args:
+        automaton: where to begin.
+        tries: most automata that are looked at.
+        cost: of an automaton in bits; infinite where tables would take too much.
+    """
+    if states_of(automaton) == 1:
+        return automaton
+    best, least = automaton, cost(automaton)
+    rules = tuple(rules_of(automaton))
+    bits = cost(rules)
+    while tries > 0:
+        before = bits
+        for state in range(len(rules)):
+            for rule in _neighbours(rules[state], len(rules)):
+                other = (*rules[:state], rule, *rules[state + 1 :])
+                if rule != rules[state] and states_of(other) == len(rules) and tries > 0:
+                    tries -= 1
+                    if (found := cost(other)) < bits:
+                        rules, bits = other, found
+        if bits >= before * (1 - LEAST_GAIN):
+            break
+    return rules if bits < least else best
+
+
+def _neighbours(rule: Rule, states: int) -> Iterator[Rule]:
+    """Rules with one threshold a little to the side, or with one other state that follows."""
+    thresholds, following = rule
+    for i, threshold in enumerate(thresholds):
+        low = thresholds[i - 1] + 1 if i else threshold - STRIDE
+        high = thresholds[i + 1] - 1 if i + 1 < len(thresholds) else threshold + STRIDE
+        for moved in range(max(low, threshold - STRIDE, -MOST_THRESHOLD), min(high, threshold + STRIDE) + 1):
+            if moved <= MOST_THRESHOLD:
+                yield (*thresholds[:i], moved, *thresholds[i + 1 :]), following
+    for i in range(len(following)):
+        for state in range(states):
+            yield thresholds, (*following[:i], state, *following[i + 1 :])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ BULK = 0.999
 """Values express this share of the weights, and some more; where others lie far beyond, the ends are open."""
 
 BINS = 64
+
+SMALL, LARGE, SCALED = (0.25, 0.4, 0.7), (1.0, 1.6, 2.2, 3.0), (0.7, 1.4)
+"""What thresholds are tried: magnitudes of levels over their mean, and factors of those of the running magnitude."""
 
 
 def layout(  # noqa: PLR0917
@@ -76,6 +80,39 @@ def layout(  # noqa: PLR0917
         tuple(min(t, MOST_VALUE) for t in by_sign),
     )
     return found, mean
+
+
+def small_levels(classes: Classes, mean: float) -> Iterator[Classes]:
+    """The same with other magnitudes from which on the level before counts as positive or negative.
+
+    Args:
+        classes: see there.
+        mean: of the magnitudes of levels.
+    """
+    if not classes.signs:
+        return
+    for first in sorted({min(max(1, round(share * mean)), MOST_VALUE - 1) for share in SMALL}):
+        others = tuple(max(t, first + 1) for t in classes.signs[1:])
+        if (first, *others) != classes.signs:
+            yield replace(classes, signs=(first, *others))
+
+
+def large_levels(classes: Classes, mean: float) -> Iterator[Classes]:
+    """The same with other magnitudes from which on the level before counts as large; as for :func:`small_levels`."""
+    if len(classes.signs) < 2:
+        return
+    first = classes.signs[0]
+    for second in sorted({first + 1, first + 2, *(max(first + 1, round(share * mean)) for share in LARGE)}):
+        if second not in classes.signs and second <= MOST_VALUE:
+            yield replace(classes, signs=(first, second))
+
+
+def magnitudes_scaled(classes: Classes, mean: float) -> Iterator[Classes]:
+    """The same with other classes of the running magnitude; as for :func:`small_levels`."""
+    for share in SCALED:
+        thresholds = tuple(sorted({min(max(round(t * share), 1), BINS - 1) for t in classes.magnitudes}))
+        if thresholds != classes.magnitudes:
+            yield replace(classes, magnitudes=thresholds)
 
 
 def widest(two: bool) -> int:
@@ -161,26 +198,3 @@ def windows(magnitudes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     sums[WINDOW:] -= sums[:-WINDOW].copy()
     found: npt.NDArray[np.int64] = sums[WINDOW - 1 :]
     return found
-
-
-def prefers_columns(weights: Weights) -> bool:
-    """Whether a level says more of the next one down its column than along its row.
-
-    Estimated by the entropy of rounded weights given the class of the one before.
-
-    Args:
-        weights: over the step, shape [rows, cols].
-    """
-    if weights.shape[0] < WINDOW or weights.shape[1] < WINDOW:
-        return bool(weights.shape[0] > weights.shape[1])
-    levels = np.clip(np.rint(weights / 2), -20, 20).astype(np.int64)
-    return _conditional(levels.T) < _conditional(levels) * (1 - 1e-3)
-
-
-def _conditional(levels: npt.NDArray[np.int64]) -> float:
-    flat = levels.reshape(-1)
-    before = np.clip(flat[:-1], -3, 3) + 3
-    counts = np.bincount(before * 41 + flat[1:] + 20, minlength=7 * 41).reshape(7, 41)
-    total = counts.sum(1)
-    bits = (total * log2(total)).sum() - (counts * log2(counts)).sum()
-    return float(bits) / (1 << FRACTION)

@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.small import Small, check_small, for_small
-from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, prefers_columns, span
-from neuralcodec.codecs.trellis.groups import Counts, grouped, profile
+from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
+from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
+from neuralcodec.codecs.trellis.steps import fineness
 from neuralcodec.codecs.trellis.training import Coding, Part, Settings, Trained, recounted, train, widened
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
@@ -84,6 +85,8 @@ class Trellis:
         relative_step: without a step: distance between levels over the root mean square of the tensor, the same for
             all tensors. None for 0.03 in the mean of a model's weights, and finer steps in tensors of few of them.
         rdo: weight of the rate, over the usual one; 0 takes the nearest levels.
+        finer: whether tensors of few bits a weight have a finer step than that, at the same λ, which makes the file
+            smaller at the same distortion. False for the very step that is given.
         reconstruction: "norm" gives decoded tensors the norm that they had (Banner, Nahshan and Soudry 2019). Levels
             that cost few bits are small ones, so that weights shrink by some per cent at 3 bits and less, and layer
             after layer that costs accuracy. "error" leaves them so, for the least squared error.
@@ -116,6 +119,7 @@ class Trellis:
     step: float | None = None
     relative_step: float | None = None
     rdo: float = 1.0
+    finer: bool = True
     reconstruction: Literal["norm", "error"] = "norm"
     scan: Literal["auto", "rows", "columns"] = "auto"
     levels: Literal["auto", "int8"] = "auto"
@@ -134,6 +138,8 @@ class Trellis:
         check_choice("scan", self.scan, ("auto", "rows", "columns"))
         check_choice("levels", self.levels, ("auto", "int8"))
         check_choice("coding", self.coding, ("contexts", "light", "rans", "prefix"))
+        if not isinstance(self.finer, bool):
+            raise ValueError(f"finer: True or False expected, not {self.finer!r}")
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
@@ -239,11 +245,6 @@ class Trellis:
         return self.states or (STATES_OF_PREFIX if self.coding == "prefix" else STATES_OF_OTHERS)
 
     @property
-    def lagrangian(self) -> float:
-        """λ of the search, in squared steps a bit."""
-        return (LAGRANGIAN if self.state_count > 1 else LAGRANGIAN / 4) * self.rdo
-
-    @property
     def _picks(self) -> bool:
         """Whether tables are picked by the levels before."""
         return self.coding in {"contexts", "light"}
@@ -252,7 +253,6 @@ class Trellis:
     def _settings(self) -> Settings:
         return Settings(
             self.state_count.bit_length() - 1,
-            self.lagrangian,
             self.tables if self._picks else 1,
             self.magnitudes if self._picks else 1,
             self.signs if self._picks else 0,
@@ -279,10 +279,11 @@ class Trellis:
         largest, _, _ = _native.scan(weights)
         if largest == 0:
             return None
+        two = self.state_count > 1
         step = self.step_of(weights, tensor.spec.dtype)
-        scaled = weights / np.float32(step)
-        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled)))
-        part = ordered_part(scaled, columns, self._tile(tensor.spec, columns), counted(tensor))
+        scaled = weights / np.float32(step.distance)
+        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled), two))
+        part = ordered_part(scaled, columns, self._tile(tensor.spec, columns), step.lagrangian, counted(tensor))
         beyond: list[int] = []
         if scaled.size > SAMPLE:
             part = _thinned(part, SAMPLE / scaled.size)
@@ -297,16 +298,20 @@ class Trellis:
     def _tile(self, spec: TensorSpec, columns: bool) -> int:
         return tile_length(*((spec.cols, spec.rows) if columns else (spec.rows, spec.cols)), self.tile)
 
-    def step_of(self, weights: npt.NDArray[np.float32], dtype: DType) -> float:
+    def step_of(self, weights: npt.NDArray[np.float32], dtype: DType) -> Step:
         """As the stream can express it: levels have 16 or 8 bits, and a few times the step must be finite."""
+        two = self.state_count > 1
         largest, energy, _ = _native.scan(weights)
         step = self.step
         if step is None:
             relative = RELATIVE_STEP if self.relative_step is None else self.relative_step
-            step = relative * math.sqrt(energy / weights.size) * (2 if self.state_count == 1 else 1)
+            step = relative * math.sqrt(energy / weights.size) * (1 if two else 2)
+        step = float(np.float32(max(step, TINIEST)))
+        factor = fineness(_piece(weights) / np.float32(step), two) if self.finer and self.rdo else 1.0
         most = MOST_LEVEL if self.levels == "auto" else MOST_BYTE
-        step = min(max(step, largest / most, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
-        return float(np.float32(step))
+        step = min(max(factor * step, largest / most, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
+        lagrangian = (LAGRANGIAN if two else LAGRANGIAN / 4) * self.rdo / factor**2
+        return Step(float(np.float32(step)), lagrangian)
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
         found = self._search(tensor, hint)
@@ -341,11 +346,10 @@ class Trellis:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
         weights = finite_weights(tensor)
         spec = tensor.spec
-        step = self.step_of(weights, spec.dtype) if weights.any() else 1.0
+        step, lagrangian = self.step_of(weights, spec.dtype) if weights.any() else Step(1.0, 0.0)
         if hint is not None:
-            part = ordered_part(
-                weights / np.float32(step), hint.columns, self._tile(spec, hint.columns), counted(tensor)
-            )
+            tile = self._tile(spec, hint.columns)
+            part = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
             most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
             # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
@@ -368,10 +372,22 @@ class Trellis:
             part.weights,
             part.tile,
             model.rates(),
-            self.lagrangian,
+            part.lagrangian,
             part.importance,
             most,
         )
+
+
+class Step(NamedTuple):
+    """A tensor's step, and what a bit is worth there.
+
+    Attributes:
+        distance: between levels.
+        lagrangian: λ of the search, in squares of that a bit.
+    """
+
+    distance: float
+    lagrangian: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -432,14 +448,18 @@ class Hint:
 
 
 def ordered_part(
-    weights: npt.NDArray[np.float32], columns: bool, tile: int, importance: npt.NDArray[np.float32] | None
+    weights: npt.NDArray[np.float32],
+    columns: bool,
+    tile: int,
+    lagrangian: float,
+    importance: npt.NDArray[np.float32] | None,
 ) -> Part:
     """All weights in the order in which they are coded."""
 
     def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(of.T if columns else of)
 
-    return Part(ordered(weights), tile, None if importance is None else ordered(importance))
+    return Part(ordered(weights), tile, lagrangian, None if importance is None else ordered(importance))
 
 
 def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -469,4 +489,5 @@ def _thinned(part: Part, share: float) -> Part:
     def thinned(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(of[lines, along])
 
-    return Part(thinned(part.weights), part.tile, None if part.importance is None else thinned(part.importance))
+    importance = None if part.importance is None else thinned(part.importance)
+    return replace(part, weights=thinned(part.weights), importance=importance)

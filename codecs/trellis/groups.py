@@ -1,4 +1,6 @@
-"""Which tensors share a model: those that take fewer bits with one than with their own, tables counted.
+"""What rounded weights tell in advance: the better scan of a tensor, and which tensors share a model.
+
+Tensors share one that take fewer bits with it than with their own, tables counted.
 
 How large a level will be the tensor that it is in tells better than a window over a few levels before it. So tensors of
 many weights are best off with a model of their own, and small ones with a model of others that are like them.
@@ -59,6 +61,19 @@ def profile(weights: Weights, size: int, two: bool) -> Counts:
     return counts.reshape(3 * MAGNITUDES, kinds) * max(round(size / levels.size), 1)
 
 
+def prefers_columns(weights: Weights, two: bool) -> bool:
+    """Whether levels tell more of the next one down the columns than along the rows.
+
+    Args:
+        weights: over the step, shape [rows, cols].
+        two: see :func:`profile`.
+    """
+    if weights.shape[0] < WINDOW or weights.shape[1] < WINDOW:
+        return bool(weights.shape[0] > weights.shape[1])
+    down, along = (_coded(profile(np.ascontiguousarray(w), w.size, two)) for w in (weights.T, weights))
+    return down < along * (1 - 1e-3)
+
+
 def grouped(profiles: Mapping[str, Counts], tables: int, contexts: bool) -> list[list[str]]:
     """Names that share a model, greedily: the two groups whose union saves most become one, while any saves.
 
@@ -94,6 +109,10 @@ def _bits(counts: Counts, tables: int) -> float:
     places = _native.trellis_cluster(counts, tables, TABLE_BITS, VALUE_BITS)
     merged = np.zeros((int(places.max()) + 1, counts.shape[1]), np.int64)
     np.add.at(merged, places, counts)
-    totals = merged.sum(1)
-    coded = int((totals * log2(totals)).sum() - (merged * log2(merged)).sum()) / (1 << FRACTION)
-    return HEAD_BITS + coded + TABLE_BITS * len(totals) + VALUE_BITS * np.count_nonzero(merged)
+    return HEAD_BITS + _coded(merged) + TABLE_BITS * len(merged) + VALUE_BITS * np.count_nonzero(merged)
+
+
+def _coded(counts: Counts) -> float:
+    """Bits of the levels, each at its frequency in its cell."""
+    totals = counts.sum(1)
+    return int((totals * log2(totals)).sum() - (counts * log2(counts)).sum()) / (1 << FRACTION)

@@ -11,8 +11,16 @@ import numpy.typing as npt
 
 from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
-from neuralcodec.codecs.trellis.automaton import ONE_STATE, Automaton, best_automaton
-from neuralcodec.codecs.trellis.classes import MOST_NARROW, Weights, layout, widest
+from neuralcodec.codecs.trellis.automaton import ONE_STATE, Automaton, best_automaton, climbed
+from neuralcodec.codecs.trellis.classes import (
+    MOST_NARROW,
+    Weights,
+    large_levels,
+    layout,
+    magnitudes_scaled,
+    small_levels,
+    widest,
+)
 from neuralcodec.codecs.trellis.model import NEVER, Classes, Model, fits
 from neuralcodec.logarithm import FRACTION, log2
 
@@ -42,8 +50,11 @@ LIGHT_BULK = 0.9
 WIDTHS = (84, 50, 36, 24, 18, 12, 7)
 """Magnitudes that values may end at then. With 50 three states of an automaton fit into 4 KB, with 18 five."""
 
-TRIED = 1 << 15
-"""So many levels tell which automaton is best."""
+TRIED, TRIED_THRESHOLDS = 1 << 15, 1 << 16
+"""So many levels tell which automaton, and which thresholds, are best."""
+
+CLIMB = 400
+"""Most automata that are tried to adapt the best of the usual ones."""
 
 PATIENCE = 3
 """So many widths in turn that are no better end the search for a better one."""
@@ -67,7 +78,6 @@ class Settings:
 
     Attributes:
         states_log2: log2 of the trellis states.
-        lagrangian: λ, in squared steps a bit.
         tables: most tables a quantizer.
         magnitudes: most magnitude classes.
         signs: sign thresholds.
@@ -77,7 +87,6 @@ class Settings:
     """
 
     states_log2: int
-    lagrangian: float
     tables: int
     magnitudes: int
     signs: int
@@ -93,11 +102,13 @@ class Part:
     Attributes:
         weights: over the step, in the order they are coded, shape [rows, cols] of that order.
         tile: tile length T.
+        lagrangian: λ of the search, in squared steps a bit.
         importance: see :class:`~neuralcodec.tensor.Tensor`; None where all count the same.
     """
 
     weights: Weights
     tile: int
+    lagrangian: float
     importance: Weights | None = None
 
 
@@ -131,6 +142,7 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         found = _narrowed(found, lambda to: _fitted(parts, largest, size, beyond, settings, to))
         if found.classes.raw_bits:  # which automata do without
             return train(parts, largest, size, beyond, replace(settings, coding="contexts"))
+        found = _climbed(found, parts, size, beyond, settings)
     while settings.coding != "light" and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
         # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
         other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2)
@@ -142,7 +154,7 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
     model = _with_tables(classes, maps, tables, settings.coding)
     while sum(part.weights.size for part in parts) == size:
         more = np.zeros_like(tables)
-        every = [_levels(model.context(), part, model.rates(), settings) for part in parts]
+        every = [_levels(model.context(), part, model.rates()) for part in parts]
         for part, levels in zip(parts, every, strict=True):
             more = np.maximum(more, _lacking(model, part, levels))
         if not more.any():
@@ -162,6 +174,7 @@ class _Fitted:
         tables: counts, shape [quantizers, tables, values].
         bits: about what weights and tables take.
         crowded: whether more tables would pay by more than a little, but for the room.
+        every: levels of each part.
     """
 
     classes: Classes
@@ -169,6 +182,7 @@ class _Fitted:
     tables: npt.NDArray[np.int64]
     bits: float
     crowded: bool
+    every: Sequence[npt.NDArray[np.int16]]
 
 
 def _fitted(  # noqa: PLR0917
@@ -200,10 +214,13 @@ def _fitted(  # noqa: PLR0917
         states_log2 = settings.states_log2 if last else min(settings.states_log2, FEW_STATES_LOG2)
         classes = replace(classes, states_log2=states_log2)
         context = classes.context(maps)
-        every = [_levels(context, part, rates, settings) for part in parts]
+        every = [_levels(context, part, rates) for part in parts]
         if automatic and not last:
             classes = _with_automaton(classes, parts, every, size, settings)
             maps = classes.every_table()
+        elif classes.cells > 1 and not last:
+            classes = _with_thresholds(classes, parts, every, size, settings)
+            maps = [[0] * classes.cells for _ in range(classes.quantizers)]
         counts = _counted(classes, maps, parts, every) * times
         if not automatic:
             maps = maps_of(counts, settings.tables, value_bits)
@@ -227,7 +244,7 @@ def _fitted(  # noqa: PLR0917
     bits = coded + int(counts.sum()) * classes.raw_bits
     if classes.open:
         bits += BEYOND_BITS * sum(int(counts[u][:, _outermost(classes, u)].sum()) for u in range(classes.quantizers))
-    return _Fitted(classes, maps, tables, bits, coded > enough)
+    return _Fitted(classes, maps, tables, bits, coded > enough, every)
 
 
 def _counted(
@@ -253,21 +270,91 @@ def _with_automaton(
         size: how many weights the model is for.
         settings: of the model.
     """
-    share = min(TRIED / sum(levels.size for levels in every), 1.0)
-    some = [levels[: max(round(share * len(levels)), 1)] for levels in every]
-    number = sum(levels.size for levels in some)
-    mean = sum(int(np.minimum(np.abs(levels), classes.hi).sum(dtype=np.int64)) for levels in some) / number
+    some, number, mean = _some(parts, every, TRIED, classes)
 
     def cost(automaton: Automaton, start: int) -> float:
-        found = replace(classes, automaton=automaton, start=start)
-        maps = found.every_table()
-        tables = _counted(found, maps, parts, some) * max(round(size / number), 1)
-        if found.cells > 1 and not fits(found, maps, tables, settings.room):
-            return np.inf
-        return _bits(tables) + 8 * len(found.picks())
+        return _cost_of(replace(classes, automaton=automaton, start=start), parts, some, size / number, settings)
 
     automaton, start = best_automaton(mean, settings.tables, cost)
     return replace(classes, automaton=automaton, start=start)
+
+
+def _cost_of(
+    classes: Classes,
+    parts: Sequence[Part],
+    some: Sequence[npt.NDArray[np.int16]],
+    times: float,
+    settings: Settings,
+) -> float:
+    """Bits of levels by the automaton of classes, so many times those that are here; infinite where it does not fit."""
+    maps = classes.every_table()
+    tables = _counted(classes, maps, parts, some) * max(round(times), 1)
+    if classes.cells > 1 and not fits(classes, maps, tables, settings.room):
+        return np.inf
+    return _bits(tables) + 8 * len(classes.picks())
+
+
+def _climbed(found: _Fitted, parts: Sequence[Part], size: int, beyond: Sequence[int], settings: Settings) -> _Fitted:
+    """The same with an automaton that is adapted to the weights; the rest as for :func:`train`."""
+    classes = found.classes
+    assert classes.automaton is not None
+    some, number, _ = _some(parts, found.every, TRIED, classes)
+
+    def cost(automaton: Automaton) -> float:
+        return _cost_of(replace(classes, automaton=automaton), parts, some, size / number, settings)
+
+    adapted = replace(classes, automaton=climbed(classes.automaton, CLIMB, cost))
+    sampled = sum(levels.size for levels in found.every)
+    rest = None if sampled == size else np.array(beyond, np.int64)
+    counts = _counted(adapted, found.maps, parts, found.every) * max(round(size / sampled), 1)
+    tables = _tables(adapted, counts, found.maps, rest, settings.coding)
+    return replace(found, classes=adapted, tables=tables) if fits(adapted, found.maps, tables, settings.room) else found
+
+
+def _with_thresholds(
+    classes: Classes, parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], size: int, settings: Settings
+) -> Classes:
+    """The classes with the thresholds by which levels come out shortest, of some that are tried.
+
+    Args:
+        classes: of the levels.
+        parts: the weights.
+        every: their levels.
+        size: how many weights the model is for.
+        settings: of the model.
+    """
+    some, number, mean = _some(parts, every, TRIED_THRESHOLDS, classes)
+    times = max(round(size / number), 1)
+    value_bits = VALUE_BITS + (0 if number == size else GUESSED_BITS * times)
+
+    def cost(tried: Classes) -> float:
+        counts = _counted(tried, [[0] * tried.cells for _ in range(tried.quantizers)], parts, some) * times
+        tables = by_table(tried, counts, maps_of(counts, settings.tables, value_bits))
+        return _bits(tables, value_bits)
+
+    least = cost(classes)
+    for candidates in (small_levels, large_levels, magnitudes_scaled):
+        for tried in candidates(classes, mean):
+            if (bits := cost(tried)) < least:
+                classes, least = tried, bits
+    return classes
+
+
+def _some(
+    parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], most: int, classes: Classes
+) -> tuple[list[npt.NDArray[np.int16]], int, float]:
+    """Tiles from all over, of about so many levels at most; how many these are, and the mean of their magnitudes."""
+    apart = -(-sum(levels.size for levels in every) // most)
+    some = []
+    for part, levels in zip(parts, every, strict=True):
+        lines, length = levels.shape
+        together = max(part.tile // length, 1)  # lines of a tile, if it has several
+        whole = max(lines // together, 1)
+        cut = levels[: whole * together].reshape(whole, -1)[::apart]
+        some.append(np.ascontiguousarray(cut.reshape(-1, length)))
+    number = sum(levels.size for levels in some)
+    mean = sum(int(np.minimum(np.abs(levels), classes.hi).sum(dtype=np.int64)) for levels in some) / number
+    return some, number, mean
 
 
 def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
@@ -380,10 +467,8 @@ def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings:
     return model
 
 
-def _levels(
-    context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], settings: Settings
-) -> npt.NDArray[np.int16]:
-    return _native.trellis_quantize(context, part.weights, part.tile, rates, settings.lagrangian, part.importance)
+def _levels(context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    return _native.trellis_quantize(context, part.weights, part.tile, rates, part.lagrangian, part.importance)
 
 
 def _first_rates(classes: Classes, mean: float) -> npt.NDArray[np.float32]:

@@ -35,7 +35,7 @@ MAX_TRIALS = 24
 MAX_PLATEAU = 2
 LEAST_STRIDE, LEAP, MAX_STRIDE = 1 / 8, 1.0, 8.0
 
-LEAST_BRACKET = 1 / 256
+LEAST_BRACKET = 1 / 1024
 """Octaves of the step in which no codec goes from too much to too little but by a jump."""
 
 BESIDE, MOST_BESIDE = 1 / 16, 6
