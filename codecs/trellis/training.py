@@ -56,7 +56,7 @@ TRIED, TRIED_THRESHOLDS = 1 << 15, 1 << 16
 CLIMB = 400
 """Most automata that are tried to adapt the best of the usual ones."""
 
-PATIENCE = 3
+PATIENCE = 5
 """So many widths in turn that are no better end the search for a better one."""
 
 WORTH = 1.005
