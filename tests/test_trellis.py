@@ -306,6 +306,32 @@ def test_scan_finds_the_direction():
     assert sizes["auto"] == sizes["columns"] < sizes["rows"]
 
 
+@pytest.mark.parametrize("coding", ["contexts", "light"])
+@pytest.mark.parametrize("states", [1, 8, 256])
+@pytest.mark.parametrize("step", [0.3, 0.03, 0.004, 0.0005])
+def test_tiles_together_are_those_one_by_one(coding, states, step):
+    """Hosts decode several tiles at a time, of as many lengths as there may be."""
+    codec = Trellis(coding=coding, states=states, step=step, tile=500, scan="rows")
+    for shape in ((2, 500), (7, 250), (5, 480), (9, 500), (16, 499), (17, 500), (37, 400), (20, 503), (6, 1200)):
+        t = tensor(bell(*shape, seed=shape[0]) * torch.logspace(-1, 0.5, shape[1]))
+        levels, reader = levels_of(t, codec.encode(t))
+        alone = [reader.wide_levels(i, i + 1) for i in range(reader.tiles)]
+        assert np.array_equal(np.concatenate(alone), levels.reshape(-1))
+        assert np.array_equal(np.concatenate(alone[1:]), reader.wide_levels(1))
+
+
+def test_a_tile_that_breaks_a_rule_is_found_among_others():
+    w = bell(40, 500)
+    for step in (0.3, 0.0005):
+        t = tensor(w)
+        payload = bytearray(Trellis(coding="contexts", states=8, step=step, tile=500, scan="rows").encode(t))
+        payload[-300] ^= 0xFF
+        payload[-299] ^= 0xFF
+        reader = _native.open_payload(bytes(payload), 4, t.spec.dtype.number, t.spec.shape, [])
+        with pytest.raises(BitstreamError, match=f"tile {reader.tiles - 1}|tile {reader.tiles - 2}"):
+            reader.wide_levels()
+
+
 def test_wide_levels():
     w = bell(100, 120)
     cm = neuralcodec.encode({"w": w}, codec="trellis", step=1e-3)

@@ -213,6 +213,12 @@ ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t las
 #if NCD_HAS_COLUMNS
 /* The same where levels have 16 bits (t->mode is 3). Levels of 8 bits are widened. */
 ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst, size_t capacity, const void *workspace);
+
+#if NCD_TRELLIS_LANES > 1
+/* Tiles first .. last-1, as ncd_decode_tiles_i8. */
+ncd_status ncd_decode_tiles_i16(const ncd_tensor *t, uint32_t first, uint32_t last, int16_t *dst, size_t capacity,
+                                const void *workspace);
+#endif
 #endif
 
 /* Decodes one tile of a losslessly coded or raw tensor to its element bytes, little-endian. capacity in bytes. */

@@ -71,8 +71,8 @@
 #define NCD_TRELLIS_INDEX_LOG2 4
 #endif
 
-/* 4: ncd_decode_tiles_i8 decodes four tiles of codec trellis at a time, so that a wide processor waits for none of
- * them. 1: one after the other. */
+/* 4: ncd_decode_tiles_i8 and ncd_decode_tiles_i16, which is there then, decode four tiles of codec trellis at a time, so that a
+ * wide processor waits for none of them. 1: one after the other. */
 #ifndef NCD_TRELLIS_LANES
 #define NCD_TRELLIS_LANES 1
 #endif

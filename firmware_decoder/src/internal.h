@@ -262,9 +262,13 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *workspace);
 ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
 
 #if NCD_TRELLIS_LANES > 1
-/* Whether four tiles can be decoded at a time; then four from the first one on, of n levels each, one behind the other. */
-int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *workspace);
-ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t n[4], int8_t *dst,
+enum { NCD_TRELLIS_TILES = 4 };
+
+/* How many of so many tiles are best decoded together: 1 or NCD_TRELLIS_TILES. */
+uint32_t ncd_trellis_together(const ncd_tensor *t, uint32_t tiles, const uint32_t *workspace);
+
+/* `count` tiles, which are that many, from the first one on, of n levels each, of 8 or 16 bits, one behind the other. */
+ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *n, void *dst,
                              const uint32_t *workspace);
 #endif
 #endif

@@ -314,16 +314,19 @@ ncd_status ncd_decode_tile_i8(const ncd_tensor *t, uint32_t tile, int8_t *dst, s
 }
 
 #if NCD_ENABLE_TRELLIS && NCD_TRELLIS_LANES > 1
-/* Decodes four tiles, if that can be, and moves on; else does nothing. */
-static ncd_status decode_four(const ncd_tensor *t, uint32_t *tile, uint32_t last, int8_t **dst, size_t *capacity,
+/* Decodes some tiles together, if that can be, to levels of so many bytes, and moves on; else does nothing. */
+static ncd_status decode_some(const ncd_tensor *t, uint32_t *tile, uint32_t last, uint8_t **dst, size_t *capacity, uint32_t bytes,
                               const void *workspace)
 {
-    uint32_t row, col, rows, cols, n[4], i;
+    uint32_t row, col, rows, cols, n[NCD_TRELLIS_TILES], i, count;
     size_t all = 0;
     ncd_status status;
-    if (last - *tile < 4 || t->codec != NCD_CODEC_TRELLIS || !ncd_trellis_has_lanes(t, (const uint32_t *)workspace))
+    if (t->codec != NCD_CODEC_TRELLIS || t->mode != (bytes == 1 ? NCD_MODE_LEVELS : NCD_MODE_WIDE))
         return NCD_OK;
-    for (i = 0; i < 4; ++i) {
+    count = ncd_trellis_together(t, last - *tile, (const uint32_t *)workspace);
+    if (count == 1)
+        return NCD_OK;
+    for (i = 0; i < count; ++i) {
         status = ncd_tile_place(t, *tile + i, &row, &col, &rows, &cols);
         if (status != NCD_OK)
             return status;
@@ -332,9 +335,9 @@ static ncd_status decode_four(const ncd_tensor *t, uint32_t *tile, uint32_t last
     }
     if (*capacity < all)
         return NCD_ERR_CAPACITY;
-    status = ncd_trellis_tiles(t, *tile, n, *dst, (const uint32_t *)workspace);
-    *tile += 4;
-    *dst += all;
+    status = ncd_trellis_tiles(t, *tile, count, n, *dst, (const uint32_t *)workspace);
+    *tile += count;
+    *dst += all * bytes;
     *capacity -= all;
     return status;
 }
@@ -348,7 +351,9 @@ ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t las
     while (status == NCD_OK && first < last) {
 #if NCD_ENABLE_TRELLIS && NCD_TRELLIS_LANES > 1
         const uint32_t before = first;
-        status = decode_four(t, &first, last, &dst, &capacity, workspace);
+        uint8_t *to = (uint8_t *)dst;
+        status = decode_some(t, &first, last, &to, &capacity, 1, workspace);
+        dst = (int8_t *)to;
         if (first != before)
             continue;
 #endif
@@ -402,6 +407,35 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
         *dst++ = *narrow++;
     return status;
 }
+
+#if NCD_TRELLIS_LANES > 1
+ncd_status ncd_decode_tiles_i16(const ncd_tensor *t, uint32_t first, uint32_t last, int16_t *dst, size_t capacity,
+                                const void *workspace)
+{
+    uint32_t row, col, rows, cols;
+    ncd_status status = NCD_GIVEN(t) && first <= last ? NCD_OK : NCD_ERR_ARG;
+    while (status == NCD_OK && first < last) {
+#if NCD_ENABLE_TRELLIS
+        const uint32_t before = first;
+        uint8_t *to = (uint8_t *)dst;
+        status = decode_some(t, &first, last, &to, &capacity, 2, workspace);
+        dst = (int16_t *)(void *)to;
+        if (first != before)
+            continue;
+#endif
+        if (status == NCD_OK)
+            status = ncd_decode_tile_i16(t, first, dst, capacity, workspace);
+        if (status == NCD_OK)
+            status = ncd_tile_place(t, first, &row, &col, &rows, &cols);
+        if (status == NCD_OK) {
+            dst += rows * cols;
+            capacity -= (size_t)rows * cols;
+            ++first;
+        }
+    }
+    return status;
+}
+#endif
 #endif
 
 ncd_status ncd_decode_tile_bytes(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t capacity,

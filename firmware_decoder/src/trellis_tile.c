@@ -461,7 +461,7 @@ NCD_INLINE size_t fewest_words(const lane *l0, const lane *l1, const lane *l2, c
     return (low < high ? low : high) / 2;
 }
 
-/* n symbols of each of four tiles. NEXT gives a level: see next_entry. */
+/* n symbols of each of four tiles. NEXT gives a level, for which a state takes so many words at most: see next_entry. */
 #define TAKE(NEXT, of, many)                \
     do {                                    \
         out0[i] = NEXT((of), &l0, (many));  \
@@ -469,13 +469,12 @@ NCD_INLINE size_t fewest_words(const lane *l0, const lane *l1, const lane *l2, c
         out2[i] = NEXT((of), &l2, (many));  \
         out3[i] = NEXT((of), &l3, (many));  \
     } while (0)
-#define TAKE_FOUR(NEXT, of)                                                                     \
+#define TAKE_FOUR(NEXT, of, level, words)                                                       \
     lane l0 = lanes[0], l1 = lanes[1], l2 = lanes[2], l3 = lanes[3];                            \
-    int8_t *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3]; \
+    level *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3]; \
     uint32_t i = 0;                                                                             \
     for (;;) {                                                                                  \
-        /* A symbol takes a word at most: so many have one, whatever they are. */               \
-        size_t sure = fewest_words(&l0, &l1, &l2, &l3);                                         \
+        size_t sure = fewest_words(&l0, &l1, &l2, &l3) / (words); /* so many have them, whatever they are */ \
         if (sure == 0 || i == n)                                                                \
             break;                                                                              \
         for (sure = sure < n - i ? sure : n - i; sure > 0; --sure, ++i)                         \
@@ -493,10 +492,75 @@ NCD_INLINE int8_t next_level(const search *k, lane *l, const int many)
     return (int8_t)(uint8_t)next_entry(k, l, many);
 }
 
-static NCD_NOINLINE void take_four(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
+static NCD_NOINLINE void take_four_narrow(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
     const search k = search_of(memory);
-    TAKE_FOUR(next_level, &k);
+    TAKE_FOUR(next_level, &k, int8_t, 1);
+}
+
+/* What raw bits take, and what levels do: those that do not fit leave a bit from 2^16 on. */
+typedef struct raw_search {
+    search k;
+    uint32_t bits, shift, beyond;
+} raw_search;
+
+NCD_INLINE int16_t next_wide(const search *k, lane *l, const int many)
+{
+    const uint32_t e = next_entry(k, l, many);
+    return (int16_t)((int32_t)(e & 255u) - (int32_t)(e >> 31 << 8));
+}
+
+NCD_INLINE int16_t next_raw(raw_search *r, lane *l, const int many)
+{
+    const int32_t value = next_wide(&r->k, l, many), low = (int32_t)((uint32_t)value & ((1u << r->shift) - 1u));
+    const uint32_t raw = l->x & ((1u << r->bits) - 1u);
+    const int32_t level = (value - low) * (int32_t)(1u << r->bits) + (int32_t)(raw << r->shift) + low;
+    l->x >>= r->bits;
+    if (many)
+        REFILL_SURE(l);
+    else
+        REFILL(l);
+    r->beyond |= (uint32_t)(level + 32768);
+    return (int16_t)(uint16_t)((uint32_t)level & 0xFFFFu);
+}
+
+static NCD_NOINLINE void take_four_wide(const uint32_t *memory, lane *lanes, int16_t *const *out, uint32_t n)
+{
+    const search k = search_of(memory);
+    TAKE_FOUR(next_wide, &k, int16_t, 1);
+}
+
+static NCD_NOINLINE int take_four_raw(const uint32_t *memory, lane *lanes, int16_t *const *out, uint32_t n)
+{
+    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
+    raw_search r;
+    r.k = search_of(memory);
+    r.bits = w->raw_bits;
+    r.shift = w->union_shift;
+    r.beyond = 0;
+    {
+        TAKE_FOUR(next_raw, &r, int16_t, 2);
+    }
+    return r.beyond >> 16 == 0;
+}
+
+/* Gives 0 where a level does not fit. */
+static int take_four(const uint32_t *memory, lane *lanes, uint8_t *const *out, uint32_t n, const int wide)
+{
+    int8_t *narrow[4];
+    int16_t *levels[4];
+    uint32_t i;
+    for (i = 0; i < 4; ++i) {
+        narrow[i] = (int8_t *)out[i];
+        levels[i] = (int16_t *)(void *)out[i];
+    }
+    if (wide && ((const ncd_trellis_workspace *)(const void *)memory)->raw_bits)
+        return take_four_raw(memory, lanes, levels, n);
+    if (wide)
+        take_four_wide(memory, lanes, levels, n);
+    else
+        take_four_narrow(memory, lanes, narrow, n);
+    return 1;
 }
 
 #if NCD_TRELLIS_LIGHT
@@ -516,7 +580,7 @@ NCD_INLINE int8_t next_light(const uint32_t *memory, lane *l, const int many)
 
 static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
-    TAKE_FOUR(next_light, memory);
+    TAKE_FOUR(next_light, memory, int8_t, 1);
 }
 #endif
 #undef TAKE
@@ -707,41 +771,86 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 }
 
 #if NCD_TRELLIS_LANES > 1
-int ncd_trellis_has_lanes(const ncd_tensor *t, const uint32_t *memory)
+uint32_t ncd_trellis_together(const ncd_tensor *t, uint32_t tiles, const uint32_t *memory)
 {
-    return t->mode == NCD_MODE_LEVELS && !t->zeros && NCD_GIVEN(memory) &&
-           (kind_of(memory) == NCD_TRELLIS_SEARCH || kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS);
+    if (tiles < 4 || t->zeros || !NCD_GIVEN(memory) ||
+        (kind_of(memory) != NCD_TRELLIS_SEARCH && kind_of(memory) != NCD_TRELLIS_LIGHT_SLOTS))
+        return 1;
+    return 4;
 }
 
-ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, const uint32_t n[4], int8_t *dst,
-                             const uint32_t *memory)
+/* Decodes n - done symbols of each of some tiles, four at a time where there are four. Gives 0 where a level does not fit. */
+static int take_tiles(const uint32_t *memory, lane *l, uint8_t *const *out, const uint32_t *n, const uint32_t *done,
+                      uint32_t count, const int wide)
 {
-    lane l[4];
-    int8_t *out[4];
+    uint32_t i, k;
+    for (i = 0; i < count; i += k) {
+        uint32_t least = 0;
+        uint8_t *to[4];
+        for (k = 0; k < 4 && i + k < count; ++k) {
+            const uint32_t left = n[i + k] - done[i + k];
+            to[k] = out[i + k] + ((size_t)done[i + k] << wide);
+            least = k && least < left ? least : left;
+        }
+        if (k < 4)
+            least = 0;
+        else if (!take_four(memory, l + i, to, least, wide))
+            return 0;
+        for (k = 0; k < 4 && i + k < count; ++k) {
+            const uint32_t left = n[i + k] - done[i + k] - least;
+            uint8_t *const rest = to[k] + ((size_t)least << wide);
+            if (left > 0 && !(wide ? take_wide(memory, l + i + k, rest, left) : take_narrow(memory, l + i + k, rest, left)))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+#if NCD_TRELLIS_LIGHT
+/* The same of four tiles whose tables an automaton picks. */
+static void take_light_tiles(const uint32_t *memory, lane *l, uint8_t *const *out, const uint32_t *n, const int wide)
+{
+    int8_t *narrow[4];
     uint32_t i, least = n[0];
     for (i = 0; i < 4; ++i) {
+        narrow[i] = (int8_t *)out[i] + (wide ? n[i] : 0); /* see ncd_trellis_tile */
+        least = n[i] < least ? n[i] : least;
+    }
+    take_four_light(memory, l, narrow, least);
+    for (i = 0; i < 4; ++i) {
+        take_light(memory, &l[i], (uint8_t *)narrow[i] + least, n[i] - least);
+        if (wide)
+            widen(narrow[i], (int16_t *)(void *)out[i], n[i]);
+    }
+}
+#endif
+
+ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *n, void *dst,
+                             const uint32_t *memory)
+{
+    const int wide = t->mode == NCD_MODE_WIDE;
+    lane l[NCD_TRELLIS_TILES];
+    uint8_t *out[NCD_TRELLIS_TILES], *at = (uint8_t *)dst;
+    uint32_t done[NCD_TRELLIS_TILES], i = 0;
+    do {
         const ncd_status status = begin(t, first + i, memory, &l[i]);
         if (status != NCD_OK)
             return status;
-        out[i] = dst;
-        dst += n[i];
-        least = n[i] < least ? n[i] : least;
-    }
+        done[i] = 0;
+        out[i] = at;
+        at += (size_t)n[i] << wide;
+    } while (++i < count);
 #if NCD_TRELLIS_LIGHT
-    if (kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS) {
-        take_four_light(memory, l, out, least);
-        for (i = 0; i < 4; ++i)
-            take_light(memory, &l[i], (uint8_t *)out[i] + least, n[i] - least);
-    } else
+    if (kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS)
+        take_light_tiles(memory, l, out, n, wide);
+    else
 #endif
     {
-        take_four(memory, l, out, least);
-        for (i = 0; i < 4; ++i)
-            if (n[i] > least)
-                (void)take_narrow(memory, &l[i], out[i] + least, n[i] - least);
+        if (!take_tiles(memory, l, out, n, done, count, wide))
+            return NCD_ERR_CORRUPT;
     }
-    for (i = 0; i < 4; ++i) {
-        const ncd_status status = finish(memory, &l[i], 0, out[i], n[i]);
+    for (i = 0; i < count; ++i) {
+        const ncd_status status = finish(memory, &l[i], wide, out[i], n[i]);
         if (status != NCD_OK)
             return status;
     }

@@ -8,7 +8,7 @@
 
 #include "ncd.h"
 
-enum { TENSORS = 8, TILES = 12, RECORDS = 4096, SLOW_TILES = 2, SLOW_SIZE = 2048 };
+enum { TENSORS = 8, TILES = 12, RECORDS = 4096, SLOW_TILES = 2, SLOW_SIZE = 2048, TOGETHER = 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -67,20 +67,54 @@ static void decode_tile(const ncd_tensor *t, uint32_t tile, const void *workspac
     }
 }
 
-/* Some tiles together, with room for just these. */
+#if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
+/* The same of levels of 16 bits, which are those that tiles give one by one. */
+static void decode_wide_tiles(const ncd_tensor *t, uint32_t first, uint32_t last, size_t n, const void *workspace)
+{
+    int16_t *const one = (int16_t *)allocate(2 * n), *const all = (int16_t *)allocate(2 * n);
+    const ncd_status together = ncd_decode_tiles_i16(t, first, last, all, n, workspace);
+    ncd_status status = NCD_OK;
+    uint32_t row, col, rows, cols, tile;
+    size_t at = 0;
+    for (tile = first; tile < last && status == NCD_OK; ++tile) {
+        require(ncd_tile_place(t, tile, &row, &col, &rows, &cols) == NCD_OK);
+        status = ncd_decode_tile_i16(t, tile, one + at, n - at, workspace);
+        at += (size_t)rows * cols;
+    }
+    require((together == NCD_OK) == (status == NCD_OK));
+    require(status != NCD_OK || memcmp(one, all, 2 * n) == 0);
+    free(one);
+    free(all);
+}
+#endif
+
+/* Some tiles together, with room for just these: they are those that tiles give one by one. */
 static void decode_tiles(const ncd_tensor *t, uint32_t first, const void *workspace)
 {
-    const uint32_t last = t->tiles - first < 5 ? t->tiles : first + 5;
+    const uint32_t most = t->codec == NCD_CODEC_TRELLIS ? TOGETHER : 5, last = t->tiles - first < most ? t->tiles : first + most;
     uint32_t row, col, rows, cols, tile;
-    size_t n = 0;
-    int8_t *levels;
+    size_t n = 0, at = 0;
+    int8_t *one, *all;
+    ncd_status status = NCD_OK, together;
     for (tile = first; tile < last; ++tile) {
         require(ncd_tile_place(t, tile, &row, &col, &rows, &cols) == NCD_OK);
         n += (size_t)rows * cols;
     }
-    levels = (int8_t *)allocate(n);
-    (void)ncd_decode_tiles_i8(t, first, last, levels, n, workspace);
-    free(levels);
+    one = (int8_t *)allocate(n);
+    all = (int8_t *)allocate(n);
+    together = ncd_decode_tiles_i8(t, first, last, all, n, workspace);
+    for (tile = first; tile < last && status == NCD_OK; ++tile) {
+        require(ncd_tile_place(t, tile, &row, &col, &rows, &cols) == NCD_OK);
+        status = ncd_decode_tile_i8(t, tile, one + at, n - at, workspace);
+        at += (size_t)rows * cols;
+    }
+    require((together == NCD_OK) == (status == NCD_OK));
+    require(status != NCD_OK || memcmp(one, all, n) == 0);
+    free(one);
+    free(all);
+#if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
+    decode_wide_tiles(t, first, last, n, workspace);
+#endif
 }
 
 /* Levels of a tile, as bytes. */

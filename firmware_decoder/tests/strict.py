@@ -26,6 +26,10 @@ WARN = "-Wall -Wextra -Wpedantic -Wconversion -Werror -ffreestanding"
 PARTS = ("huffman", "lossless", "float", "kmeans", "trellis", "autoencoder", "generative", "regression")
 NO = {name: f"-DNCD_ENABLE_{name.upper()}=0" for name in PARTS}
 TRELLIS = {name: f"-DNCD_TRELLIS_{name.upper()}=0" for name in ("contexts", "light", "rans", "prefix")}
+HOST_CONFIGS = tuple(
+    f"-DNCD_TRELLIS_INDEX_LOG2=8 -DNCD_TRELLIS_LANES=4 {more}".strip()
+    for more in ("", TRELLIS["light"])
+)
 DECODER_CONFIGS = (
     "",
     *NO.values(),
@@ -41,6 +45,7 @@ DECODER_CONFIGS = (
     *(f"-DNCD_FULL_CHECK={full}" for full in (0, 1)),
     *(f"-DNCD_HUFFMAN_LOOKUP_BITS={bits}" for bits in (9, 12)),
     *(f"-DNCD_REFILL={refill}" for refill in range(4)),
+    *HOST_CONFIGS,
 )
 FEW_CONFIGS = ("", f"{NO['float']} {NO['lossless']}", f"{NO['kmeans']} {NO['trellis']}", "-DNCD_FULL_CHECK=0")
 FEW_CONFIGS += tuple(f"-DNCD_REFILL={refill}" for refill in range(4))

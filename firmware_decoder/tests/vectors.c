@@ -120,6 +120,38 @@ static int same_together(const ncd_tensor *t, const void *workspace)
     return same;
 }
 
+#if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
+/* The same of levels of 16 bits. */
+static int same_wide_together(const ncd_tensor *t, const void *workspace)
+{
+    const size_t n = (size_t)t->rows * t->cols;
+    int16_t *const one = (int16_t *)allocate(2 * n), *const all = (int16_t *)allocate(2 * n);
+    ncd_status status = NCD_OK, together;
+    uint32_t row, col, rows, cols, tile;
+    size_t at = 0, first = 0;
+    int same;
+    for (tile = 0; status == NCD_OK && tile < t->tiles; ++tile) {
+        status = ncd_decode_tile_i16(t, tile, one + at, n - at, workspace);
+        if (status == NCD_OK)
+            status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+        if (status == NCD_OK)
+            at += (size_t)rows * cols;
+        if (tile == 0)
+            first = at;
+    }
+    together = ncd_decode_tiles_i16(t, 0, t->tiles, all, n, workspace);
+    same = (together == NCD_OK) == (status == NCD_OK);
+    if (status == NCD_OK) {
+        same = same && memcmp(one, all, 2 * n) == 0 && ncd_decode_tiles_i16(t, 0, t->tiles, all, n - 1, workspace) != NCD_OK &&
+               ncd_decode_tiles_i16(t, 1, t->tiles, all, n - first, workspace) == NCD_OK &&
+               memcmp(one + first, all, 2 * (n - first)) == 0;
+    }
+    free(one);
+    free(all);
+    return same;
+}
+#endif
+
 #if NCD_HAS_COLUMNS
 #define DECODE_LEVELS(t, tile, dst, workspace)                                                                  \
     ((t)->mode == 3 ? ncd_decode_tile_i16(t, tile, (int16_t *)(void *)(dst), (t)->tile_size, workspace)         \
@@ -214,6 +246,10 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
     }
     if (levels && !same_together(t, workspace))
         disagree(0, "those that are decoded together differ");
+#if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
+    if ((levels || wide) && !same_wide_together(t, workspace))
+        disagree(0, "those of 16 bits that are decoded together differ");
+#endif
 #if NCD_ENABLE_KMEANS
     if (status == NCD_OK && levels && t->codec == NCD_CODEC_KMEANS && !same_levels(t, workspace, workspace_size))
         disagree(0, "levels and indices disagree");

@@ -453,9 +453,7 @@ public:
         Buffer<int16_t> out = allocate<int16_t>(end - begin, 1);
         {
             nb::gil_scoped_release release;
-            each(first, stop, 1, out.get(), out.size, [&](uint32_t i, int16_t *to, size_t room) {
-                return ncd_decode_tile_i16(&t_, i, to, room, workspace());
-            });
+            words(first, stop, out.get(), out.size);
             turn(first, stop, 1, out);
         }
         return out.array();
@@ -636,6 +634,14 @@ private:
             });
     }
 
+    // Levels of 16 bits, or levels of 8 bits widened.
+    void words(uint32_t first, uint32_t stop, int16_t *out, size_t size) const {
+        if (ncd_decode_tiles_i16(&t_, first, stop, out, size, workspace()) != NCD_OK)
+            each(first, stop, 1, out, size, [&](uint32_t i, int16_t *to, size_t room) {
+                return ncd_decode_tile_i16(&t_, i, to, room, workspace());
+            });
+    }
+
     [[noreturn]] void refuse_tile(uint32_t tile, ncd_status status) const {
         refuse(status, "tile " + std::to_string(tile) + ": its data break a rule of the format");
     }
@@ -750,18 +756,21 @@ private:
             by_col.resize(cols());
             for (uint32_t c = 0; c < cols(); ++c) by_col[c] = ncd_column_scale(&t_, c);
         }
-        Buffer<int16_t> levels(t_.tile_size);
-        Buffer<int8_t> narrow_levels(size_t{lanes} * t_.tile_size);
+        Buffer<int16_t> wide_levels(wide() ? size_t{together} * t_.tile_size : 0);
+        Buffer<int8_t> narrow_levels(wide() ? 0 : size_t{together} * t_.tile_size);
         Buffer<float> floats(t_.tile_size);
+        const int16_t *wide_at = nullptr;
         const int8_t *narrow_at = nullptr;
         for (uint32_t i = first; i < stop; ++i) {
             const Place p = locate(i);
             const size_t n = static_cast<size_t>(p.rows) * p.cols;
-            if (wide()) {
-                const ncd_status status = ncd_decode_tile_i16(&t_, i, levels.get(), levels.size, workspace());
-                if (status) refuse_tile(i, status);
-            } else if ((i - first) % lanes == 0) {
-                bytes(i, std::min(i + lanes, stop), narrow_levels.get(), narrow_levels.size);
+            if ((i - first) % together == 0) {
+                const uint32_t last = stop - i < together ? stop : i + together;
+                if (wide())
+                    words(i, last, wide_levels.get(), wide_levels.size);
+                else
+                    bytes(i, last, narrow_levels.get(), narrow_levels.size);
+                wide_at = wide_levels.get();
                 narrow_at = narrow_levels.get();
             }
             float *to = t_.dtype == NCD_F32 ? reinterpret_cast<float *>(out) : floats.get();
@@ -771,9 +780,9 @@ private:
                 if (!t_.columns && !wide())
                     multiply_run(narrow_at + at, p.cols, by_row[p.row + r], line);
                 else if (!t_.columns)
-                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(levels.get()[at + c]) * by_row[p.row + r];
+                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(wide_at[at + c]) * by_row[p.row + r];
                 else if (wide())
-                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(levels.get()[at + c]) * by_row[p.col + c];
+                    for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(wide_at[at + c]) * by_row[p.col + c];
                 else
                     for (uint32_t c = 0; c < p.cols; ++c) line[c] = static_cast<float>(narrow_at[at + c]) * by_row[p.col + c];
                 if (by_col.empty()) continue;
@@ -781,11 +790,14 @@ private:
             }
             if (t_.dtype != NCD_F32) narrow(to, n, out);
             out += n * t_.elem_size;
-            if (!wide()) narrow_at += n;
+            if (wide())
+                wide_at += n;
+            else
+                narrow_at += n;
         }
     }
 
-    static constexpr uint32_t lanes = NCD_TRELLIS_LANES;  // tiles that the C decoder takes at a time
+    static constexpr uint32_t together = 16;  // tiles, which the C decoder takes at a time at most
 
     std::shared_ptr<const ModelData> model_;
     Record record_;
