@@ -72,7 +72,8 @@
 #endif
 
 /* 4: ncd_decode_tiles_i8 and ncd_decode_tiles_i16, which is there then, decode four tiles of codec trellis at a time, so that a
- * wide processor waits for none of them. 1: one after the other. */
+ * wide processor waits for none of them; on x86-64 with AVX2, which is found out at run time, up to sixteen with contexts.
+ * Workspaces of tensors of five tiles and more take some 20 KB more there. 1: one after the other. */
 #ifndef NCD_TRELLIS_LANES
 #define NCD_TRELLIS_LANES 1
 #endif

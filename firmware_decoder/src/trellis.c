@@ -1,5 +1,6 @@
 /* Codec 4: levels of a trellis quantizer (docs/format.md section 12). */
 #include "trellis.h"
+#include "trellis_vector.h"
 
 #if NCD_ENABLE_TRELLIS
 
@@ -58,6 +59,10 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
 #if NCD_TRELLIS_INDEX_LOG2 > 4
     t->least_kind = (uint8_t)kind;
     t->least_workspace = ncd_trellis_model_size(&f, kind, 16);
+#endif
+#if NCD_TRELLIS_VECTOR
+    if (kind == NCD_TRELLIS_SEARCH && ncd_trellis_vector_fits(&f, t->tiles))
+        t->model_workspace += ncd_trellis_vector_size(&f);
 #endif
     return ncd_tiles_read_index(t, &c);
 }

@@ -18,6 +18,15 @@ enum { NCD_TRELLIS_AUTOMATON_STATES = 8 }; /* at most */
 #define NCD_TRELLIS_BYTE_LOADS 0
 #endif
 
+/* Whether there may be AVX2, which ncd_trellis_vector_here() tells. Not on Windows, where gcc does not align vectors on the
+ * stack. */
+#if defined(NCD_TRELLIS_VECTOR) /* a test wants it so */
+#elif NCD_TRELLIS_LANES > 1 && NCD_TRELLIS_CONTEXTS && defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
+#define NCD_TRELLIS_VECTOR 1
+#else
+#define NCD_TRELLIS_VECTOR 0
+#endif
+
 /* Whether there may be open ends. */
 #define NCD_TRELLIS_OPEN_ENDS (NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LIGHT)
 
@@ -78,7 +87,11 @@ typedef struct ncd_trellis_workspace {
     uint8_t kind, m, bin_shift, raw_bits;
     uint8_t union_shift;  /* 2 where there are two quantizers, else 0 */
     uint8_t ahead;        /* of LIGHT_SLOTS, where entries are read byte by byte: what to add to what an index says */
+#if NCD_TRELLIS_VECTOR
+    uint16_t vector;      /* of SEARCH: a quarter of the offset of what vectors are decoded with, or 0 */
+#else
     uint8_t unused[2];    /* bins start at a word */
+#endif
     uint8_t bins[NCD_TRELLIS_BINS]; /* by bits of the running magnitude: place of the first cell of its class */
 } ncd_trellis_workspace;
 

@@ -1,6 +1,7 @@
 /* Models of codec 4: checks, and the workspace that tiles are decoded with (docs/format.md section 12.1). */
 #include "quantizer.h"
 #include "trellis.h"
+#include "trellis_vector.h"
 
 #if NCD_ENABLE_TRELLIS
 
@@ -532,6 +533,14 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *memory)
         w->start = (uint16_t)(f.start << i);
         w->first = entry_of(&f, 0, 0);
         build_search(&f, w);
+#if NCD_TRELLIS_VECTOR
+        w->vector = 0;
+        if (ncd_trellis_vector_here() && ncd_trellis_vector_fits(&f, t->tiles)) {
+            const uint32_t size = ncd_trellis_model_size(&f, NCD_TRELLIS_SEARCH, NCD_TRELLIS_INDEX); /* below 2^17 */
+            w->vector = (uint16_t)(size / 4u);
+            ncd_trellis_vector_build(&f, (uint8_t *)memory, size);
+        }
+#endif
         return;
     }
 #endif

@@ -1,5 +1,6 @@
 /* Tiles of codec 4 (docs/format.md section 12.2). */
 #include "trellis.h"
+#include "trellis_vector.h"
 
 #if NCD_ENABLE_TRELLIS
 
@@ -776,6 +777,10 @@ uint32_t ncd_trellis_together(const ncd_tensor *t, uint32_t tiles, const uint32_
     if (tiles < 4 || t->zeros || !NCD_GIVEN(memory) ||
         (kind_of(memory) != NCD_TRELLIS_SEARCH && kind_of(memory) != NCD_TRELLIS_LIGHT_SLOTS))
         return 1;
+#if NCD_TRELLIS_VECTOR
+    if (kind_of(memory) == NCD_TRELLIS_SEARCH && ((const ncd_trellis_workspace *)(const void *)memory)->vector)
+        return tiles < NCD_TRELLIS_TILES ? tiles : (uint32_t)NCD_TRELLIS_TILES;
+#endif
     return 4;
 }
 
@@ -846,6 +851,10 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
     else
 #endif
     {
+#if NCD_TRELLIS_VECTOR
+        if (!ncd_trellis_vector_take(memory, l, out, n, done, count, wide))
+            return NCD_ERR_CORRUPT;
+#endif
         if (!take_tiles(memory, l, out, n, done, count, wide))
             return NCD_ERR_CORRUPT;
     }

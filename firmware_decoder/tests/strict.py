@@ -28,7 +28,7 @@ NO = {name: f"-DNCD_ENABLE_{name.upper()}=0" for name in PARTS}
 TRELLIS = {name: f"-DNCD_TRELLIS_{name.upper()}=0" for name in ("contexts", "light", "rans", "prefix")}
 HOST_CONFIGS = tuple(
     f"-DNCD_TRELLIS_INDEX_LOG2=8 -DNCD_TRELLIS_LANES=4 {more}".strip()
-    for more in ("", TRELLIS["light"])
+    for more in ("", "-DNCD_TRELLIS_VECTOR=0", TRELLIS["light"])
 )
 DECODER_CONFIGS = (
     "",
