@@ -383,19 +383,29 @@ def package(name):
 
 
 def test_real_tensors_of_four_bits_are_near_their_entropy():
-    """Whole streams, tables counted; all but one tensor, seven of whose rows reach far beyond 127 steps."""
+    """Whole streams, tables counted; all but one tensor.
+
+    Seven rows of that one reach beyond 127 steps, the farthest 36 times as far, so that all rows have scale codes of
+    six bits: 0.8 % of the stream. And codes of whole bits do not fit its histogram, a third of which are zeros: the
+    best of them are 1.4 % longer than the entropy, before the table, which would list 172 symbols.
+    """
     state = {f"crepe.{name}": t for name, t in real_tensors().items()}
     silero = load_file(package("silero_vad") / "data" / "silero_vad_16k.safetensors")
     state |= {name: t for name, t in silero.items() if t.dim() >= 2}
-    ratios = {}
+    ratios, codes = {}, {}
     for name, t in state.items():
         if t.numel() < 1 << 14:
             continue
         cm = neuralcodec.encode({name: t.float()}, codec="huffman", target=Target(bits_per_weight=4))
         levels = cm.levels(name)[0].numpy()
-        ratios[name] = 8 * len(cm.to_bytes(names=False)) / (entropy(levels) * levels.size)
+        bits = entropy(levels) * levels.size
+        counts = np.bincount(levels.view(np.uint8).reshape(-1), minlength=256)
+        ratios[name] = 8 * len(cm.to_bytes(names=False)) / bits
+        codes[name] = listed(counts).bits(counts) / bits
     assert len(ratios) >= 10
     assert [name for name, ratio in ratios.items() if ratio > 1.02] == ["conv4.weight"]
+    assert ratios["conv4.weight"] <= 1.032
+    assert codes["conv4.weight"] > 1.013
 
 
 def test_lossless_bf16_is_as_small_as_zipnn():
