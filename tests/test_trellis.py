@@ -648,14 +648,14 @@ def test_a_hundred_million_weights():
 
 
 GOLDEN = {
-    "default": "b37664fbf9e27a45",
-    "scalar": "4169f715847dc8fa",
-    "light": "05fab4f220daa8a3",
-    "rans": "eab434596ae1e8bf",
-    "prefix": "cc0403b337255942",
-    "columns": "f97c955c79e61df4",
-    "norm": "48ac83a0dfd82ac9",
-    "wide": "2cdf0213bef0120a",
+    "default": "23b1f04655dffc13",
+    "scalar": "2fb493de98410bd6",
+    "light": "2f465c797f181ced",
+    "rans": "ddd039087ddb7867",
+    "prefix": "f33a992978127d11",
+    "columns": "0616d276f9cca990",
+    "norm": "f62e18d986072de5",
+    "wide": "1269d814069bc90b",
 }
 
 
