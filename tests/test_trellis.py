@@ -322,11 +322,11 @@ def test_tiles_together_are_those_one_by_one(coding, states, step):
 
 def test_a_tile_that_breaks_a_rule_is_found_among_others():
     w = bell(40, 500)
-    for step, place in ((0.3, -300), (0.0005, -700)):  # of the latter some bits follow that are not coded
+    for step in (0.3, 0.0005):
         t = tensor(w)
         payload = bytearray(Trellis(coding="contexts", states=8, step=step, tile=500, scan="rows").encode(t))
-        payload[place] ^= 0xFF
-        payload[place + 1] ^= 0xFF
+        payload[-200] ^= 0xFF  # some others make other levels that break no rule
+        payload[-199] ^= 0xFF
         reader = _native.open_payload(bytes(payload), 4, t.spec.dtype.number, t.spec.shape, [])
         with pytest.raises(BitstreamError, match=f"tile {reader.tiles - 1}|tile {reader.tiles - 2}"):
             reader.wide_levels()
