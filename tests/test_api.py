@@ -159,7 +159,7 @@ def test_awkward_tensors():
         else:
             assert torch.equal(decoded[name], original), name
     rows = {row.name: row for row in cm.report().rows}
-    assert rows["equal"].encoded_bytes < 64  # few levels, no bits a weight
+    assert rows["equal"].bits_per_weight < 0.5  # few levels, which lie around the weight in turn
     assert rows["zeros"].encoded_bytes < 40
 
 

@@ -102,7 +102,7 @@ def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts
 
     Args:
         looked_at: a sample of the tensor, or all; finite floats.
-        strip: the same of weights that lie together, for codecs that look at neighbours; no more than CODED_SAMPLE.
+        strip: the same of weights that lie together, for codecs that look at neighbours; about CODED_SAMPLE.
         snr_db: what should be reached, in dB.
         facts: what is known of it.
     """
