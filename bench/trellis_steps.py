@@ -54,7 +54,7 @@ def saved(with_finer: Points, without: Points, bits: float) -> float:
         return math.nan
     snr = float(np.interp(math.log2(bits), rates, snrs))
     finer_snrs, finer_rates = (np.array(each) for each in zip(*sorted(with_finer), strict=True))
-    return math.exp2(float(np.interp(snr, finer_snrs, finer_rates)) - math.log2(bits)) - 1
+    return math.pow(2.0, float(np.interp(snr, finer_snrs, finer_rates)) - math.log2(bits)) - 1
 
 
 def main() -> None:
