@@ -15,7 +15,7 @@ from neuralcodec import _native
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
-from neuralcodec.codecs.trellis.codec import LARGEST, SMALL_LEVELS, Quantized, Step, ordered_part
+from neuralcodec.codecs.trellis.codec import LARGEST, NO_STEP, SMALL_LEVELS, Quantized, ordered_part
 from neuralcodec.codecs.trellis.model import Classes
 from neuralcodec.codecs.trellis.training import Part, by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
@@ -53,8 +53,9 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     """
     weights = finite_weights(tensor)
     spec = tensor.spec
-    step, lagrangian = options.step_of(weights, spec.dtype) if weights.any() else Step(1.0, 0.0)
-    if (sample := options.survey(tensor)) is not None:
+    sample = options.survey(tensor)
+    step, lagrangian = NO_STEP if sample is None else sample.step
+    if sample is not None:
         part = sample.part
         if part.weights.size < weights.size:
             part = ordered_part(weights / np.float32(step), sample.columns, part.tile, lagrangian, counted(tensor))
@@ -99,7 +100,7 @@ def _sampled(part: Part) -> Part:
 
 def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates]:
     """What picks tables, and what values cost there: by how often the search takes them at rates of rounded weights."""
-    context = classes.context([[0] * classes.cells for _ in range(classes.quantizers)])
+    context = classes.context(classes.one_table())
     first = smoothed(classes, _rounded(part, classes), SHARE)
     levels = _native.trellis_quantize(context, part.weights, part.tile, first, lagrangian, part.importance)
     counts = _native.trellis_count(context, levels, part.tile)

@@ -19,7 +19,6 @@ ONE_STATE: Automaton = (((), (0,)),)
 NARROW, WIDE = (0.3, 0.5, 0.8), (1.2, 1.7, 2.3, 3.0)
 """Magnitudes over their mean at which levels are no longer small, and are large."""
 
-
 STRIDE, LEAST_GAIN = 2, 0.001
 """How far a threshold is moved, and the fraction of the bits that a round of changes must save for another."""
 
@@ -87,7 +86,6 @@ def climbed(automaton: Automaton, tries: int, cost: Callable[[Automaton], float]
     """
     if states_of(automaton) == 1:
         return automaton
-    best, least = automaton, cost(automaton)
     rules = tuple(rules_of(automaton))
     bits = cost(rules)
     while tries > 0:
@@ -101,18 +99,17 @@ def climbed(automaton: Automaton, tries: int, cost: Callable[[Automaton], float]
                         rules, bits = other, found
         if bits >= before * (1 - LEAST_GAIN):
             break
-    return rules if bits < least else best
+    return rules if bits < cost(automaton) else automaton
 
 
 def _neighbours(rule: Rule, states: int) -> Iterator[Rule]:
     """Rules with one threshold a little to the side, or with one other state that follows."""
     thresholds, following = rule
     for i, threshold in enumerate(thresholds):
-        low = thresholds[i - 1] + 1 if i else threshold - STRIDE
-        high = thresholds[i + 1] - 1 if i + 1 < len(thresholds) else threshold + STRIDE
-        for moved in range(max(low, threshold - STRIDE, -MOST_THRESHOLD), min(high, threshold + STRIDE) + 1):
-            if moved <= MOST_THRESHOLD:
-                yield (*thresholds[:i], moved, *thresholds[i + 1 :]), following
+        low = thresholds[i - 1] + 1 if i else -MOST_THRESHOLD
+        high = thresholds[i + 1] - 1 if i + 1 < len(thresholds) else MOST_THRESHOLD
+        for moved in range(max(low, threshold - STRIDE), min(high, threshold + STRIDE) + 1):
+            yield (*thresholds[:i], moved, *thresholds[i + 1 :]), following
     for i in range(len(following)):
         for state in range(states):
             yield thresholds, (*following[:i], state, *following[i + 1 :])

@@ -225,7 +225,7 @@ class Trellis:
                     continue
                 model = self._train([samples[name] for name in names]).model
                 index = first + len(objects)
-                hints |= {name: Hint(index, model, samples[name].columns) for name in names}
+                hints |= {name: Hint(index, model, samples[name].columns, samples[name].step) for name in names}
                 objects.append(SharedObject(MODEL, model.serialize()))
         return Shares(tuple(objects), hints)
 
@@ -264,7 +264,8 @@ class Trellis:
     def _hint(self, sample: Sample) -> Hint:
         """A model of its own."""
         trained = self._train([sample])
-        return Hint(None, trained.model, sample.columns, None if trained.levels is None else trained.levels[0])
+        levels = None if trained.levels is None else trained.levels[0]
+        return Hint(None, trained.model, sample.columns, sample.step, levels)
 
     def _train(self, samples: Sequence[Sample]) -> Trained:
         total = sum(each.part.weights.size for each in samples)
@@ -289,7 +290,7 @@ class Trellis:
             part = _thinned(part, SAMPLE / scaled.size)
             inside = float(np.abs(part.weights).max())
             beyond = np.unique(np.rint(scaled[np.abs(scaled) > inside])).tolist()
-        return Sample(part, columns, float(np.abs(scaled).max()), scaled.size, beyond)
+        return Sample(part, columns, step, float(np.abs(scaled).max()), scaled.size, beyond)
 
     def _has_outliers(self, sample: Sample) -> bool:
         """Whether weights lie beyond what prefix codes express: 8 bits, without open ends."""
@@ -346,7 +347,7 @@ class Trellis:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
         weights = finite_weights(tensor)
         spec = tensor.spec
-        step, lagrangian = self.step_of(weights, spec.dtype) if weights.any() else Step(1.0, 0.0)
+        step, lagrangian = NO_STEP if hint is None else hint.step
         if hint is not None:
             tile = self._tile(spec, hint.columns)
             part = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
@@ -390,6 +391,10 @@ class Step(NamedTuple):
     lagrangian: float
 
 
+NO_STEP = Step(1.0, 0.0)
+"""Of tensors that are all 0."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
     """What the search found.
@@ -418,6 +423,7 @@ class Sample:
     Attributes:
         part: the weights.
         columns: whether they are coded down the columns.
+        step: of the tensor.
         largest: magnitude over the step of the tensor's largest weight.
         size: weights of the tensor.
         beyond: weights over the step, rounded, that are larger than those that are here.
@@ -425,6 +431,7 @@ class Sample:
 
     part: Part
     columns: bool
+    step: Step
     largest: float
     size: int
     beyond: Sequence[int]
@@ -438,12 +445,14 @@ class Hint:
         index: of the model among the shared objects, if it is one.
         model: see there.
         columns: whether the tensor is coded down its columns.
+        step: of the tensor.
         levels: where they are known already.
     """
 
     index: int | None
     model: Model
     columns: bool
+    step: Step
     levels: npt.NDArray[np.int16] | None = None
 
 

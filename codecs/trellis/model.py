@@ -89,6 +89,10 @@ class Classes:
             () if self.automaton is None else rules_of(self.automaton),
         )
 
+    def one_table(self) -> list[list[int]]:
+        """Maps that give all cells of a quantizer the same table."""
+        return [[0] * self.cells for _ in range(self.quantizers)]
+
     def every_table(self) -> list[list[int]]:
         """Maps that give each cell a table of its own, as an automaton has it."""
         return [list(range(self.cells)) for _ in range(self.quantizers)]

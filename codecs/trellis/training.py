@@ -205,7 +205,7 @@ def _fitted(  # noqa: PLR0917
     sampled = sum(part.weights.size for part in parts)
     whole, times = sampled == size, max(round(size / sampled), 1)
     value_bits = VALUE_BITS + (0 if whole else GUESSED_BITS * times)
-    maps = [[0] * classes.cells for _ in range(classes.quantizers)]
+    maps = classes.one_table()
     rates = _first_rates(classes, mean)
     counts = np.zeros(0, np.int64)
     every: list[npt.NDArray[np.int16]] = []
@@ -220,7 +220,7 @@ def _fitted(  # noqa: PLR0917
             maps = classes.every_table()
         elif classes.cells > 1 and not last:
             classes = _with_thresholds(classes, parts, every, size, settings)
-            maps = [[0] * classes.cells for _ in range(classes.quantizers)]
+            maps = classes.one_table()
         counts = _counted(classes, maps, parts, every) * times
         if not automatic:
             maps = maps_of(counts, settings.tables, value_bits)
@@ -314,21 +314,13 @@ def _climbed(found: _Fitted, parts: Sequence[Part], size: int, beyond: Sequence[
 def _with_thresholds(
     classes: Classes, parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], size: int, settings: Settings
 ) -> Classes:
-    """The classes with the thresholds by which levels come out shortest, of some that are tried.
-
-    Args:
-        classes: of the levels.
-        parts: the weights.
-        every: their levels.
-        size: how many weights the model is for.
-        settings: of the model.
-    """
+    """The classes with the thresholds, of some that are tried, by which levels come out shortest; as with automata."""
     some, number, mean = _some(parts, every, TRIED_THRESHOLDS, classes)
     times = max(round(size / number), 1)
     value_bits = VALUE_BITS + (0 if number == size else GUESSED_BITS * times)
 
     def cost(tried: Classes) -> float:
-        counts = _counted(tried, [[0] * tried.cells for _ in range(tried.quantizers)], parts, some) * times
+        counts = _counted(tried, tried.one_table(), parts, some) * times
         tables = by_table(tried, counts, maps_of(counts, settings.tables, value_bits))
         return _bits(tables, value_bits)
 

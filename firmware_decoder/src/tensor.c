@@ -343,7 +343,8 @@ static ncd_status decode_some(const ncd_tensor *t, uint32_t *tile, uint32_t last
 }
 #endif
 
-ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t last, int8_t *dst, size_t capacity,
+/* Tiles first .. last-1, one behind the other, to levels of so many bytes. */
+static ncd_status decode_tiles(const ncd_tensor *t, uint32_t first, uint32_t last, uint8_t *dst, size_t capacity, uint32_t bytes,
                                const void *workspace)
 {
     uint32_t row, col, rows, cols;
@@ -351,23 +352,32 @@ ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t las
     while (status == NCD_OK && first < last) {
 #if NCD_ENABLE_TRELLIS && NCD_TRELLIS_LANES > 1
         const uint32_t before = first;
-        uint8_t *to = (uint8_t *)dst;
-        status = decode_some(t, &first, last, &to, &capacity, 1, workspace);
-        dst = (int8_t *)to;
+        status = decode_some(t, &first, last, &dst, &capacity, bytes, workspace);
         if (first != before)
             continue;
 #endif
+#if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
+        if (status == NCD_OK && bytes == 2)
+            status = ncd_decode_tile_i16(t, first, (int16_t *)(void *)dst, capacity, workspace);
+        else
+#endif
         if (status == NCD_OK)
-            status = ncd_decode_tile_i8(t, first, dst, capacity, workspace);
+            status = ncd_decode_tile_i8(t, first, (int8_t *)dst, capacity, workspace);
         if (status == NCD_OK)
             status = ncd_tile_place(t, first, &row, &col, &rows, &cols);
         if (status == NCD_OK) {
-            dst += rows * cols;
+            dst += (size_t)rows * cols * bytes;
             capacity -= (size_t)rows * cols;
             ++first;
         }
     }
     return status;
+}
+
+ncd_status ncd_decode_tiles_i8(const ncd_tensor *t, uint32_t first, uint32_t last, int8_t *dst, size_t capacity,
+                               const void *workspace)
+{
+    return decode_tiles(t, first, last, (uint8_t *)dst, capacity, 1, workspace);
 }
 
 #if NCD_HAS_COLUMNS
@@ -412,28 +422,7 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
 ncd_status ncd_decode_tiles_i16(const ncd_tensor *t, uint32_t first, uint32_t last, int16_t *dst, size_t capacity,
                                 const void *workspace)
 {
-    uint32_t row, col, rows, cols;
-    ncd_status status = NCD_GIVEN(t) && first <= last ? NCD_OK : NCD_ERR_ARG;
-    while (status == NCD_OK && first < last) {
-#if NCD_ENABLE_TRELLIS
-        const uint32_t before = first;
-        uint8_t *to = (uint8_t *)dst;
-        status = decode_some(t, &first, last, &to, &capacity, 2, workspace);
-        dst = (int16_t *)(void *)to;
-        if (first != before)
-            continue;
-#endif
-        if (status == NCD_OK)
-            status = ncd_decode_tile_i16(t, first, dst, capacity, workspace);
-        if (status == NCD_OK)
-            status = ncd_tile_place(t, first, &row, &col, &rows, &cols);
-        if (status == NCD_OK) {
-            dst += rows * cols;
-            capacity -= (size_t)rows * cols;
-            ++first;
-        }
-    }
-    return status;
+    return decode_tiles(t, first, last, (uint8_t *)dst, capacity, 2, workspace);
 }
 #endif
 #endif

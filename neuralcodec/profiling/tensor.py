@@ -102,8 +102,8 @@ def _suggest(tensor: Tensor, looked_at: Tensor, wish: Wish, facts: Facts) -> Sug
     if wish.exact:
         return suggest_exact(looked_at, wish.exact)
     # Twice as many are taken whole: what a part of them gives would be a little off for little time saved.
-    most = max(CODED_SAMPLE, tensor.spec.size if tensor.spec.size <= 2 * CODED_SAMPLE else 0)
-    return suggest_levels(looked_at, strip(tensor, most), wish.snr_db, facts)
+    some = tensor if tensor.spec.size <= 2 * CODED_SAMPLE else strip(tensor, CODED_SAMPLE)
+    return suggest_levels(looked_at, some, wish.snr_db, facts)
 
 
 def _nonfinite(m: Moments, dtype: str) -> str:
