@@ -90,48 +90,36 @@ static ncd_status decode_wide(const ncd_tensor *t, uint32_t tile, uint8_t *out, 
 }
 #endif
 
-/* Whether tiles that are decoded together are those that are decoded one by one: all at once, and all but the first. */
-static int same_together(const ncd_tensor *t, const void *workspace)
+/* A tile, or all from the first one on, to levels of so many bytes. */
+static ncd_status decode_one(const ncd_tensor *t, uint32_t tile, uint8_t *dst, size_t n, size_t bytes, const void *workspace)
 {
-    const size_t n = (size_t)t->rows * t->cols;
-    int8_t *const one = (int8_t *)allocate(n), *const all = (int8_t *)allocate(n);
-    ncd_status status = NCD_OK, together;
-    size_t at = 0, first = 0;
-    uint32_t row, col, rows, cols, tile;
-    int same;
-    for (tile = 0; status == NCD_OK && tile < t->tiles; ++tile) {
-        status = ncd_decode_tile_i8(t, tile, one + at, n - at, workspace);
-        if (status == NCD_OK)
-            status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
-        if (status == NCD_OK)
-            at += (size_t)rows * cols;
-        if (tile == 0)
-            first = at;
-    }
-    together = ncd_decode_tiles_i8(t, 0, t->tiles, all, n, workspace);
-    same = (together == NCD_OK) == (status == NCD_OK);
-    if (status == NCD_OK) {
-        same = same && memcmp(one, all, n) == 0 && ncd_decode_tiles_i8(t, 0, t->tiles, all, n - 1, workspace) != NCD_OK &&
-               ncd_decode_tiles_i8(t, 1, t->tiles, all, n - first, workspace) == NCD_OK &&
-               memcmp(one + first, all, n - first) == 0;
-    }
-    free(one);
-    free(all);
-    return same;
+#if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
+    if (bytes == 2)
+        return ncd_decode_tile_i16(t, tile, (int16_t *)(void *)dst, n, workspace);
+#endif
+    return bytes == 1 ? ncd_decode_tile_i8(t, tile, (int8_t *)dst, n, workspace) : NCD_ERR_ARG;
 }
 
+static ncd_status decode_some(const ncd_tensor *t, uint32_t first, uint8_t *dst, size_t n, size_t bytes, const void *workspace)
+{
 #if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
-/* The same of levels of 16 bits. */
-static int same_wide_together(const ncd_tensor *t, const void *workspace)
+    if (bytes == 2)
+        return ncd_decode_tiles_i16(t, first, t->tiles, (int16_t *)(void *)dst, n, workspace);
+#endif
+    return bytes == 1 ? ncd_decode_tiles_i8(t, first, t->tiles, (int8_t *)dst, n, workspace) : NCD_ERR_ARG;
+}
+
+/* Whether tiles that are decoded together are those that are decoded one by one: all at once, and all but the first. */
+static int same_together(const ncd_tensor *t, size_t bytes, const void *workspace)
 {
     const size_t n = (size_t)t->rows * t->cols;
-    int16_t *const one = (int16_t *)allocate(2 * n), *const all = (int16_t *)allocate(2 * n);
+    uint8_t *const one = (uint8_t *)allocate(bytes * n), *const all = (uint8_t *)allocate(bytes * n);
     ncd_status status = NCD_OK, together;
-    uint32_t row, col, rows, cols, tile;
     size_t at = 0, first = 0;
+    uint32_t row, col, rows, cols, tile;
     int same;
     for (tile = 0; status == NCD_OK && tile < t->tiles; ++tile) {
-        status = ncd_decode_tile_i16(t, tile, one + at, n - at, workspace);
+        status = decode_one(t, tile, one + bytes * at, n - at, bytes, workspace);
         if (status == NCD_OK)
             status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
         if (status == NCD_OK)
@@ -139,18 +127,17 @@ static int same_wide_together(const ncd_tensor *t, const void *workspace)
         if (tile == 0)
             first = at;
     }
-    together = ncd_decode_tiles_i16(t, 0, t->tiles, all, n, workspace);
+    together = decode_some(t, 0, all, n, bytes, workspace);
     same = (together == NCD_OK) == (status == NCD_OK);
     if (status == NCD_OK) {
-        same = same && memcmp(one, all, 2 * n) == 0 && ncd_decode_tiles_i16(t, 0, t->tiles, all, n - 1, workspace) != NCD_OK &&
-               ncd_decode_tiles_i16(t, 1, t->tiles, all, n - first, workspace) == NCD_OK &&
-               memcmp(one + first, all, 2 * (n - first)) == 0;
+        same = same && memcmp(one, all, bytes * n) == 0 && decode_some(t, 0, all, n - 1, bytes, workspace) != NCD_OK &&
+               decode_some(t, 1, all, n - first, bytes, workspace) == NCD_OK &&
+               memcmp(one + bytes * first, all, bytes * (n - first)) == 0;
     }
     free(one);
     free(all);
     return same;
 }
-#endif
 
 #if NCD_HAS_COLUMNS
 #define DECODE_LEVELS(t, tile, dst, workspace)                                                                  \
@@ -244,10 +231,10 @@ static ncd_status decode_tensor(const ncd_tensor *t, uint32_t *crc)
             free(out);
         }
     }
-    if (levels && !same_together(t, workspace))
+    if (levels && !same_together(t, 1, workspace))
         disagree(0, "those that are decoded together differ");
 #if NCD_HAS_COLUMNS && NCD_TRELLIS_LANES > 1
-    if ((levels || wide) && !same_wide_together(t, workspace))
+    if ((levels || wide) && !same_together(t, 2, workspace))
         disagree(0, "those of 16 bits that are decoded together differ");
 #endif
 #if NCD_ENABLE_KMEANS
