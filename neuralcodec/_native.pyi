@@ -272,6 +272,9 @@ def trellis_quantize(
 def trellis_count(context: TrellisContext, levels: npt.NDArray[np.int16], tile: int) -> npt.NDArray[np.int64]:
     """How often each value occurs in each cell, shape [quantizers, cells, values]."""
 
+def trellis_open_bits(context: TrellisContext, levels: npt.NDArray[np.int16], tile: int) -> int:
+    """Bits of what open ends add to values: none in a tile where all levels are values."""
+
 def trellis_pack(
     context: TrellisContext,
     levels: npt.NDArray[np.int16],

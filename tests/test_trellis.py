@@ -366,7 +366,7 @@ def test_a_model_of_a_sample_serves_the_whole(coding, step):
     # What is not in the sample is like nothing that is.
     w = bell(600, 500) * torch.logspace(-1, 1, 600)[:, None]
     w[300:303] *= 30
-    found = decoded(Trellis(coding=coding, step=step, states=8), w)
+    found = decoded(Trellis(coding=coding, step=step, states=8, finer=False), w)
     step = max(step, float(w.abs().max()) / 32_600)
     assert (found - w).abs().max() <= 4.5 * step
     assert (found - w).square().mean().sqrt() <= 0.75 * step

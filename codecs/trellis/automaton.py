@@ -44,6 +44,9 @@ def candidates(mean: float) -> Iterator[tuple[Automaton, int]]:
         for large in sorted({small + 1, small + 2, *(max(small + 1, round(share * mean)) for share in WIDE)}):
             yield _classes(small, large), 2
             yield _remembering(small, large), 1 if mean < small else 4
+    for large in sorted({max(1, round(share * mean)) for share in (*NARROW, *WIDE)}):
+        yield _loud(large), 0
+        yield _loud(large, 2 * large + 1), 0
     yield _classes(smalls[0], *(smalls[0] + max(k, round(k * 0.8 * mean)) for k in (1, 2))), 3
 
 
@@ -51,6 +54,13 @@ def _classes(*limits: int) -> Automaton:
     """By the class of the value before: within the first limit, and either side of it up to each other one."""
     below = tuple(1 - limit for limit in reversed(limits))
     return (((*below, *limits), tuple(range(2 * len(limits) + 1))),)
+
+
+def _loud(*limits: int) -> Automaton:
+    """By the magnitude of the value before alone: below the first limit, the second, and beyond."""
+    limits = tuple(min(limit, MOST_THRESHOLD - len(limits) + i) for i, limit in enumerate(limits))
+    states = range(len(limits) + 1)
+    return (((*(1 - limit for limit in reversed(limits)), *limits), (*reversed(states), *states[1:])),)
 
 
 def _remembering(small: int, large: int) -> Automaton:

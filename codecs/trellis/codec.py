@@ -51,6 +51,9 @@ LIGHT_TABLES = 5
 STRIP = 64
 """Rows, or columns, of a sample that lie together."""
 
+GOLDEN = 40_503
+"""2^16 over the golden ratio: multiples of it, modulo 2^16, lie evenly, and nearly repeat as late as can be."""
+
 STATES = (1, 4, 8, 16, 32, 64, 128, 256)
 STATES_OF_OTHERS, STATES_OF_PREFIX = 64, 16
 """Unless an option says so. With so many, tables of prefix codes take half the RAM, for half a per cent of a file."""
@@ -491,7 +494,10 @@ def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:
 def _thinned(part: Part, share: float) -> Part:
     """Some lines, from the first to the last; of very long ones the middle."""
     count, length = part.weights.shape
-    lines = np.linspace(0, count - 1, max(round(share * count), 1)).astype(np.int64)
+    # One of each run of so many, at places that follow no period, as the lines of a kernel do.
+    number = max(round(share * count), 1)
+    starts = np.arange(number + 1) * count // number
+    lines = starts[:-1] + (np.arange(number) * GOLDEN % (1 << 16) * np.diff(starts) >> 16)
     kept = min(length, max(round(share * count * length / len(lines)), 1))
     along = slice((length - kept) // 2, (length + kept) // 2)
 

@@ -13,6 +13,7 @@ from neuralcodec import _native
 from neuralcodec.codecs.kmeans.frequencies import fit
 from neuralcodec.codecs.trellis.automaton import ONE_STATE, Automaton, best_automaton, climbed
 from neuralcodec.codecs.trellis.classes import (
+    BULK,
     MOST_NARROW,
     Weights,
     large_levels,
@@ -44,8 +45,10 @@ FEW_STATES_LOG2 = 3
 LEAST_WIDE = 31
 """Magnitude of values that a model is not made narrower than, for more tables."""
 
-LIGHT_BULK = 0.9
-"""With 256 slots: the share of weights that must lie within the values."""
+LIGHT_BULK, NARROWED_BULK = 0.9, 0.6
+"""With 256 slots: the share of weights that must lie within the values, and within those of narrower models.
+
+Fewer take coarse levels, of raw bits, which automata do without."""
 
 WIDTHS = (84, 50, 36, 24, 18, 12, 7)
 """Magnitudes that values may end at then. With 50 three states of an automaton fit into 4 KB, with 18 five."""
@@ -61,9 +64,6 @@ PATIENCE = 5
 
 WORTH = 1.005
 """More by this factor is what other classes are tried for."""
-
-BEYOND_BITS = 6.0
-"""About what follows an outermost value whose ends are open."""
 
 MARGIN = 1.5
 """How much further out values of a table reach than those of the sample it was made from."""
@@ -135,19 +135,20 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         beyond: weights over the step, rounded, that are larger than those of the sample they belong to.
         settings: see there.
     """
-    most = MOST_NARROW if settings.coding == "light" else widest(settings.states_log2 > 0)
-    found = _fitted(parts, largest, size, beyond, settings, most)
-    if settings.coding == "light":
+    light = settings.coding == "light"
+    most = MOST_NARROW if light else widest(settings.states_log2 > 0)
+    found = _fitted(parts, largest, size, beyond, settings, most, LIGHT_BULK if light else BULK)
+    if light:
         # 256 slots have none to spare for values that are rarer than one in 256: open ends stand for these.
-        found = _narrowed(found, lambda to: _fitted(parts, largest, size, beyond, settings, to))
+        found = _narrowed(found, lambda to: _fitted(parts, largest, size, beyond, settings, to, NARROWED_BULK))
         if found.classes.raw_bits:  # which automata do without
             return train(parts, largest, size, beyond, replace(settings, coding="contexts"))
         found = _climbed(found, parts, size, beyond, settings)
-    while settings.coding != "light" and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
+    while not light and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
         # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
-        other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2)
+        other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2, BULK)
         # Nor are tables worth it that take 16 bits for levels of 8: kernels of firmware want these.
-        if other.bits >= found.bits or (found.classes.hi <= MOST_NARROW and other.classes.raw_bits):
+        if other.cost >= found.cost or (found.classes.hi <= MOST_NARROW and other.classes.raw_bits):
             break
         found = other
     classes, maps, tables = found.classes, found.maps, found.tables
@@ -172,7 +173,7 @@ class _Fitted:
         classes: see there.
         maps: of each quantizer, the table of each cell.
         tables: counts, shape [quantizers, tables, values].
-        bits: about what weights and tables take.
+        cost: about the bits that weights and tables take, and what the squared error is worth in bits.
         crowded: whether more tables would pay by more than a little, but for the room.
         every: levels of each part.
     """
@@ -180,15 +181,18 @@ class _Fitted:
     classes: Classes
     maps: list[list[int]]
     tables: npt.NDArray[np.int64]
-    bits: float
+    cost: float
     crowded: bool
     every: Sequence[npt.NDArray[np.int16]]
 
 
 def _fitted(  # noqa: PLR0917
-    parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings, most: int
+    parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int], settings: Settings, most: int, bulk: float
 ) -> _Fitted:
-    """Classes of values up to the most, and what they come to; the rest as for :func:`train`."""
+    """Classes of values up to the most, within which this share of the weights must lie, and what they come to.
+
+    The rest as for :func:`train`.
+    """
     light = settings.coding == "light"
     classes, mean = layout(
         [p.weights for p in parts],
@@ -197,7 +201,7 @@ def _fitted(  # noqa: PLR0917
         settings.magnitudes,
         settings.signs,
         most,
-        *((LIGHT_BULK,) if light else ()),
+        bulk,
     )
     automatic = light and not classes.raw_bits
     if automatic:
@@ -243,8 +247,21 @@ def _fitted(  # noqa: PLR0917
         coded += _rounding(tables)
     bits = coded + int(counts.sum()) * classes.raw_bits
     if classes.open:
-        bits += BEYOND_BITS * sum(int(counts[u][:, _outermost(classes, u)].sum()) for u in range(classes.quantizers))
-    return _Fitted(classes, maps, tables, bits, coded > enough, every)
+        context = classes.context(maps)
+        beyond_bits = (_native.trellis_open_bits(context, of, part.tile) for part, of in zip(parts, every, strict=True))
+        bits += times * sum(beyond_bits)
+    cost = bits + times * sum(_error(part, of) for part, of in zip(parts, every, strict=True))
+    return _Fitted(classes, maps, tables, cost, coded > enough, every)
+
+
+def _error(part: Part, levels: npt.NDArray[np.int16]) -> float:
+    """Squared error of levels, in bits at the search's λ; 0 where that does not weigh bits."""
+    if not part.lagrangian:
+        return 0.0
+    squares = np.square(part.weights - levels)
+    if part.importance is not None:
+        squares *= part.importance
+    return float(squares.sum(dtype=np.float64)) / part.lagrangian
 
 
 def _counted(
@@ -291,7 +308,7 @@ def _cost_of(
     tables = _counted(classes, maps, parts, some) * max(round(times), 1)
     if classes.cells > 1 and not fits(classes, maps, tables, settings.room):
         return np.inf
-    return _bits(tables) + 8 * len(classes.picks())
+    return _bits_of_slots(tables) + 8 * len(classes.picks())
 
 
 def _climbed(found: _Fitted, parts: Sequence[Part], size: int, beyond: Sequence[int], settings: Settings) -> _Fitted:
@@ -360,7 +377,7 @@ def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
         other = fitted(narrower)
         if other.classes.raw_bits:
             break
-        better = other.bits < found.bits or found.classes.raw_bits > 0
+        better = other.cost < found.cost or found.classes.raw_bits > 0
         found, worse = (other, 0) if better else (found, worse + 1)
     return found
 
@@ -391,6 +408,14 @@ def _bits(tables: npt.NDArray[np.int64], value_bits: float = VALUE_BITS) -> floa
     totals = tables.sum(2)
     values = int((totals * log2(totals)).sum() - (tables * log2(tables)).sum()) / (1 << FRACTION)
     return values + TABLE_BITS * np.count_nonzero(totals) + value_bits * np.count_nonzero(tables)
+
+
+def _bits_of_slots(tables: npt.NDArray[np.int64]) -> float:
+    """About what values and tables of 256 slots take together: no value has less than a slot."""
+    totals = np.maximum(tables.sum(2, keepdims=True), 1)
+    slots = np.where(tables > 0, np.maximum((tables << 16) // totals, 1 << 8), 0)
+    values = int((tables * (log2(slots.sum(2, keepdims=True)) - log2(slots))).sum()) / (1 << FRACTION)
+    return values + TABLE_BITS * np.count_nonzero(tables.any(2)) + VALUE_BITS * np.count_nonzero(tables)
 
 
 def _rounding(tables: npt.NDArray[np.int64]) -> float:

@@ -133,6 +133,12 @@ struct Context {
         const int out = level > hi ? level - hi : level < -lo ? -lo - level : 0;
         return (out + period() - 1) / period();
     }
+    // Bits of what an open end adds: how many there are in 4, then these.
+    static unsigned length_of(unsigned periods) {
+        unsigned length = 0;
+        while ((periods + 1) >> (length + 1)) ++length;
+        return length;
+    }
     bool is_open(int value) const {
         const int reach = quantizers == 2 ? 3 : 0;
         return open && (value >= hi - reach || value <= reach - lo);
@@ -293,9 +299,8 @@ private:
         float extra = 0;
         if (c_.open && c_.is_open(value)) {
             periods = c_.beyond(level);
-            extra = 4;
-            for (int t = periods + 1; t > 1; t >>= 1) extra += 1;
             if (periods > 0xFFFE) return;
+            extra = static_cast<float>(4 + c_.length_of(static_cast<unsigned>(periods)));
         } else if (c_.beyond(level)) {
             level = clamped(level);
             value = c_.value_of(level);
@@ -489,6 +494,25 @@ nb::object count(const Context &c, In2<int16_t> levels, size_t tile) {
     return nb::cast(nb::ndarray<nb::numpy, int64_t, nb::ndim<3>, nb::c_contig>(p, {c.quantizers, cells, values}, out.owner()));
 }
 
+// Bits of all that open ends add.
+uint64_t open_bits(const Context &c, In2<int16_t> levels, size_t tile) {
+    if (!c.open) return 0;
+    uint64_t bits = 0;
+    nb::gil_scoped_release release;
+    for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+        uint64_t of_tile = 0;
+        bool escapes = false;
+        for (size_t i = at; i < at + n; ++i) {
+            if (!c.is_open(c.value_of(levels.data()[i]))) continue;
+            const auto periods = static_cast<unsigned>(c.beyond(levels.data()[i]));
+            escapes |= periods > 0;
+            of_tile += 4 + c.length_of(periods);
+        }
+        if (escapes) bits += of_tile;
+    });
+    return bits;
+}
+
 // All tiles, one after the other, and the bytes of each tile. frequencies: shape [quantizers, tables, values].
 nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t> frequencies, unsigned m) {
     const size_t values = c.values(), tables = frequencies.shape(1);
@@ -543,8 +567,7 @@ nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t>
                 for (size_t i = n; i-- > 0;) {
                     if (!c.is_open(c.value_of(level[i]))) continue;
                     const uint32_t t = static_cast<uint32_t>(c.beyond(level[i])) + 1;
-                    unsigned length = 0;
-                    while (t >> (length + 1)) ++length;
+                    const unsigned length = c.length_of(t - 1);
                     if (length) put(1, t - (1u << length), length);
                     put(1, length, 4);
                 }
@@ -722,6 +745,7 @@ void bind_trellis(nb::module_ &m) {
     m.def("trellis_quantize", &quantize, nb::arg("context"), nb::arg("weights"), nb::arg("tile"), nb::arg("rates"),
           nb::arg("lagrangian"), nb::arg("importance") = nb::none(), nb::arg("largest") = 32767);
     m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
+    m.def("trellis_open_bits", &open_bits, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
     m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"));
     m.def("trellis_pack_codes", &pack_codes, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("lengths"));
     m.def("trellis_cluster", &cluster, nb::arg("counts"), nb::arg("most"), nb::arg("fixed"), nb::arg("each"));
