@@ -36,7 +36,13 @@ CONFIGURATIONS = {
 }
 """Of the Makefile of the decoder, with their titles."""
 
-CODINGS = ("contexts", "light", "rans", "prefix")
+CODINGS = {
+    "contexts": "contexts",
+    "light": "light",
+    "light_skip": "light, `NCD_TRELLIS_SKIP`",
+    "rans": "rans",
+    "prefix": "prefix",
+}
 """Configurations of codec trellis alone, with one of its codings."""
 
 
@@ -84,13 +90,13 @@ def measured() -> list[Table]:
         ),
         Table(
             "Of trellis without huffman, with one coding",
-            ("", *CODINGS),
+            ("", *CODINGS.values()),
             [
                 ["code and constants", *(f"{linked(name):,}" for name in CODINGS)],
                 ["of which the codec's own modules", *(f"{modules(name, 'trellis*.o'):,}" for name in CODINGS)],
                 ["RAM beside tile and table", *(f"{ram(name):,}" for name in CODINGS)],
             ],
-            "Prefix without `NCD_TRELLIS_WIDE_CODES`.",
+            "Without `NCD_TRELLIS_SKIP` where it does not say so; prefix without `NCD_TRELLIS_WIDE_CODES`.",
         ),
     ]
 

@@ -256,6 +256,7 @@ def trellis_quantize(
     lagrangian: float,
     importance: npt.NDArray[np.float32] | None = None,
     largest: int = 32767,
+    coded: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.int16]:
     """Levels that minimize Σ importance·(weight − level)² + lagrangian·bits in each tile: the Viterbi algorithm.
 
@@ -267,12 +268,23 @@ def trellis_quantize(
         lagrangian: λ, in squared steps a bit.
         importance: what each squared error counts, shape of the weights.
         largest: magnitude of the largest level, at least 4.
+        coded: of all rows of the matrix that is cut in tiles, which of them are here; None: all.
     """
 
-def trellis_count(context: TrellisContext, levels: npt.NDArray[np.int16], tile: int) -> npt.NDArray[np.int64]:
-    """How often each value occurs in each cell, shape [quantizers, cells, values]."""
+def trellis_count(
+    context: TrellisContext,
+    levels: npt.NDArray[np.int16],
+    tile: int,
+    coded: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.int64]:
+    """How often each value occurs in each cell, shape [quantizers, cells, values]; coded: see ``trellis_quantize``."""
 
-def trellis_open_bits(context: TrellisContext, levels: npt.NDArray[np.int16], tile: int) -> int:
+def trellis_open_bits(
+    context: TrellisContext,
+    levels: npt.NDArray[np.int16],
+    tile: int,
+    coded: npt.NDArray[np.bool_] | None = None,
+) -> int:
     """Bits of what open ends add to values: none in a tile where all levels are values."""
 
 def trellis_pack(
@@ -281,6 +293,7 @@ def trellis_pack(
     tile: int,
     frequencies: npt.NDArray[np.uint32],
     m: int,
+    coded: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[bytes, npt.NDArray[np.uint32]]:
     """All tiles, and the bytes of each.
 
@@ -290,10 +303,15 @@ def trellis_pack(
         tile: tile length T.
         frequencies: of each value, shape [quantizers, tables, values]; each table adds up to 2^m, or is all zero.
         m: 8 to 12.
+        coded: as in ``trellis_quantize``.
     """
 
 def trellis_pack_codes(
-    context: TrellisContext, levels: npt.NDArray[np.int16], tile: int, lengths: npt.NDArray[np.uint8]
+    context: TrellisContext,
+    levels: npt.NDArray[np.int16],
+    tile: int,
+    lengths: npt.NDArray[np.uint8],
+    coded: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[bytes, npt.NDArray[np.uint32]]:
     """As ``trellis_pack`` with prefix codes.
 
@@ -302,6 +320,7 @@ def trellis_pack_codes(
         levels: a path of the trellis, shape [rows, cols].
         tile: tile length T.
         lengths: bits of the codes, at most 8, shape [quantizers, values]; 0: no code. Codes are complete.
+        coded: as in ``trellis_quantize``.
     """
 
 def trellis_cluster(counts: npt.NDArray[np.int64], most: int, fixed: float, each: float) -> npt.NDArray[np.uint8]:
@@ -524,6 +543,9 @@ class Reader:
     @property
     def coding(self) -> Literal["contexts", "light", "rans", "prefix"] | None:
         """What firmware needs for tiles of codec trellis; None for other codecs, and where all levels are 0."""
+    @property
+    def skips(self) -> bool:
+        """Whether tiles of codec trellis leave rows of zeros out."""
     @property
     def wide_codes(self) -> bool:
         """Whether these are prefix codes of more than 16 states."""

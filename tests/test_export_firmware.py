@@ -424,6 +424,24 @@ def test_decoder_has_the_codings_of_the_blob_and_no_other(coding, scan, tmp_path
     assert np.array_equal(got, np.stack([runner.run(each) for each in memory(plan, inputs)]))
 
 
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("coding", ["contexts", "light", "prefix"])
+def test_decoder_leaves_rows_out_where_the_blob_does(skip, coding, tmp_path):
+    network = made(Pools)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.dim() > 1:
+                parameter[: len(parameter) * 3 // 4] = 0
+    cm = neuralcodec.encode(network, codec="trellis", relative_step=0.15, coding=coding, skip=skip, scan="rows")
+    inputs = inputs_of(Pools, 3)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    assert report.decoder["NCD_TRELLIS_SKIP"] == int(skip)
+    plan = make_plan(cm, network, inputs[:1], inputs).plan
+    runner = Runner(plan)
+    got = neuralcodec.simulate(tmp_path, inputs).levels
+    assert np.array_equal(got, np.stack([runner.run(each) for each in memory(plan, inputs)]))
+
+
 @pytest.mark.parametrize("states", [8, 16, 32])
 def test_decoder_has_wide_codes_where_the_blob_has_them(states, tmp_path):
     network = made(Pools)

@@ -66,6 +66,7 @@ options = st.fixed_dictionaries(
         "magnitudes": st.sampled_from([1, 4, 7, 8]),
         "signs": st.sampled_from([0, 1, 2]),
         "tile": st.sampled_from([None, 1, 7, 64, 1000]),
+        "skip": st.booleans(),
     }
 )
 
@@ -76,10 +77,13 @@ options = st.fixed_dictionaries(
     shape=st.lists(st.integers(1, 30), min_size=0, max_size=3).filter(lambda s: math.prod(s) <= 2000),
     seed=st.integers(0, 50),
     tail=st.sampled_from([1, 3]),
+    dead=st.sampled_from([None, 0, -1]),
 )
-def test_every_decoder_gives_levels_times_step(options, dtype, shape, seed, tail):
+def test_every_decoder_gives_levels_times_step(*, options, dtype, shape, seed, tail, dead):
     codec = Trellis(**options)
     w = (bell(*shape, seed=seed) ** tail).to(dtype)
+    if dead is not None and shape:
+        w.movedim(dead, 0)[torch.arange(shape[dead]) * 7 % 16 < 9] = 0
     t = tensor(w)
     payload = codec.encode(t)
     assert codec.encode(t) == payload
@@ -290,6 +294,67 @@ def test_norm_does_not_leave_the_range(dtype):
     for step in (0.3, 0.5, 0.9):
         found = decoded(Trellis(relative_step=step, states=8), w)
         assert torch.isfinite(found).all()
+
+
+def pruned(rows, columns, group=1):
+    """Weights with every third group of so many rows, and no other."""
+    w = bell(rows, columns)
+    w[torch.arange(rows) // group % 3 != 1] = 0
+    return w
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("tile", [None, 150, 5000])
+@pytest.mark.parametrize("step", [0.0005, 0.02, 0.2])
+def test_rows_and_columns_of_zeros_are_left_out(coding, tile, step):
+    w = pruned(120, 200)
+
+    def encoded(of, **more):
+        cm = neuralcodec.encode({"w": of}, "trellis", coding=coding, tile=tile, step=step, finer=False, **more)
+        return cm.nbytes, cm.decode("w"), cm.report().to_dict()["tensors"][0]["reason"]
+
+    size, found, reason = encoded(w)
+    whole, _, reason_of_whole = encoded(w, skip=False)
+    assert "some rows left out" in reason
+    assert "left out" not in reason_of_whole
+    assert size < whole
+    assert not found[w == 0].any()
+    alive, of_alive, _ = encoded(w[w.any(1)])
+    assert size <= 1.02 * alive + 200
+    assert (found - w).square().sum() <= 1.02 * (of_alive - w[w.any(1)]).square().sum()
+    size, turned, reason = encoded(w.T.contiguous())
+    assert "some columns left out" in reason
+    assert torch.equal(turned.T, found)
+
+
+def test_groups_of_rows_take_a_bit():
+    apart, together, none = (
+        Trellis(step=0.3, finer=False, scan="rows").encode(tensor(each))
+        for each in (pruned(3072, 60), pruned(3072, 60, 16), 0 * bell(8, 9))
+    )
+    assert apart[0] & 64
+    assert together[0] & 64
+    assert apart[7] == 0
+    assert np.unpackbits(np.frombuffer(apart[8 : 8 + 384], np.uint8), bitorder="little").tolist() == [0, 1, 0] * 1024
+    assert together[7] == 4
+    assert np.unpackbits(np.frombuffer(together[8 : 8 + 24], np.uint8), bitorder="little").tolist() == [0, 1, 0] * 64
+    assert none[0] == 32  # all zeros have a way of their own
+
+
+def test_rows_are_not_left_out_where_that_costs_more():
+    w = bell(500, 20)
+    w[::100] = 0
+    assert not Trellis(step=0.1).encode(tensor(w))[0] & 64
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_that_are_left_out_count_for_the_norm(weighted):
+    w = pruned(120, 200)
+    w[w == 0] = 0.18  # two per cent of the energy
+    importance = bell(120, 200, seed=2).abs() + 0.5 if weighted else torch.ones(120, 200)
+    found = decoded(Trellis(step=0.4, finer=False), w, importance.numpy() if weighted else None)
+    assert not found[0].any()
+    assert (importance * found**2).sum() == pytest.approx(float((importance * w**2).sum()), rel=2e-3)
 
 
 def test_scan_finds_the_direction():

@@ -267,6 +267,8 @@ def trellis(
     scale_width_byte: int | None = None,
     wide: bool = False,
     down: bool = False,
+    coded: Sequence[int] | None = None,
+    group_log2: int = 0,
     shared: Number | None = None,
     mode: int | None = None,
     end: int = 0,
@@ -288,6 +290,8 @@ def trellis(
         scale_width_byte: the byte that says w, of the first scale codes.
         wide: levels of 16 bits.
         down: down the columns.
+        coded: a bit for each group of rows, or of columns that are gone down: whether tiles have them.
+        group_log2: log2 of the rows of a group.
         shared: index of the shared object that the model is.
         mode: to write instead.
         end: state at the end of each tile.
@@ -297,22 +301,26 @@ def trellis(
     n_rows, n_columns = matrix(shape)
     if mode is None:
         mode = wide | 2 * down | 4 * (shared is not None) | 8 * (rows is not None) | 16 * (columns is not None)
-        mode |= 32 * (model is None)
+        mode |= 32 * (model is None) | 64 * (coded is not None)
     out = bytes([mode]) + varint(tile) + bits.to_bytes(4, "little")
     for codes in (rows, columns):
         if codes is not None:
             width = max(1, max(codes).bit_length())
             out += bytes([width if scale_width_byte is None else scale_width_byte]) + pack_fields(codes, width)
             scale_width_byte = None
+    if coded is not None:
+        out += bytes([group_log2]) + pack_fields(coded, 1)
     cut = (n_columns, n_rows) if down else (n_rows, n_columns)
     bounds = tile_bounds(cut, tile if isinstance(tile, int) and tile > 0 else 1024)
     if model is None:
         levels = [0] * (n_rows * n_columns)
     else:
         out += model.data() if shared is None else varint(shared)
-        paths = [draw_tile(model, last - first, draw, more) for first, last in bounds]
+        here = [coded is None or bool(coded[i // cut[1] >> group_log2]) for i in range(n_rows * n_columns)]
+        paths = [draw_tile(model, sum(here[first:last]), draw, more) for first, last in bounds]
         out += index_and_data([encode_tile(model, path, end) for path in paths], index, edit)
-        levels = [symbol.level(model) for path in paths for symbol in path]
+        drawn = iter([symbol.level(model) for path in paths for symbol in path])
+        levels = [next(drawn) if each else 0 for each in here]
     elements = b""
     if dtype in FLOATS and 0 < bits < 0x7F800000:
         for row in range(n_rows):

@@ -181,6 +181,7 @@ class Generative:
             step=self.step,
             relative_step=self.relative_step,
             rdo=self.rdo,
+            skip=False,  # the model makes zeros next to free
             finer=False,  # no gain here: the model makes zeros so cheap that more of them pay at the usual step
             reconstruction=self.reconstruction,
             scan=self.scan,

@@ -27,7 +27,7 @@ from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
 
-WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 32
+WIDE, COLUMNS, SHARED, ZEROS, SKIP = 1, 2, 4, 32, 64
 """Bits of the mode."""
 
 LAGRANGIAN = 0.4
@@ -38,6 +38,12 @@ RELATIVE_STEP = 0.03
 
 In a model it is the mean over all weights, and tensors of few weights have finer steps. For the accuracy of the
 benchmark's networks that is as good as two thirds of it in every tensor, and takes half a bit a weight less."""
+
+DEAD_LEVEL = 0.5
+"""A row whose weights are all smaller than this, over the distance between levels, may be left out."""
+
+ZERO_BITS, MOST_GROUP_LOG2 = 1 / 32, 15
+"""About what a zero takes that is not left out, and most rows, their log2, that are left out or coded together."""
 
 STEP_RATIO = 0.5
 """Distance between levels over the step of a uniform quantizer of about the same distortion."""
@@ -94,6 +100,9 @@ class Trellis:
             that cost few bits are small ones, so that weights shrink by some per cent at 3 bits and less, and layer
             after layer that costs accuracy. "error" leaves them so, for the least squared error.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
+        skip: whether tiles leave out rows, or columns where they go down these, of nothing but zeros, as pruned or dead
+            units have them. They take a bit for some of them then, and little time, for some 340 bytes of code in
+            firmware (``NCD_TRELLIS_SKIP``).
         levels: "int8" gives tensors steps that are large enough for levels of 8 bits, which firmware multiplies in half
             the RAM; "auto" lets a fine step have levels of 16 bits.
         coding: "contexts" picks a table by the levels before, which makes the smallest files. "light" has a small
@@ -125,6 +134,7 @@ class Trellis:
     finer: bool = True
     reconstruction: Literal["norm", "error"] = "norm"
     scan: Literal["auto", "rows", "columns"] = "auto"
+    skip: bool = True
     levels: Literal["auto", "int8"] = "auto"
     coding: Coding = "contexts"
     tables: int = 16
@@ -141,8 +151,9 @@ class Trellis:
         check_choice("scan", self.scan, ("auto", "rows", "columns"))
         check_choice("levels", self.levels, ("auto", "int8"))
         check_choice("coding", self.coding, ("contexts", "light", "rans", "prefix"))
-        if not isinstance(self.finer, bool):
-            raise ValueError(f"finer: True or False expected, not {self.finer!r}")
+        for option in ("finer", "skip"):
+            if not isinstance(getattr(self, option), bool):
+                raise ValueError(f"{option}: True or False expected, not {getattr(self, option)!r}")
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
@@ -228,7 +239,7 @@ class Trellis:
                     continue
                 model = self._train([samples[name] for name in names]).model
                 index = first + len(objects)
-                hints |= {name: Hint(index, model, samples[name].columns, samples[name].step) for name in names}
+                hints |= {name: _hint_of(samples[name], index, model) for name in names}
                 objects.append(SharedObject(MODEL, model.serialize()))
         return Shares(tuple(objects), hints)
 
@@ -240,7 +251,11 @@ class Trellis:
 
     def explain(self, payload: bytes) -> str:
         """What the report says of a payload besides the codec's name."""
-        return "down the columns" if payload[0] & COLUMNS and not payload[0] & ZEROS else ""
+        columns = payload[0] & COLUMNS and not payload[0] & ZEROS
+        said = ["down the columns"] if columns else []
+        if payload[0] & SKIP:
+            said.append(f"some {'columns' if columns else 'rows'} left out")
+        return ", ".join(said)
 
     @property
     def state_count(self) -> int:
@@ -268,7 +283,7 @@ class Trellis:
         """A model of its own."""
         trained = self._train([sample])
         levels = None if trained.levels is None else trained.levels[0]
-        return Hint(None, trained.model, sample.columns, sample.step, levels)
+        return _hint_of(sample, None, trained.model, levels)
 
     def _train(self, samples: Sequence[Sample]) -> Trained:
         total = sum(each.part.weights.size for each in samples)
@@ -288,12 +303,15 @@ class Trellis:
         scaled = weights / np.float32(step.distance)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled), two))
         part = ordered_part(scaled, columns, self._tile(tensor.spec, columns), step.lagrangian, counted(tensor))
+        coded = _coded_rows(part.weights) if self.skip else None
+        part = _of_rows(part, coded)
+        size = part.weights.size
         beyond: list[int] = []
-        if scaled.size > SAMPLE:
-            part = _thinned(part, SAMPLE / scaled.size)
+        if size > SAMPLE:
+            part = _thinned(part, SAMPLE / size)
             inside = float(np.abs(part.weights).max())
             beyond = np.unique(np.rint(scaled[np.abs(scaled) > inside])).tolist()
-        return Sample(part, columns, step, float(np.abs(scaled).max()), scaled.size, beyond)
+        return Sample(part, columns, step, float(np.abs(scaled).max()), size, beyond, coded)
 
     def _has_outliers(self, sample: Sample) -> bool:
         """Whether weights lie beyond what prefix codes express: 8 bits, without open ends."""
@@ -311,7 +329,10 @@ class Trellis:
             relative = RELATIVE_STEP if self.relative_step is None else self.relative_step
             step = relative * math.sqrt(energy / weights.size) * (1 if two else 2)
         step = float(np.float32(max(step, TINIEST)))
-        factor = fineness(_piece(weights) / np.float32(step), two) if self.finer and self.rdo else 1.0
+        factor = 1.0
+        if self.finer and self.rdo:
+            piece = _piece(weights) / np.float32(step)
+            factor = fineness(_alive(piece) if self.skip else piece, two)
         most = MOST_LEVEL if self.levels == "auto" else MOST_BYTE
         step = min(max(factor * step, largest / most, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         lagrangian = (LAGRANGIAN if two else LAGRANGIAN / 4) * self.rdo / factor**2
@@ -319,18 +340,20 @@ class Trellis:
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
         found = self._search(tensor, hint)
+        coded = found.coded
         if found.model is None:
             return bytes([ZEROS]) + varint(found.tile) + struct.pack("<f", found.step)
         model, levels = found.model, found.levels
         wide = model.classes.hi > 127 or model.classes.raw_bits or levels.min() < -128 or levels.max() > 127
         mode = (WIDE if wide else 0) | (COLUMNS if found.columns else 0)
-        mode |= SHARED if found.index is not None else 0
-        data, sizes = model.pack(model.context(), levels, found.tile)
+        mode |= (SHARED if found.index is not None else 0) | (SKIP if coded is not None else 0)
+        data, sizes = model.pack(model.context(), levels if coded is None else levels[coded], found.tile, coded)
         return b"".join(
             (
                 bytes([mode]),
                 varint(found.tile),
                 struct.pack("<f", found.step),
+                b"" if coded is None else _grouped_bits(coded),
                 model.serialize() if found.index is None else varint(found.index),
                 _native.tile_index(sizes),
                 data,
@@ -338,13 +361,14 @@ class Trellis:
         )
 
     def quantize(self, tensor: Tensor) -> Quantized:
-        """Levels of a tensor of at least one element, for whoever codes them in another way.
+        """Levels of a tensor of at least one element, for whoever codes them in another way: of all rows.
 
         Raises:
             SourceError: weights that are NaN, infinite, or beyond the range of float32.
         """
-        sample = self._sample(tensor)
-        return self._search(tensor, None if sample is None else self._hint(sample))
+        every = replace(self, skip=False)
+        sample = every._sample(tensor)
+        return every._search(tensor, None if sample is None else every._hint(sample))
 
     def _search(self, tensor: Tensor, hint: Hint | None) -> Quantized:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
@@ -353,7 +377,8 @@ class Trellis:
         step, lagrangian = NO_STEP if hint is None else hint.step
         if hint is not None:
             tile = self._tile(spec, hint.columns)
-            part = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
+            whole = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
+            part, coded = _of_rows(whole, hint.coded), hint.coded
             most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
             # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
@@ -365,9 +390,13 @@ class Trellis:
             if levels.any():
                 if index is None and known is None:
                     model = recounted(model, part, levels, self._settings)
+                if coded is not None:
+                    every = np.zeros(whole.weights.shape, np.int16)
+                    every[coded] = levels
+                    levels = every
                 if self.reconstruction == "norm":
-                    step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
-                return Quantized(levels, step, hint.columns, part.tile, model, index)
+                    step = norm_step(step, whole.weights, levels, whole.importance, spec.dtype, SMALL_LEVELS)
+                return Quantized(levels, step, hint.columns, part.tile, model, index, coded)
         return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False))
 
     def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
@@ -379,6 +408,7 @@ class Trellis:
             part.lagrangian,
             part.importance,
             most,
+            part.coded,
         )
 
 
@@ -409,6 +439,7 @@ class Quantized:
         tile: tile length T, at which the trellis starts anew.
         model: what they are coded with; None where all levels are 0, or where whoever codes them has another.
         index: of the model among the shared objects, if it is one.
+        coded: rows of the levels that tiles have; None for all.
     """
 
     levels: npt.NDArray[np.int16]
@@ -417,6 +448,7 @@ class Quantized:
     tile: int
     model: Model | None = None
     index: int | None = None
+    coded: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -428,8 +460,9 @@ class Sample:
         columns: whether they are coded down the columns.
         step: of the tensor.
         largest: magnitude over the step of the tensor's largest weight.
-        size: weights of the tensor.
+        size: weights of the tensor, of rows that are coded.
         beyond: weights over the step, rounded, that are larger than those that are here.
+        coded: see :class:`Quantized`.
     """
 
     part: Part
@@ -438,6 +471,7 @@ class Sample:
     largest: float
     size: int
     beyond: Sequence[int]
+    coded: npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -449,7 +483,8 @@ class Hint:
         model: see there.
         columns: whether the tensor is coded down its columns.
         step: of the tensor.
-        levels: where they are known already.
+        levels: where they are known already, of the rows that are coded.
+        coded: see :class:`Quantized`.
     """
 
     index: int | None
@@ -457,6 +492,11 @@ class Hint:
     columns: bool
     step: Step
     levels: npt.NDArray[np.int16] | None = None
+    coded: npt.NDArray[np.bool_] | None = None
+
+
+def _hint_of(sample: Sample, index: int | None, model: Model, levels: npt.NDArray[np.int16] | None = None) -> Hint:
+    return Hint(index, model, sample.columns, sample.step, levels, sample.coded)
 
 
 def ordered_part(
@@ -472,6 +512,45 @@ def ordered_part(
         return np.ascontiguousarray(of.T if columns else of)
 
     return Part(ordered(weights), tile, lagrangian, None if importance is None else ordered(importance))
+
+
+def _alive(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The weights of rows and columns that may not be left out; all where there are none."""
+    large = np.abs(weights) >= DEAD_LEVEL
+    alive = weights[np.ix_(large.any(1), large.any(0))]
+    return alive if alive.size else weights
+
+
+def _coded_rows(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:
+    """Which rows are to be coded, in groups of 2^g from the first on; None for all, where leaving out does not pay."""
+    rows, length = weights.shape
+    alive: npt.NDArray[np.bool_] = np.abs(weights).max(1) >= DEAD_LEVEL
+    best, found = 0.0, None
+    for group in (1 << g for g in range(min((rows - 1).bit_length(), MOST_GROUP_LOG2) + 1)):
+        bits = np.logical_or.reduceat(alive, np.arange(0, rows, group))
+        coded = np.repeat(bits, group)[:rows]
+        saved = ZERO_BITS * length * (rows - np.count_nonzero(coded)) - len(bits)
+        if saved > best and coded.any():
+            best, found = saved, coded
+    return found
+
+
+def _grouped_bits(coded: npt.NDArray[np.bool_]) -> bytes:
+    """What a stream says of which rows are coded: log2 of the largest groups that are alike, and a bit for each."""
+    for g in range(MOST_GROUP_LOG2, -1, -1):
+        starts = np.arange(0, len(coded), 1 << g)
+        bits = coded[starts]
+        if (np.repeat(bits, 1 << g)[: len(coded)] == coded).all():
+            break
+    return bytes([g]) + _native.pack_bits(bits.astype(np.uint32), 1)
+
+
+def _of_rows(part: Part, coded: npt.NDArray[np.bool_] | None) -> Part:
+    """The part with the rows that are coded."""
+    if coded is None:
+        return part
+    importance = None if part.importance is None else part.importance[coded]
+    return replace(part, weights=part.weights[coded], importance=importance, coded=coded)
 
 
 def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -491,13 +570,16 @@ def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:
     return (starts[:, None] + np.arange(STRIP)).reshape(-1)
 
 
+def _spaced(n: int, wanted: int) -> npt.NDArray[np.int64]:
+    """So many of n indices, one of each run of them, at places that follow no period, as the lines of a kernel do."""
+    starts = np.arange(min(wanted, n) + 1) * n // min(wanted, n)
+    return starts[:-1] + (np.arange(len(starts) - 1) * GOLDEN % (1 << 16) * np.diff(starts) >> 16)
+
+
 def _thinned(part: Part, share: float) -> Part:
     """Some lines, from the first to the last; of very long ones the middle."""
     count, length = part.weights.shape
-    # One of each run of so many, at places that follow no period, as the lines of a kernel do.
-    number = max(round(share * count), 1)
-    starts = np.arange(number + 1) * count // number
-    lines = starts[:-1] + (np.arange(number) * GOLDEN % (1 << 16) * np.diff(starts) >> 16)
+    lines = _spaced(count, max(round(share * count), 1))
     kept = min(length, max(round(share * count * length / len(lines)), 1))
     along = slice((length - kept) // 2, (length + kept) // 2)
 
@@ -505,4 +587,4 @@ def _thinned(part: Part, share: float) -> Part:
         return np.ascontiguousarray(of[lines, along])
 
     importance = None if part.importance is None else thinned(part.importance)
-    return replace(part, weights=thinned(part.weights), importance=importance)
+    return replace(part, weights=thinned(part.weights), importance=importance, coded=None)

@@ -137,12 +137,16 @@ class Model:
         return np.where(frequencies > 0, bits, 0).astype(np.uint8)
 
     def pack(
-        self, context: _native.TrellisContext, levels: npt.NDArray[np.int16], tile: int
+        self,
+        context: _native.TrellisContext,
+        levels: npt.NDArray[np.int16],
+        tile: int,
+        coded: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[bytes, npt.NDArray[np.uint32]]:
-        """All tiles, and the bytes of each."""
+        """All tiles, and the bytes of each; ``coded``: of all rows which are here."""
         if self.prefix:
-            return _native.trellis_pack_codes(context, levels, tile, self.lengths())
-        return _native.trellis_pack(context, levels, tile, self.frequencies, self.m)
+            return _native.trellis_pack_codes(context, levels, tile, self.lengths(), coded)
+        return _native.trellis_pack(context, levels, tile, self.frequencies, self.m, coded)
 
     def rates(self) -> npt.NDArray[np.float32]:
         """Bits of each value, shape of the frequencies."""

@@ -104,12 +104,14 @@ class Part:
         tile: tile length T.
         lagrangian: λ of the search, in squared steps a bit.
         importance: see :class:`~neuralcodec.tensor.Tensor`; None where all count the same.
+        coded: of all rows of the matrix that is cut in tiles, which of them are here; None: all, or a sample.
     """
 
     weights: Weights
     tile: int
     lagrangian: float
     importance: Weights | None = None
+    coded: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,7 +250,9 @@ def _fitted(  # noqa: PLR0917
     bits = coded + int(counts.sum()) * classes.raw_bits
     if classes.open:
         context = classes.context(maps)
-        beyond_bits = (_native.trellis_open_bits(context, of, part.tile) for part, of in zip(parts, every, strict=True))
+        beyond_bits = (
+            _native.trellis_open_bits(context, of, part.tile, part.coded) for part, of in zip(parts, every, strict=True)
+        )
         bits += times * sum(beyond_bits)
     cost = bits + times * sum(_error(part, of) for part, of in zip(parts, every, strict=True))
     return _Fitted(classes, maps, tables, cost, coded > enough, every)
@@ -271,7 +275,7 @@ def _counted(
     context = classes.context(maps)
     counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
     for part, levels in zip(parts, every, strict=True):
-        counts += _native.trellis_count(context, levels, part.tile)
+        counts += _native.trellis_count(context, levels, part.tile, part.coded)
     return counts
 
 
@@ -287,10 +291,10 @@ def _with_automaton(
         size: how many weights the model is for.
         settings: of the model.
     """
-    some, number, mean = _some(parts, every, TRIED, classes)
+    some, levels, number, mean = _some(parts, every, TRIED, classes)
 
     def cost(automaton: Automaton, start: int) -> float:
-        return _cost_of(replace(classes, automaton=automaton, start=start), parts, some, size / number, settings)
+        return _cost_of(replace(classes, automaton=automaton, start=start), some, levels, size / number, settings)
 
     automaton, start = best_automaton(mean, settings.tables, cost)
     return replace(classes, automaton=automaton, start=start)
@@ -299,13 +303,13 @@ def _with_automaton(
 def _cost_of(
     classes: Classes,
     parts: Sequence[Part],
-    some: Sequence[npt.NDArray[np.int16]],
+    every: Sequence[npt.NDArray[np.int16]],
     times: float,
     settings: Settings,
 ) -> float:
     """Bits of levels by the automaton of classes, so many times those that are here; infinite where it does not fit."""
     maps = classes.every_table()
-    tables = _counted(classes, maps, parts, some) * max(round(times), 1)
+    tables = _counted(classes, maps, parts, every) * max(round(times), 1)
     if classes.cells > 1 and not fits(classes, maps, tables, settings.room):
         return np.inf
     return _bits_of_slots(tables) + 8 * len(classes.picks())
@@ -315,13 +319,13 @@ def _climbed(found: _Fitted, parts: Sequence[Part], size: int, beyond: Sequence[
     """The same with an automaton that is adapted to the weights; the rest as for :func:`train`."""
     classes = found.classes
     assert classes.automaton is not None
-    some, number, _ = _some(parts, found.every, TRIED, classes)
+    some, levels, number, _ = _some(parts, found.every, TRIED, classes)
 
     def cost(automaton: Automaton) -> float:
-        return _cost_of(replace(classes, automaton=automaton), parts, some, size / number, settings)
+        return _cost_of(replace(classes, automaton=automaton), some, levels, size / number, settings)
 
     adapted = replace(classes, automaton=climbed(classes.automaton, CLIMB, cost))
-    sampled = sum(levels.size for levels in found.every)
+    sampled = sum(of.size for of in found.every)
     rest = None if sampled == size else np.array(beyond, np.int64)
     counts = _counted(adapted, found.maps, parts, found.every) * max(round(size / sampled), 1)
     tables = _tables(adapted, counts, found.maps, rest, settings.coding)
@@ -332,12 +336,12 @@ def _with_thresholds(
     classes: Classes, parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], size: int, settings: Settings
 ) -> Classes:
     """The classes with the thresholds, of some that are tried, by which levels come out shortest; as with automata."""
-    some, number, mean = _some(parts, every, TRIED_THRESHOLDS, classes)
+    some, levels, number, mean = _some(parts, every, TRIED_THRESHOLDS, classes)
     times = max(round(size / number), 1)
     value_bits = VALUE_BITS + (0 if number == size else GUESSED_BITS * times)
 
     def cost(tried: Classes) -> float:
-        counts = _counted(tried, tried.one_table(), parts, some) * times
+        counts = _counted(tried, tried.one_table(), some, levels) * times
         tables = by_table(tried, counts, maps_of(counts, settings.tables, value_bits))
         return _bits(tables, value_bits)
 
@@ -351,19 +355,29 @@ def _with_thresholds(
 
 def _some(
     parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], most: int, classes: Classes
-) -> tuple[list[npt.NDArray[np.int16]], int, float]:
-    """Tiles from all over, of about so many levels at most; how many these are, and the mean of their magnitudes."""
-    apart = -(-sum(levels.size for levels in every) // most)
-    some = []
-    for part, levels in zip(parts, every, strict=True):
-        lines, length = levels.shape
-        together = max(part.tile // length, 1)  # lines of a tile, if it has several
-        whole = max(lines // together, 1)
-        cut = levels[: whole * together].reshape(whole, -1)[::apart]
-        some.append(np.ascontiguousarray(cut.reshape(-1, length)))
-    number = sum(levels.size for levels in some)
-    mean = sum(int(np.minimum(np.abs(levels), classes.hi).sum(dtype=np.int64)) for levels in some) / number
-    return some, number, mean
+) -> tuple[list[Part], list[npt.NDArray[np.int16]], int, float]:
+    """Tiles from all over, of about so many levels at most.
+
+    Returns:
+        Parts with them, their levels, how many these are, and the mean of their magnitudes.
+    """
+    apart = -(-sum(of.size for of in every) // most)
+    some, levels = [], []
+    for part, of in zip(parts, every, strict=True):
+        coded = np.ones(len(of), np.bool_) if part.coded is None else part.coded
+        together = max(part.tile // of.shape[1], 1)  # lines of a tile, if it has several
+        tiles = np.arange(0, max(len(coded) // together, 1), apart)
+        lines = (tiles[:, None] * together + np.arange(together)).reshape(-1)
+        lines = lines[lines < len(coded)]
+        if not coded[lines].any():
+            lines = np.arange(len(coded))
+        here = coded[lines]
+        places = np.cumsum(coded)[lines[here]] - 1
+        levels.append(np.ascontiguousarray(of[places]))
+        some.append(replace(part, weights=part.weights[places], importance=None, coded=here))
+    number = sum(of.size for of in levels)
+    mean = sum(int(np.minimum(np.abs(of), classes.hi).sum(dtype=np.int64)) for of in levels) / number
+    return some, levels, number, mean
 
 
 def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
@@ -485,7 +499,9 @@ def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings:
 
 
 def _levels(context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    return _native.trellis_quantize(context, part.weights, part.tile, rates, part.lagrangian, part.importance)
+    return _native.trellis_quantize(
+        context, part.weights, part.tile, rates, part.lagrangian, part.importance, coded=part.coded
+    )
 
 
 def _first_rates(classes: Classes, mean: float) -> npt.NDArray[np.float32]:

@@ -130,6 +130,11 @@ typedef struct ncd_tensor {
     uint8_t center;                       /* private: codec generative, what is added to levels that are bytes */
     const uint8_t *column_scales;
     const uint8_t *model_end;             /* private */
+#if NCD_TRELLIS_SKIP
+    const uint8_t *coded_rows;            /* private: codec trellis, a bit for each 2^rows_log2 rows of the matrix, 0 where all
+                                           * levels are 0 and have no data; or null */
+    uint8_t rows_log2;
+#endif
 #if NCD_ENABLE_GENERATIVE
     const uint8_t *tuned;                 /* private: shared object that changes the prior, up to model_end; or null */
 #endif

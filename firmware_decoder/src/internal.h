@@ -267,8 +267,8 @@ enum { NCD_TRELLIS_TILES = 16 };
 /* How many of so many tiles are best decoded together: 1, or 4 to NCD_TRELLIS_TILES. */
 uint32_t ncd_trellis_together(const ncd_tensor *t, uint32_t tiles, const uint32_t *workspace);
 
-/* `count` tiles, which are that many, from the first one on, of n levels each, of 8 or 16 bits, one behind the other. */
-ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *n, void *dst,
+/* `count` tiles, which are that many, from the first one on, of so many levels each, of 8 or 16 bits, one behind the other. */
+ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *sizes, void *dst,
                              const uint32_t *workspace);
 #endif
 #endif

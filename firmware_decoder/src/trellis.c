@@ -4,7 +4,7 @@
 
 #if NCD_ENABLE_TRELLIS
 
-enum { SHARED = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32 };
+enum { SHARED = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, ZEROS = 32, SKIP = 64 };
 
 ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
 {
@@ -17,7 +17,7 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
     c.p = t->payload;
     c.end = t->end;
     mode = ncd_get_u8(&c); /* 0 where there is none, and then neither is there what follows */
-    if (mode >> 6 || (mode & (SHARED | ZEROS)) == (SHARED | ZEROS))
+    if (mode >> (NCD_TRELLIS_SKIP ? 7 : 6) || ((mode & ZEROS) && (mode & (SHARED | SKIP))))
         return NCD_ERR_UNSUPPORTED;
     status = ncd_tensor_read_levels(t, &c, mode);
     if (status != NCD_OK)
@@ -28,6 +28,16 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
         status = ncd_tensor_read_codes(&c, cols, &t->column_scale_width, &t->column_scales);
     if (status != NCD_OK)
         return status;
+#if NCD_TRELLIS_SKIP
+    if (mode & SKIP) {
+        t->rows_log2 = ncd_get_u8(&c);
+        if (t->rows_log2 > 15)
+            return NCD_ERR_CORRUPT;
+        t->coded_rows = ncd_get_fields(&c, ((t->rows - 1) >> t->rows_log2) + 1, 1);
+        if (ncd_is_bad(&c))
+            return NCD_ERR_CORRUPT;
+    }
+#endif
     t->data = c.p;
     if (mode & ZEROS) {
         t->zeros = 1;

@@ -707,11 +707,11 @@ static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memo
     if (status != NCD_OK)
         return status;
     l->end = l->src + size;
+    l->x = 0;
     if (NCD_TRELLIS_PREFIX && w->kind >= NCD_TRELLIS_CODES)
         return NCD_OK;
     if (size & 1u)
         return NCD_ERR_CORRUPT;
-    l->x = 0;
     (void)take_bits(l, 0);
     (void)take_bits(l, 0);
     l->a = w->start;
@@ -734,7 +734,39 @@ static uint32_t kind_of(const uint32_t *memory)
     return ((const ncd_trellis_workspace *)(const void *)memory)->kind;
 }
 
-ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
+#if NCD_TRELLIS_SKIP
+NCD_INLINE uint32_t is_coded(const ncd_tensor *t, uint32_t row)
+{
+    row >>= t->rows_log2;
+    return (uint32_t)t->coded_rows[row >> 3] >> (row & 7u) & 1u;
+}
+
+/* The levels of a tile that are coded, the row behind its last one, and the bytes of a row. */
+static uint32_t coded_of(const ncd_tensor *t, uint32_t tile, uint32_t *end, uint32_t *size)
+{
+    uint32_t row, col, rows, cols, coded = 0;
+    (void)ncd_tile_place(t, tile, &row, &col, &rows, &cols); /* the caller has found it before */
+    for (*end = row + rows; row != *end; ++row)
+        coded += is_coded(t, row);
+    *size = t->mode == NCD_MODE_WIDE ? 2 * cols : cols;
+    return coded * cols;
+}
+
+/* Moves what is coded from the front of a tile to its rows: from the last one on, until all that are left are coded. */
+static void place_rows(const ncd_tensor *t, uint32_t end, uint32_t size, const uint8_t *src, uint8_t *to)
+{
+    while (src != to) {
+        uint32_t left = size;
+        const uint32_t coded = is_coded(t, --end);
+        do
+            *--to = coded ? *--src : 0;
+        while (--left > 0);
+    }
+}
+#endif
+
+/* The n levels of a tile that are coded. */
+static ncd_status coded_levels(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
     const uint32_t *entries;
@@ -749,6 +781,8 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
     status = begin(t, tile, memory, &l);
     if (status != NCD_OK)
         return status;
+    if (NCD_TRELLIS_SKIP && n == 0)
+        return finish(memory, &l, wide, dst, n);
     entries = memory + NCD_TRELLIS_ENTRIES / 4;
     kind = kind_of(memory);
     if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
@@ -769,6 +803,22 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
     else if (NCD_TRELLIS_CONTEXTS && !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
         return NCD_ERR_CORRUPT;
     return finish(memory, &l, wide, dst, n);
+}
+
+ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
+{
+#if NCD_TRELLIS_SKIP
+    if (t->coded_rows) {
+        const uint32_t wide = t->mode == NCD_MODE_WIDE;
+        uint32_t end, size;
+        const uint32_t coded = coded_of(t, tile, &end, &size);
+        const ncd_status status = coded_levels(t, tile, dst, coded, memory);
+        if (status == NCD_OK)
+            place_rows(t, end, size, (uint8_t *)dst + (coded << wide), (uint8_t *)dst + (n << wide));
+        return status;
+    }
+#endif
+    return coded_levels(t, tile, dst, n, memory);
 }
 
 #if NCD_TRELLIS_LANES > 1
@@ -830,20 +880,28 @@ static void take_light_tiles(const uint32_t *memory, lane *l, uint8_t *const *ou
 }
 #endif
 
-ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *n, void *dst,
+ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *sizes, void *dst,
                              const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
     lane l[NCD_TRELLIS_TILES];
     uint8_t *out[NCD_TRELLIS_TILES], *at = (uint8_t *)dst;
-    uint32_t done[NCD_TRELLIS_TILES], i = 0;
+    uint32_t n[NCD_TRELLIS_TILES], done[NCD_TRELLIS_TILES], i = 0;
+#if NCD_TRELLIS_SKIP
+    uint32_t end[NCD_TRELLIS_TILES], size[NCD_TRELLIS_TILES];
+#endif
     do {
         const ncd_status status = begin(t, first + i, memory, &l[i]);
         if (status != NCD_OK)
             return status;
+        n[i] = sizes[i];
+#if NCD_TRELLIS_SKIP
+        if (t->coded_rows)
+            n[i] = coded_of(t, first + i, &end[i], &size[i]);
+#endif
         done[i] = 0;
         out[i] = at;
-        at += (size_t)n[i] << wide;
+        at += (size_t)sizes[i] << wide;
     } while (++i < count);
 #if NCD_TRELLIS_LIGHT
     if (kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS)
@@ -862,6 +920,10 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
         const ncd_status status = finish(memory, &l[i], wide, out[i], n[i]);
         if (status != NCD_OK)
             return status;
+#if NCD_TRELLIS_SKIP
+        if (t->coded_rows)
+            place_rows(t, end[i], size[i], out[i] + ((size_t)n[i] << wide), out[i] + ((size_t)sizes[i] << wide));
+#endif
     }
     return NCD_OK;
 }

@@ -41,6 +41,7 @@ DECODER_CONFIGS = (
     TRELLIS["light"],
     *(" ".join(option for other, option in TRELLIS.items() if other != only) for only in TRELLIS),
     "-DNCD_TRELLIS_WIDE_CODES=0",
+    "-DNCD_TRELLIS_SKIP=0",
     "-DNCD_MAX_PLANES=4",
     *(f"-DNCD_FULL_CHECK={full}" for full in (0, 1)),
     *(f"-DNCD_HUFFMAN_LOOKUP_BITS={bits}" for bits in (9, 12)),

@@ -413,6 +413,9 @@ public:
         return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace ? names[t_.least_kind] : nullptr;
     }
 
+    // Whether firmware needs NCD_TRELLIS_SKIP.
+    bool skips() const { return t_.codec == NCD_CODEC_TRELLIS && t_.coded_rows; }
+
     // Whether firmware needs more than the tables of prefix codes of few states.
     bool wide_codes() const {
         return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace && t_.least_kind == NCD_TRELLIS_CODES_WIDE;
@@ -891,6 +894,7 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("tables", [](const Reader &r) { return r.lookups() / NCD_HUFFMAN_WORKSPACE; })
         .def_prop_ro("slots", &Reader::slots)
         .def_prop_ro("coding", &Reader::coding)
+        .def_prop_ro("skips", &Reader::skips)
         .def_prop_ro("wide_codes", &Reader::wide_codes)
         .def_prop_ro("nested", &Reader::nested, nb::sig("def nested(self) -> tuple[int, ...]"))
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })

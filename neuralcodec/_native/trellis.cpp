@@ -147,6 +147,26 @@ struct Context {
     unsigned after(unsigned s, unsigned x) const { return ncd_quantizer_next(polynomials, s, x); }
 };
 
+using Coded = std::optional<In1<bool>>;
+
+// As for_each_tile of a matrix of which only some rows are there, one behind the other. coded: which of all.
+template <typename F>
+void for_each_coded_tile(size_t rows, size_t cols, size_t tile, const Coded &coded, F &&f) {
+    if (!coded) return for_each_tile(rows, cols, tile, f);
+    const bool *const is = coded->data();
+    const size_t all = coded->shape(0);
+    if (static_cast<size_t>(std::count(is, is + all, true)) != rows)
+        throw std::invalid_argument("coded: as many rows as there are expected");
+    size_t at = 0;
+    for_each_tile(all, cols, tile, [&](size_t first, size_t n) {
+        const size_t row = first / cols, end = cols <= tile ? (first + n) / cols : row + 1;
+        const size_t length = cols <= tile ? cols : n;
+        const size_t size = static_cast<size_t>(std::count(is + row, is + end, true)) * length;
+        f(at, size);
+        at += size;
+    });
+}
+
 // Walks the symbols of a tile as a decoder does: f(i, quantizer, cell, value).
 template <typename F>
 bool walk(const Context &c, const int16_t *levels, size_t n, F &&f) {
@@ -460,7 +480,7 @@ private:
 };
 
 Out2<int16_t> quantize(const Context &c, In2<float> x, size_t tile, In3<float> rates, double lambda,
-                       std::optional<In2<float>> importance, int largest) {
+                       std::optional<In2<float>> importance, int largest, const Coded &coded) {
     if (largest < 4) throw std::invalid_argument("largest: at least 4 expected");
     if (importance && (importance->shape(0) != x.shape(0) || importance->shape(1) != x.shape(1)))
         throw std::invalid_argument("importance: the shape of the weights expected");
@@ -469,21 +489,21 @@ Out2<int16_t> quantize(const Context &c, In2<float> x, size_t tile, In3<float> r
     {
         nb::gil_scoped_release release;
         Search search(c, rates, lambda, largest);
-        for_each_tile(rows, cols, tile, [&](size_t at, size_t n) {
+        for_each_coded_tile(rows, cols, tile, coded, [&](size_t at, size_t n) {
             search.tile(x.data() + at, importance ? importance->data() + at : nullptr, n, out.get() + at);
         });
     }
     return out.matrix(rows, cols);
 }
 
-nb::object count(const Context &c, In2<int16_t> levels, size_t tile) {
+nb::object count(const Context &c, In2<int16_t> levels, size_t tile, const Coded &coded) {
     const size_t values = c.values(), cells = c.cells();
     Buffer<int64_t> out(c.quantizers * cells * values);
     std::fill(out.get(), out.get() + out.size, 0);
     bool good = true;
     {
         nb::gil_scoped_release release;
-        for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+        for_each_coded_tile(levels.shape(0), levels.shape(1), tile, coded, [&](size_t at, size_t n) {
             good &= walk(c, levels.data() + at, n, [&](size_t, unsigned u, unsigned cell, int v) {
                 ++out.get()[(u * cells + cell) * values + static_cast<size_t>(v + c.lo)];
             });
@@ -495,11 +515,11 @@ nb::object count(const Context &c, In2<int16_t> levels, size_t tile) {
 }
 
 // Bits of all that open ends add.
-uint64_t open_bits(const Context &c, In2<int16_t> levels, size_t tile) {
+uint64_t open_bits(const Context &c, In2<int16_t> levels, size_t tile, const Coded &coded) {
     if (!c.open) return 0;
     uint64_t bits = 0;
     nb::gil_scoped_release release;
-    for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+    for_each_coded_tile(levels.shape(0), levels.shape(1), tile, coded, [&](size_t at, size_t n) {
         uint64_t of_tile = 0;
         bool escapes = false;
         for (size_t i = at; i < at + n; ++i) {
@@ -514,7 +534,7 @@ uint64_t open_bits(const Context &c, In2<int16_t> levels, size_t tile) {
 }
 
 // All tiles, one after the other, and the bytes of each tile. frequencies: shape [quantizers, tables, values].
-nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t> frequencies, unsigned m) {
+nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t> frequencies, unsigned m, const Coded &coded) {
     const size_t values = c.values(), tables = frequencies.shape(1);
     if (m < 8 || m > 12 || frequencies.shape(0) != c.quantizers || frequencies.shape(2) != values)
         throw std::invalid_argument("frequencies: shape [quantizers, tables, values] and m from 8 to 12 expected");
@@ -540,7 +560,7 @@ nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t>
         };
         std::vector<Symbol> symbols;
         std::vector<uint16_t> words;  // from the last one on
-        for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+        for_each_coded_tile(levels.shape(0), levels.shape(1), tile, coded, [&](size_t at, size_t n) {
             const int16_t *const level = levels.data() + at;
             symbols.resize(n);
             words.clear();
@@ -595,7 +615,7 @@ nb::tuple pack(const Context &c, In2<int16_t> levels, size_t tile, In3<uint32_t>
 }
 
 // The same with prefix codes. lengths: shape [quantizers, values], 0 for values without a code.
-nb::tuple pack_codes(const Context &c, In2<int16_t> levels, size_t tile, In2<uint8_t> lengths) {
+nb::tuple pack_codes(const Context &c, In2<int16_t> levels, size_t tile, In2<uint8_t> lengths, const Coded &coded) {
     constexpr unsigned longest = 8;
     const size_t values = c.values();
     if (lengths.shape(0) != c.quantizers || lengths.shape(1) != values || c.raw_bits || c.open)
@@ -623,7 +643,7 @@ nb::tuple pack_codes(const Context &c, In2<int16_t> levels, size_t tile, In2<uin
     bool good = true;
     {
         nb::gil_scoped_release release;
-        for_each_tile(levels.shape(0), levels.shape(1), tile, [&](size_t at, size_t n) {
+        for_each_coded_tile(levels.shape(0), levels.shape(1), tile, coded, [&](size_t at, size_t n) {
             uint8_t *const first = out.reserve(n + 1), *p = first;
             uint32_t window = 0;
             unsigned held = 0;
@@ -743,11 +763,14 @@ void bind_trellis(nb::module_ &m) {
         .def_prop_ro("cells", &Context::cells)
         .def_prop_ro("values", &Context::values);
     m.def("trellis_quantize", &quantize, nb::arg("context"), nb::arg("weights"), nb::arg("tile"), nb::arg("rates"),
-          nb::arg("lagrangian"), nb::arg("importance") = nb::none(), nb::arg("largest") = 32767);
-    m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
-    m.def("trellis_open_bits", &open_bits, nb::arg("context"), nb::arg("levels"), nb::arg("tile"));
-    m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"));
-    m.def("trellis_pack_codes", &pack_codes, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("lengths"));
+          nb::arg("lagrangian"), nb::arg("importance") = nb::none(), nb::arg("largest") = 32767, nb::arg("coded") = nb::none());
+    m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("coded") = nb::none());
+    m.def("trellis_open_bits", &open_bits, nb::arg("context"), nb::arg("levels"), nb::arg("tile"),
+          nb::arg("coded") = nb::none());
+    m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"),
+          nb::arg("coded") = nb::none());
+    m.def("trellis_pack_codes", &pack_codes, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("lengths"),
+          nb::arg("coded") = nb::none());
     m.def("trellis_cluster", &cluster, nb::arg("counts"), nb::arg("most"), nb::arg("fixed"), nb::arg("each"));
 }
 

@@ -33,5 +33,6 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, 
     }
     if codings and TRELLIS not in nested:  # what coding these have is not told
         found |= {f"NCD_TRELLIS_{coding.upper()}": int(coding in codings) for coding in CODINGS}
+        found["NCD_TRELLIS_SKIP"] = int(any(tensor.skips for tensor in tensors))
         found["NCD_TRELLIS_WIDE_CODES"] = int(any(tensor.wide_codes for tensor in tensors))
     return found

@@ -99,6 +99,7 @@ class Coded:
         checks: checksum of each tile's levels; empty in float mode.
         down_columns: whether tiles run down the columns.
         trellis: the coding, of codec trellis.
+        skips: whether rows of zeros are left out of its trellis.
         wide_codes: whether its trellis has prefix codes of more than 16 states.
         nested: numbers of the codecs of tensors that its payload nests.
     """
@@ -117,6 +118,7 @@ class Coded:
     checks: tuple[int, ...]
     down_columns: bool
     trellis: Literal["contexts", "light", "rans", "prefix"] | None = None
+    skips: bool = False
     wide_codes: bool = False
     nested: tuple[int, ...] = ()
 
@@ -397,6 +399,7 @@ def _blob(
             () if choice is None else tile_checks(opened),
             opened.down_columns,
             opened.coding,
+            opened.skips,
             opened.wide_codes,
             opened.nested,
         )

@@ -16,7 +16,7 @@ from neuralcodec.reference.tiles import Tiling, read_index_and_data, tiling
 if TYPE_CHECKING:
     from neuralcodec.reference.stream import Tensor
 
-WIDE, COLUMNS, SHARED, ROW_SCALES, COLUMN_SCALES, ZEROS = 1, 2, 4, 8, 16, 32
+WIDE, COLUMNS, SHARED, ROW_SCALES, COLUMN_SCALES, ZEROS, SKIP = 1, 2, 4, 8, 16, 32, 64
 """Bits of the mode."""
 
 POLYNOMIALS = {
@@ -33,6 +33,7 @@ POLYNOMIALS = {
 MOST_TABLES = 64
 MOST_RULE_THRESHOLDS = 15
 LONGEST_CODE = 8
+MOST_ROWS_LOG2 = 15
 
 
 @dataclass
@@ -129,6 +130,7 @@ class TrellisLevels:
         row_codes, column_codes: scale codes of the tensor's own rows and columns.
         model: None where all levels are 0.
         data: of each tile; None likewise.
+        coded_rows: of the matrix that is cut, those that tiles have data of; None for all.
     """
 
     dtype: ElementType
@@ -140,6 +142,7 @@ class TrellisLevels:
     column_codes: list[int] | None
     model: Model | None = None
     data: list[Reader] | None = None
+    coded_rows: list[bool] | None = None
 
     @property
     def number_of_tiles(self) -> int:
@@ -166,12 +169,14 @@ class TrellisLevels:
         size = self.tiles[i].size
         if self.model is None or self.data is None:
             return [0] * size
-        data = self.data[i]
-        levels = _coded(self.model, data, size) if self.model.m == 0 else _with_rans(self.model, data, size)
+        data, tile = self.data[i], self.tiles[i]
+        coded = [self.coded_rows is None or self.coded_rows[tile.row + j // tile.columns] for j in range(size)]
+        levels = _coded(self.model, data, sum(coded)) if self.model.m == 0 else _with_rans(self.model, data, sum(coded))
         bits = 16 if self.wide else 8
         if any(not -(2 ** (bits - 1)) <= level < 2 ** (bits - 1) for level in levels):
             raise data.corrupt(f"a level of more than {bits} bits")
-        return levels
+        following = iter(levels)
+        return [next(following) if each else 0 for each in coded]
 
     def _in_order(self, of: list[int]) -> list[int]:
         """What belongs to the elements of the matrix that is cut, in the order of the tensor."""
@@ -207,10 +212,12 @@ class TrellisLevels:
 def open_trellis(tensor: Tensor, payload: Reader) -> TrellisLevels:
     """Reads the header of a payload, its tile index, and cuts its data in tiles."""
     mode = payload.u8("mode")
-    if mode >> 6:
-        raise payload.unsupported("reserved bits of the mode")
+    if mode >> 7:
+        raise payload.unsupported("the reserved bit of the mode")
     if mode & SHARED and mode & ZEROS:
         raise payload.unsupported("a shared model where all levels are 0")
+    if mode & SKIP and mode & ZEROS:
+        raise payload.unsupported("rows that are left out where all levels are 0")
     if not tensor.dtype.rotated:
         raise payload.corrupt(f"levels for dtype {tensor.dtype}")
     rows, columns = tensor.rows, tensor.columns
@@ -222,6 +229,12 @@ def open_trellis(tensor: Tensor, payload: Reader) -> TrellisLevels:
     row_codes = read_scale_codes(payload, rows) if mode & ROW_SCALES else None
     column_codes = read_scale_codes(payload, columns) if mode & COLUMN_SCALES else None
     opened = TrellisLevels(tensor.dtype, tiles, bool(mode & COLUMNS), bool(mode & WIDE), step, row_codes, column_codes)
+    if mode & SKIP:
+        log2 = payload.u8("log2 of rows")
+        if log2 > MOST_ROWS_LOG2:
+            raise payload.corrupt(f"groups of 2^{log2} rows")
+        groups = payload.fields(-(-tiles.rows // 2**log2), 1, "coded rows")
+        opened.coded_rows = [bool(groups[row // 2**log2]) for row in range(tiles.rows)]
     if mode & ZEROS:
         if payload.left:
             raise payload.corrupt(f"{payload.left} bytes follow levels that are all 0")

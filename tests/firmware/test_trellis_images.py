@@ -147,6 +147,24 @@ def test_prefix_codes_of_few_states_take_half_the_table(board: str, out: Path, s
         assert without.number("crc32") == crc_by_extension(cm)
 
 
+@pytest.mark.parametrize("coding", ["contexts", "light", "prefix"])
+@pytest.mark.parametrize("board", ["m0", "m4", "rv32"], indirect=True)
+def test_rows_that_are_left_out_take_little_time(board: str, out: Path, coding: str) -> None:
+    source = torch.randn(128, 512, generator=torch.Generator().manual_seed(0))
+    source[torch.arange(128) // 4 % 4 != 1] = 0
+    found, whole = (
+        neuralcodec.encode({"w": source}, coding=coding, relative_step=0.5, skip=skip, scan="rows")
+        for skip in (True, False)
+    )
+    result = decode_on(board, found, out)
+    assert result.number("crc32") == crc_by_extension(found)
+    usual = decode_on(board, whole, out).number("trellis.per_weight_x100")
+    assert result.number("trellis.per_weight_x100") < 0.75 * usual
+    (blob := out / "model.ncd").write_bytes(found.to_bytes(names=False))
+    without = emulator.run(board, emulator.build(board, blob, out, defines=("-DNCD_TRELLIS_SKIP=0",)))
+    assert without.values["error.status"] == "-4"
+
+
 CODINGS = ("contexts", "light", "rans", "prefix")
 ONLY = {kept: tuple(f"-DNCD_TRELLIS_{other.upper()}=0" for other in CODINGS if other != kept) for kept in CODINGS}
 """Macros for decoders of one coding."""

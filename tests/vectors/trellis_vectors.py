@@ -195,6 +195,7 @@ def valid_trellis(valid: Make) -> Iterator[object]:
         yield one(
             f"open_{name}_raw", "open ends with raw bits", (9, 20), raw, wide=True, more=lambda draw=draw: draw(90)
         )
+    yield from valid_skips(one)
     yield one("slots", "one table a quantizer, m = 8", (30, 40), model_of(32, 8, 6, 6))
     yield one("slots_scalar", "one table, m = 8, N = 1", (30, 40), model_of(1, 8, 6, 6))
     yield one(
@@ -365,6 +366,37 @@ def valid_automata(one: Make, valid: Make) -> Iterator[object]:
     )
 
 
+def valid_skips(one: Make) -> Iterator[object]:
+    """Rows that are left out, by every kind of decoder."""
+    some = [1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0]
+    opened, turns = model_of(8, lo=6, hi=6, open_ends=True), dice(4)
+    for name, model, more in (
+        ("contexts", model_of(8, tables=3, signs=(1,)), {}),
+        ("scalar", model_of(1), {}),
+        ("open", opened, {"more": lambda: turns(4) * turns(5)}),
+        ("light", THREE, {}),
+        ("light_wide", THREE, {"wide": True}),
+        ("slots", model_of(32, 8, 6, 6), {}),
+        ("codes", CODES, {}),
+        ("codes_wide", replace(CODES, states=64), {}),
+        ("wide", model_of(8, lo=255, hi=255, m=12), {"wide": True}),
+        ("raw", replace(FAR, raw_bits=3), {"wide": True}),
+    ):
+        yield one(f"skip_{name}", "rows left out", (16, 9), model, coded=some, tile=20, **more)
+        yield one(f"skip_{name}_parts", "rows left out, tiles of parts", (16, 9), model, coded=some, tile=4, **more)
+    yield one("skip_down", "columns left out", (9, 16), EIGHT, coded=some, down=True, tile=30, rows=[*range(9)])
+    yield one("skip_first", "but the last row left out", (5, 9), EIGHT, coded=[0, 0, 0, 0, 1])
+    yield one("skip_last", "but the first row left out", (5, 9), EIGHT, coded=[1, 0, 0, 0, 0])
+    yield one("skip_none", "no row left out", (5, 9), EIGHT, coded=[1] * 5)
+    yield one("skip_all", "all rows left out", (5, 9), EIGHT, coded=[0] * 5, tile=9)
+    yield one("skip_groups", "groups of 4 rows left out", (15, 6), EIGHT, coded=[0, 1, 0, 1], group_log2=2, tile=12)
+    yield one("skip_group", "one group of more rows than there are", (15, 6), EIGHT, coded=[1], group_log2=15, tile=12)
+    yield one("skip_one", "one weight, left out", (), EIGHT, coded=[0])
+    yield one(
+        "skip_many", "rows of which most are left out", (300, 7), THREE, coded=[i % 5 == 2 for i in range(300)], tile=50
+    )
+
+
 def invalid_trellis(invalid: Make) -> Iterator[object]:
     """Each rule, broken."""
 
@@ -381,9 +413,24 @@ def invalid_trellis(invalid: Make) -> Iterator[object]:
 
     good = made(EIGHT)
     yield bad("no_mode", "no payload", CORRUPT, b"")
-    for b in (6, 7):
-        yield bad(f"mode_bit_{b}", f"bit {b} of the mode", UNSUPPORTED, made(EIGHT, mode=1 << b))
+    yield bad("mode_bit_7", "bit 7 of the mode", UNSUPPORTED, made(EIGHT, mode=128))
     yield bad("shared_zeros", "a shared model of zeros", UNSUPPORTED, made(None, mode=36))
+    yield bad("skip_zeros", "rows left out of zeros", UNSUPPORTED, made(None, coded=[1, 0]))
+    skip = made(EIGHT, coded=[1, 0])
+    yield bad("skip_16", "groups of 2^16 rows", CORRUPT, made(EIGHT, coded=[1], group_log2=16))
+    yield bad("skip_255", "groups of 2^255 rows", CORRUPT, made(EIGHT, coded=[1], group_log2=255))
+    for size, where in ((7, "which rows are coded"), (8, "the model")):
+        yield bad(f"skip_cut_{size}", f"the payload ends before {where}", CORRUPT, skip.data[:size])
+    long = trellis((90, 2), EIGHT, dice(3), coded=[1] * 90).data[: 7 + 11]
+    yield bad("skip_cut_long", "the payload ends in which rows are coded", CORRUPT, long, shape=(90, 2))
+    for name, model in (("contexts", EIGHT), ("light", THREE), ("prefix", CODES), ("slots", model_of(32, 8, 6, 6))):
+        one = {"shape": (4, 6), "tile": 6, "coded": [1, 0, 1, 1]}
+        words = made(model, **one, edit=lambda tiles: [tiles[0], b"\1\0", *tiles[2:]])
+        yield bad(f"skip_bytes_{name}", "a tile without coded rows that has bytes", CORRUPT, words, shape=(4, 6))
+        short = made(model, **one, edit=lambda tiles: [tiles[0], tiles[1], b"", tiles[3]], end=3 if model.m else 0)
+        yield bad(f"skip_short_{name}", "a coded row without bytes", CORRUPT, short, shape=(4, 6))
+    empty = made(CODES, (4, 6), tile=6, coded=[1, 0, 1, 1], edit=lambda tiles: [tiles[0], b"\0", *tiles[2:]])
+    yield bad("skip_byte", "a tile without coded rows, a byte of zeros", CORRUPT, empty, shape=(4, 6))
     yield bad("dtype", "levels for i16", CORRUPT, made(EIGHT, dtype="i16"), dtype="i16")
     yield bad("mode_before_dtype", "bit 7 of the mode, and u8", UNSUPPORTED, b"\x80", dtype="u8")
     yield bad("tile_0", "T = 0", CORRUPT, made(EIGHT, tile=0))
