@@ -100,9 +100,9 @@ class Trellis:
             that cost few bits are small ones, so that weights shrink by some per cent at 3 bits and less, and layer
             after layer that costs accuracy. "error" leaves them so, for the least squared error.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
-        skip: whether tiles leave out rows, or columns where they go down these, of nothing but zeros, as pruned or dead
-            units have them. They take a bit for some of them then, and little time, for some 340 bytes of code in
-            firmware (``NCD_TRELLIS_SKIP``).
+        skip: whether tiles leave out rows, or columns where they go down these, of nothing but zeros, such as those of
+            pruned or dead units. Files are smaller, and decoders take little time for them, for some 340 bytes of code
+            in firmware (``NCD_TRELLIS_SKIP``).
         levels: "int8" gives tensors steps that are large enough for levels of 8 bits, which firmware multiplies in half
             the RAM; "auto" lets a fine step have levels of 16 bits.
         coding: "contexts" picks a table by the levels before, which makes the smallest files. "light" has a small
