@@ -241,6 +241,15 @@ def test_tables_keep_to_the_room(room):
     assert cm.demand().slots > (3500 if room is None else 0.6 * room)
 
 
+@pytest.mark.parametrize("step", [0.05, 0.02, 0.005])
+def test_any_room(step):
+    w = bell(200, 300) * torch.logspace(-1, 0.5, 200)[:, None]
+    for coding in ("contexts", "light"):
+        cms = [neuralcodec.encode({"w": w}, coding=coding, step=step, room=room, finer=False) for room in (None, 4096)]
+        assert cms[0].nbytes <= 1.02 * cms[1].nbytes  # at another error
+        assert (cms[0].decode("w") - w).abs().max() <= 4.5 * step
+
+
 def test_one_step_for_all_tensors():
     # Equal slopes: the same step everywhere spends more bits where weights are large.
     state = {"large.w": bell(200, 200) * 8, "small.w": bell(200, 200, seed=1)}

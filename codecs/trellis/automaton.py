@@ -82,8 +82,13 @@ def best_automaton(mean: float, most: int, cost: Callable[[Automaton, int], floa
         most: states.
         cost: of an automaton and its first state, in bits; infinite where tables would take too much.
     """
-    tried = [each for each in candidates(mean) if states_of(each[0]) <= most]
+    tried = [each for each in candidates(mean) if states_of(each[0]) <= most and _can_be_told(each[0])]
     return min(tried, key=lambda each: cost(*each))
+
+
+def _can_be_told(automaton: Automaton) -> bool:
+    """Whether a stream has thresholds that large."""
+    return all(abs(threshold) <= MOST_THRESHOLD for thresholds, _ in automaton for threshold in thresholds)
 
 
 def climbed(automaton: Automaton, tries: int, cost: Callable[[Automaton], float]) -> Automaton:

@@ -137,22 +137,24 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         beyond: weights over the step, rounded, that are larger than those of the sample they belong to.
         settings: see there.
     """
-    light = settings.coding == "light"
-    most = MOST_NARROW if light else widest(settings.states_log2 > 0)
-    found = _fitted(parts, largest, size, beyond, settings, most, LIGHT_BULK if light else BULK)
-    if light:
+
+    def fitted(most: int, bulk: float) -> _Fitted:
+        return _fitted(parts, largest, size, beyond, settings, most, bulk)
+
+    if settings.coding == "light":
         # 256 slots have none to spare for values that are rarer than one in 256: open ends stand for these.
-        found = _narrowed(found, lambda to: _fitted(parts, largest, size, beyond, settings, to, NARROWED_BULK))
+        found = _narrowed(fitted(MOST_NARROW, LIGHT_BULK), lambda to: fitted(to, NARROWED_BULK))
         if found.classes.raw_bits:  # which automata do without
             return train(parts, largest, size, beyond, replace(settings, coding="contexts"))
         found = _climbed(found, parts, size, beyond, settings)
-    while not light and found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
-        # Fewer values, of more levels each or with ends that are open, make small tables and leave room for more.
-        other = _fitted(parts, largest, size, beyond, settings, found.classes.hi // 2, BULK)
-        # Nor are tables worth it that take 16 bits for levels of 8: kernels of firmware want these.
-        if other.cost >= found.cost or (found.classes.hi <= MOST_NARROW and other.classes.raw_bits):
-            break
-        found = other
+    else:
+        most = widest(settings.states_log2 > 0)
+        found = _halved(fitted(most, BULK), lambda to: fitted(to, BULK))
+        if (
+            found.classes.raw_bits
+        ):  # of zeros, too: where many weights are small, open ends for the others may be shorter
+            other = _halved(fitted(most, NARROWED_BULK), lambda to: fitted(to, NARROWED_BULK))
+            found = min(found, other, key=lambda each: each.cost)
     classes, maps, tables = found.classes, found.maps, found.tables
     model = _with_tables(classes, maps, tables, settings.coding)
     while sum(part.weights.size for part in parts) == size:
@@ -378,6 +380,20 @@ def _some(
     number = sum(of.size for of in levels)
     mean = sum(int(np.minimum(np.abs(of), classes.hi).sum(dtype=np.int64)) for of in levels) / number
     return some, levels, number, mean
+
+
+def _halved(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
+    """The best with ever fewer values, of more levels each or with ends that are open, until one is no better.
+
+    They make small tables and leave room for more.
+    """
+    while found.classes.hi > (LEAST_WIDE if found.crowded else MOST_NARROW):
+        other = fitted(found.classes.hi // 2)
+        # Nor are tables worth it that take 16 bits for levels of 8: kernels of firmware want these.
+        if other.cost >= found.cost or (found.classes.hi <= MOST_NARROW and other.classes.raw_bits):
+            break
+        found = other
+    return found
 
 
 def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
