@@ -62,6 +62,9 @@ CLIMB = 400
 PATIENCE = 5
 """So many widths in turn that are no better end the search for a better one."""
 
+OPEN_WORTH = 0.005
+"""The fraction of the bits and errors that open ends must save: decoders look through a tile for them."""
+
 WORTH = 1.005
 """More by this factor is what other classes are tried for."""
 
@@ -407,7 +410,8 @@ def _narrowed(found: _Fitted, fitted: Callable[[int], _Fitted]) -> _Fitted:
         other = fitted(narrower)
         if other.classes.raw_bits:
             break
-        better = other.cost < found.cost or found.classes.raw_bits > 0
+        worth = 1.0 if found.classes.open else 1 - OPEN_WORTH
+        better = other.cost < worth * found.cost or found.classes.raw_bits > 0
         found, worse = (other, 0) if better else (found, worse + 1)
     return found
 

@@ -629,6 +629,13 @@ NCD_INLINE uint32_t open_of_four(const int8_t *level, uint32_t add, uint32_t mos
     return four;
 }
 #define OPEN_OF_FOUR 1
+#elif NCD_TRELLIS_BYTE_LOADS && defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+/* Not 0 if one of four bytes is less than one of these, all of which are alike and at most 128. */
+NCD_INLINE uint32_t is_less(uint32_t four, uint32_t than)
+{
+    return (four - than) & ~four & 0x80808080u;
+}
+#define LESS_OF_FOUR 1
 #endif
 
 #ifndef __OPTIMIZE_SIZE__
@@ -646,6 +653,24 @@ static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32
             return i + (a ? 0 : 4) + ((uint32_t)__builtin_ctz(a ? a : b) >> 3);
         if (c | d)
             return i + (c ? 8 : 12) + ((uint32_t)__builtin_ctz(c ? c : d) >> 3);
+    }
+#endif
+#ifdef LESS_OF_FOUR
+    if (low < 0 && high >= 0) { /* levels that are too small, and complements of those that are too large */
+        const uint32_t bytes = 0x01010101u, least = (uint32_t)(low + 129) * bytes, most = (uint32_t)(128 - high) * bytes;
+        for (; i < n && ((uintptr_t)(level + i) & 3u); ++i)
+            if ((uint32_t)(level[i] - low - 1) >= inside)
+                return i;
+        for (; n - i >= 8; i += 8) {
+            const uint8_t *const at = (const uint8_t *)NCD_ALIGNED(level + i, 4);
+            uint32_t a, b;
+            NCD_COPY(&a, at, 4);
+            NCD_COPY(&b, at + 4, 4);
+            a ^= 0x80808080u;
+            b ^= 0x80808080u;
+            if (is_less(a, least) | is_less(~a, most) | is_less(b, least) | is_less(~b, most))
+                break;
+        }
     }
 #endif
     while (i < n && (uint32_t)(level[i] - low - 1) < inside)
