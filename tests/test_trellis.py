@@ -241,6 +241,14 @@ def test_tables_keep_to_the_room(room):
     assert cm.demand().slots > (3500 if room is None else 0.6 * room)
 
 
+@pytest.mark.parametrize("bits", [3.5, 4.5])
+@pytest.mark.parametrize("room", [2048, 4096])
+def test_values_that_come_later_find_room(bits, room):
+    weights = {"w": bell(200, 300) * torch.logspace(-1, 0.5, 200)[:, None], "large": bell(500, 400, seed=1) ** 3}
+    cm = neuralcodec.encode(weights, coding="light", target=Target(bits_per_weight=bits), room=room)
+    assert cm.demand().slots <= room
+
+
 @pytest.mark.parametrize("step", [0.05, 0.02, 0.005])
 def test_any_room(step):
     w = bell(200, 300) * torch.logspace(-1, 0.5, 200)[:, None]

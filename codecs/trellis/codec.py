@@ -19,7 +19,17 @@ from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.steps import fineness
-from neuralcodec.codecs.trellis.training import Coding, Part, Settings, Trained, recounted, train, widened
+from neuralcodec.codecs.trellis.training import (
+    SPARE,
+    Coding,
+    Part,
+    Settings,
+    Trained,
+    is_too_large,
+    recounted,
+    train,
+    widened,
+)
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_choice, check_integer, check_number
@@ -387,6 +397,8 @@ class Trellis:
             while (more := widened(model, part, levels, self.coding)) is not None:
                 model, index = more, None
                 levels = self._levels(model, part, most)
+            if self.room is not None and is_too_large(model.classes, model.maps, model.frequencies, self.room):
+                return self._with_less_room(tensor)
             if levels.any():
                 if index is None and known is None:
                     model = recounted(model, part, levels, self._settings)
@@ -398,6 +410,14 @@ class Trellis:
                     step = norm_step(step, whole.weights, levels, whole.importance, spec.dtype, SMALL_LEVELS)
                 return Quantized(levels, step, hint.columns, part.tile, model, index, coded)
         return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False))
+
+    def _with_less_room(self, tensor: Tensor) -> Quantized:
+        """Levels by a model of the tensor's own, where values that came later left none for as many tables."""
+        assert self.room is not None
+        smaller = replace(self, room=self.room - SPARE)
+        sample = smaller._sample(tensor)
+        assert sample is not None
+        return smaller._search(tensor, smaller._hint(sample))
 
     def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
         return _native.trellis_quantize(

@@ -71,6 +71,9 @@ WORTH = 1.005
 MARGIN = 1.5
 """How much further out values of a table reach than those of the sample it was made from."""
 
+SPARE = 64
+"""Bytes that a model keeps free once values that had to be added did not fit."""
+
 LOST = 20.0
 """A squared error, in squared steps, that only a value which its table lacks explains."""
 
@@ -168,6 +171,8 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         if not more.any():
             return Trained(model, every)
         tables += more
+        if settings.room is not None and is_too_large(classes, maps, tables, settings.room):
+            return train(parts, largest, size, beyond, replace(settings, room=settings.room - SPARE))
         model = _with_tables(classes, maps, tables, settings.coding)
     return Trained(model, None)
 
@@ -494,6 +499,11 @@ def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Cod
         return None
     # So many counts that a value which is added is as rare as can be.
     return _with_tables(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, coding)
+
+
+def is_too_large(classes: Classes, maps: Sequence[Sequence[int]], tables: npt.NDArray[np.generic], room: int) -> bool:
+    """Whether tables that an automaton picks do not fit, and fewer would."""
+    return classes.automaton is not None and classes.cells > 1 and not fits(classes, maps, tables, room)
 
 
 def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings: Settings) -> Model:
