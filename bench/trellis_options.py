@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -68,7 +69,7 @@ def point(of: tuple[str, str, str, bool, float]) -> tuple[float, float]:
     state = {n: t.float() for n, t in networks()[name].load().items()}
     matrices = [t.double() for t in state.values() if t.dim() > 1]
     scale = math.sqrt(sum(float(t.square().sum()) for t in matrices) / sum(t.numel() for t in matrices))
-    options: dict[str, object] = {option: on, "step": step * scale, "coding": coding, "reconstruction": "error"}
+    options: dict[str, Any] = {option: on, "step": step * scale, "coding": coding, "reconstruction": "error"}
     cm = neuralcodec.encode(state, **options)
     snr = cm.report().snr_db
     assert snr is not None
