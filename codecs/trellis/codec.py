@@ -20,6 +20,7 @@ from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, 
 from neuralcodec.codecs.trellis.model import MODEL, Model
 from neuralcodec.codecs.trellis.steps import fineness
 from neuralcodec.codecs.trellis.training import (
+    LARGEST,
     SPARE,
     Coding,
     Part,
@@ -27,6 +28,7 @@ from neuralcodec.codecs.trellis.training import (
     Trained,
     is_too_large,
     recounted,
+    search,
     train,
     widened,
 )
@@ -80,9 +82,6 @@ MOST_LEVEL = 32_600
 
 MOST_BYTE = MOST_NARROW - ROOM
 """The same where levels have 8 bits."""
-
-LARGEST = 32767
-"""Of levels of 16 bits."""
 
 SMALL_LEVELS = 4.001
 """Levels up to 4 have to give finite weights, as there must be one for each step through the trellis."""
@@ -376,9 +375,12 @@ class Trellis:
         Raises:
             SourceError: weights that are NaN, infinite, or beyond the range of float32.
         """
-        every = replace(self, skip=False)
-        sample = every._sample(tensor)
-        return every._search(tensor, None if sample is None else every._hint(sample))
+        return replace(self, skip=False)._alone(tensor)
+
+    def _alone(self, tensor: Tensor) -> Quantized:
+        """Levels by a model of the tensor's own."""
+        sample = self._sample(tensor)
+        return self._search(tensor, None if sample is None else self._hint(sample))
 
     def _search(self, tensor: Tensor, hint: Hint | None) -> Quantized:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
@@ -388,48 +390,29 @@ class Trellis:
         if hint is not None:
             tile = self._tile(spec, hint.columns)
             whole = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
-            part, coded = _of_rows(whole, hint.coded), hint.coded
+            part = _of_rows(whole, hint.coded)
             most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
             # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
             known = hint.levels if most == LARGEST else None
-            levels = self._levels(model, part, most) if known is None else known
+            levels = search(model.context(), part, model.rates(), most) if known is None else known
             while (more := widened(model, part, levels, self.coding)) is not None:
                 model, index = more, None
-                levels = self._levels(model, part, most)
+                levels = search(model.context(), part, model.rates(), most)
             if self.room is not None and is_too_large(model.classes, model.maps, model.frequencies, self.room):
-                return self._with_less_room(tensor)
+                # Values that came later have left no room for as many tables.
+                return replace(self, room=self.room - SPARE)._alone(tensor)
             if levels.any():
                 if index is None and known is None:
                     model = recounted(model, part, levels, self._settings)
-                if coded is not None:
+                if part.coded is not None:
                     every = np.zeros(whole.weights.shape, np.int16)
-                    every[coded] = levels
+                    every[part.coded] = levels
                     levels = every
                 if self.reconstruction == "norm":
                     step = norm_step(step, whole.weights, levels, whole.importance, spec.dtype, SMALL_LEVELS)
-                return Quantized(levels, step, hint.columns, part.tile, model, index, coded)
+                return Quantized(levels, step, hint.columns, part.tile, model, index, part.coded)
         return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False))
-
-    def _with_less_room(self, tensor: Tensor) -> Quantized:
-        """Levels by a model of the tensor's own, where values that came later left none for as many tables."""
-        assert self.room is not None
-        smaller = replace(self, room=self.room - SPARE)
-        sample = smaller._sample(tensor)
-        assert sample is not None
-        return smaller._search(tensor, smaller._hint(sample))
-
-    def _levels(self, model: Model, part: Part, most: int) -> npt.NDArray[np.int16]:
-        return _native.trellis_quantize(
-            model.context(),
-            part.weights,
-            part.tile,
-            model.rates(),
-            part.lagrangian,
-            part.importance,
-            most,
-            part.coded,
-        )
 
 
 class Step(NamedTuple):

@@ -71,6 +71,9 @@ WORTH = 1.005
 MARGIN = 1.5
 """How much further out values of a table reach than those of the sample it was made from."""
 
+LARGEST = 32767
+"""Of levels of 16 bits."""
+
 SPARE = 64
 """Bytes that a model keeps free once values that had to be added did not fit."""
 
@@ -156,16 +159,15 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
     else:
         most = widest(settings.states_log2 > 0)
         found = _halved(fitted(most, BULK), lambda to: fitted(to, BULK))
-        if (
-            found.classes.raw_bits
-        ):  # of zeros, too: where many weights are small, open ends for the others may be shorter
+        if found.classes.raw_bits:
+            # Zeros have them, too: where many weights are small, open ends for the others may be shorter.
             other = _halved(fitted(most, NARROWED_BULK), lambda to: fitted(to, NARROWED_BULK))
             found = min(found, other, key=lambda each: each.cost)
     classes, maps, tables = found.classes, found.maps, found.tables
     model = _with_tables(classes, maps, tables, settings.coding)
     while sum(part.weights.size for part in parts) == size:
         more = np.zeros_like(tables)
-        every = [_levels(model.context(), part, model.rates()) for part in parts]
+        every = [search(model.context(), part, model.rates()) for part in parts]
         for part, levels in zip(parts, every, strict=True):
             more = np.maximum(more, _lacking(model, part, levels))
         if not more.any():
@@ -230,7 +232,7 @@ def _fitted(  # noqa: PLR0917
         states_log2 = settings.states_log2 if last else min(settings.states_log2, FEW_STATES_LOG2)
         classes = replace(classes, states_log2=states_log2)
         context = classes.context(maps)
-        every = [_levels(context, part, rates) for part in parts]
+        every = [search(context, part, rates) for part in parts]
         if automatic and not last:
             classes = _with_automaton(classes, parts, every, size, settings)
             maps = classes.every_table()
@@ -258,14 +260,10 @@ def _fitted(  # noqa: PLR0917
     if light:
         coded += _rounding(tables)
     bits = coded + int(counts.sum()) * classes.raw_bits
-    if classes.open:
-        context = classes.context(maps)
-        beyond_bits = (
-            _native.trellis_open_bits(context, of, part.tile, part.coded) for part, of in zip(parts, every, strict=True)
-        )
-        bits += times * sum(beyond_bits)
-    cost = bits + times * sum(_error(part, of) for part, of in zip(parts, every, strict=True))
-    return _Fitted(classes, maps, tables, cost, coded > enough, every)
+    context = classes.context(maps)
+    for part, of in zip(parts, every, strict=True):
+        bits += times * (_native.trellis_open_bits(context, of, part.tile, part.coded) + _error(part, of))
+    return _Fitted(classes, maps, tables, bits, coded > enough, every)
 
 
 def _error(part: Part, levels: npt.NDArray[np.int16]) -> float:
@@ -528,9 +526,12 @@ def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings:
     return model
 
 
-def _levels(context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+def search(
+    context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], largest: int = LARGEST
+) -> npt.NDArray[np.int16]:
+    """Levels of weights that cost least at these rates, none larger than this; see ``trellis_quantize``."""
     return _native.trellis_quantize(
-        context, part.weights, part.tile, rates, part.lagrangian, part.importance, coded=part.coded
+        context, part.weights, part.tile, rates, part.lagrangian, part.importance, largest, part.coded
     )
 
 
