@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import constriction
 import numpy as np
@@ -394,7 +396,8 @@ def test_scan_finds_the_direction():
 def test_tiles_together_are_those_one_by_one(coding, states, step):
     """Hosts decode several tiles at a time, of as many lengths as there may be."""
     codec = Trellis(coding=coding, states=states, step=step, tile=500, scan="rows")
-    for shape in ((2, 500), (7, 250), (5, 480), (9, 500), (16, 499), (17, 500), (37, 400), (20, 503), (6, 1200)):
+    shapes = ((2, 500), (3, 250), (5, 250), (7, 250), (5, 480), (9, 500), (17, 499), (37, 400), (20, 503), (6, 1200))
+    for shape in shapes:
         t = tensor(bell(*shape, seed=shape[0]) * torch.logspace(-1, 0.5, shape[1]))
         levels, reader = levels_of(t, codec.encode(t))
         alone = [reader.wide_levels(i, i + 1) for i in range(reader.tiles)]
@@ -492,6 +495,20 @@ def test_tensors_share_a_model_and_weights():
     with pytest.raises(TypeError, match="hint"):
         Trellis().encode_shared(tensor(bell(3, 4)), object())
     assert Trellis().share({}, 0).objects == ()
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_tensors_that_share_a_model_are_decoded_in_any_order(coding):
+    """Tables are built for the first of them only; those of 16-bit levels, and of many tiles, are others."""
+    shapes = [(16, 30), (40, 50), (90, 60), (150, 100), (8, 50), (300, 64)]
+    state = {f"{i}.w": bell(*shape, seed=i) for i, shape in enumerate(shapes)}
+    state["5.w"][0, :4] = torch.tensor([300.0, -200, 90, -250])
+    cm = neuralcodec.encode(state, codec="trellis", coding=coding, relative_step=0.2, states=8, tile=2000)
+    alone = {name: pickle.loads(pickle.dumps(cm)).levels(name)[0] for name in state}
+    names = [name for k in range(len(shapes)) for name in sorted(state, key=lambda n: (int(n[0]) * (2 * k + 1)) % 7)]
+    with ThreadPoolExecutor(4) as pool:
+        for name, (levels, _) in zip(names, pool.map(cm.levels, names), strict=True):
+            assert torch.equal(levels, alone[name])
 
 
 def test_little_room_leaves_levels_of_8_bits():

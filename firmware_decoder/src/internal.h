@@ -264,7 +264,7 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 #if NCD_TRELLIS_LANES > 1
 enum { NCD_TRELLIS_TILES = 16 };
 
-/* How many of so many tiles are best decoded together: 1, or 4 to NCD_TRELLIS_TILES. */
+/* How many of so many tiles are best decoded together: at most NCD_TRELLIS_TILES. */
 uint32_t ncd_trellis_together(const ncd_tensor *t, uint32_t tiles, const uint32_t *workspace);
 
 /* `count` tiles, which are that many, from the first one on, of so many levels each, of 8 or 16 bits, one behind the other. */

@@ -7,6 +7,15 @@
 static uint32_t take(ncd_frequencies *f, uint32_t width)
 {
     uint32_t value = 0, i;
+#if NCD_TRELLIS_LANES > 1 /* a host: faster, where enough bytes are known to follow */
+    if (f->end && f->end - f->p >= 3) {
+        value = ((uint32_t)f->p[0] | (uint32_t)f->p[1] << 8 | (uint32_t)f->p[2] << 16) >> f->bit & ((1u << width) - 1u);
+        f->bit += width;
+        f->p += f->bit >> 3;
+        f->bit &= 7u;
+        return value;
+    }
+#endif
     for (i = 0; i < width; ++i) {
         if (f->p == f->end)
             return UINT32_MAX;

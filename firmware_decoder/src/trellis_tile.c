@@ -451,42 +451,36 @@ static NCD_NOINLINE int take_wide_codes(const uint32_t *entries, const uint8_t *
 #undef SHIFT
 
 #if NCD_TRELLIS_LANES > 1
-/* ---- Four tiles at a time ---- */
+/* ---- Tiles side by side ---- */
 
-/* Words that each of four tiles still has. */
-NCD_INLINE size_t fewest_words(const lane *l0, const lane *l1, const lane *l2, const lane *l3)
-{
-    const size_t w0 = (size_t)(l0->end - l0->src), w1 = (size_t)(l1->end - l1->src);
-    const size_t w2 = (size_t)(l2->end - l2->src), w3 = (size_t)(l3->end - l3->src);
-    const size_t low = w0 < w1 ? w0 : w1, high = w2 < w3 ? w2 : w3;
-    return (low < high ? low : high) / 2;
-}
+/* What is done for each lane, by number. */
+#define TWO(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__)
+#define FOUR(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__) DO(2, __VA_ARGS__) DO(3, __VA_ARGS__)
+#define START(q, level)            \
+    lane l##q = lanes[q];          \
+    level *const out##q = out[q];
+#define FEWEST(q, bytes) bytes = l##q.end - l##q.src < bytes ? l##q.end - l##q.src : bytes;
+#define TAKE(q, NEXT, of, many) out##q[i] = NEXT((of), &l##q, (many));
+#define LEAVE(q, left) (left)[q] = l##q;
 
-/* n symbols of each of four tiles. NEXT gives a level, for which a state takes so many words at most: see next_entry. */
-#define TAKE(NEXT, of, many)                \
-    do {                                    \
-        out0[i] = NEXT((of), &l0, (many));  \
-        out1[i] = NEXT((of), &l1, (many));  \
-        out2[i] = NEXT((of), &l2, (many));  \
-        out3[i] = NEXT((of), &l3, (many));  \
-    } while (0)
-#define TAKE_FOUR(NEXT, of, level, words)                                                       \
-    lane l0 = lanes[0], l1 = lanes[1], l2 = lanes[2], l3 = lanes[3];                            \
-    level *const out0 = out[0], *const out1 = out[1], *const out2 = out[2], *const out3 = out[3]; \
-    uint32_t i = 0;                                                                             \
-    for (;;) {                                                                                  \
-        size_t sure = fewest_words(&l0, &l1, &l2, &l3) / (words); /* so many have them, whatever they are */ \
-        if (sure == 0 || i == n)                                                                \
-            break;                                                                              \
-        for (sure = sure < n - i ? sure : n - i; sure > 0; --sure, ++i)                         \
-            TAKE(NEXT, of, 1);                                                                  \
-    }                                                                                           \
-    for (; i < n; ++i)                                                                          \
-        TAKE(NEXT, of, 0);                                                                      \
-    lanes[0] = l0;                                                                              \
-    lanes[1] = l1;                                                                              \
-    lanes[2] = l2;                                                                              \
-    lanes[3] = l3
+/* n symbols of each of so many tiles. NEXT gives a level, for which a state takes so many words at most: see next_entry. */
+#define TAKE_SIDE(LANES, NEXT, of, level, words)                                            \
+    LANES(START, level)                                                                     \
+    uint32_t i = 0;                                                                         \
+    for (;;) {                                                                              \
+        ptrdiff_t sure = PTRDIFF_MAX; /* so many have words enough, whatever they are */    \
+        LANES(FEWEST, sure)                                                                 \
+        sure /= 2 * (words);                                                                \
+        if (sure == 0 || i == n)                                                            \
+            break;                                                                          \
+        for (sure = sure < (ptrdiff_t)(n - i) ? sure : (ptrdiff_t)(n - i); sure > 0; --sure, ++i) { \
+            LANES(TAKE, NEXT, of, 1)                                                        \
+        }                                                                                   \
+    }                                                                                       \
+    for (; i < n; ++i) {                                                                    \
+        LANES(TAKE, NEXT, of, 0)                                                            \
+    }                                                                                       \
+    LANES(LEAVE, lanes)
 
 NCD_INLINE int8_t next_level(const search *k, lane *l, const int many)
 {
@@ -496,7 +490,13 @@ NCD_INLINE int8_t next_level(const search *k, lane *l, const int many)
 static NCD_NOINLINE void take_four_narrow(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
     const search k = search_of(memory);
-    TAKE_FOUR(next_level, &k, int8_t, 1);
+    TAKE_SIDE(FOUR, next_level, &k, int8_t, 1)
+}
+
+static NCD_NOINLINE void take_two_narrow(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
+{
+    const search k = search_of(memory);
+    TAKE_SIDE(TWO, next_level, &k, int8_t, 1)
 }
 
 /* What raw bits take, and what levels do: those that do not fit leave a bit from 2^16 on. */
@@ -528,7 +528,7 @@ NCD_INLINE int16_t next_raw(raw_search *r, lane *l, const int many)
 static NCD_NOINLINE void take_four_wide(const uint32_t *memory, lane *lanes, int16_t *const *out, uint32_t n)
 {
     const search k = search_of(memory);
-    TAKE_FOUR(next_wide, &k, int16_t, 1);
+    TAKE_SIDE(FOUR, next_wide, &k, int16_t, 1)
 }
 
 static NCD_NOINLINE int take_four_raw(const uint32_t *memory, lane *lanes, int16_t *const *out, uint32_t n)
@@ -540,28 +540,9 @@ static NCD_NOINLINE int take_four_raw(const uint32_t *memory, lane *lanes, int16
     r.shift = w->union_shift;
     r.beyond = 0;
     {
-        TAKE_FOUR(next_raw, &r, int16_t, 2);
+        TAKE_SIDE(FOUR, next_raw, &r, int16_t, 2)
     }
     return r.beyond >> 16 == 0;
-}
-
-/* Gives 0 where a level does not fit. */
-static int take_four(const uint32_t *memory, lane *lanes, uint8_t *const *out, uint32_t n, const int wide)
-{
-    int8_t *narrow[4];
-    int16_t *levels[4];
-    uint32_t i;
-    for (i = 0; i < 4; ++i) {
-        narrow[i] = (int8_t *)out[i];
-        levels[i] = (int16_t *)(void *)out[i];
-    }
-    if (wide && ((const ncd_trellis_workspace *)(const void *)memory)->raw_bits)
-        return take_four_raw(memory, lanes, levels, n);
-    if (wide)
-        take_four_wide(memory, lanes, levels, n);
-    else
-        take_four_narrow(memory, lanes, narrow, n);
-    return 1;
 }
 
 #if NCD_TRELLIS_LIGHT
@@ -581,11 +562,16 @@ NCD_INLINE int8_t next_light(const uint32_t *memory, lane *l, const int many)
 
 static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
 {
-    TAKE_FOUR(next_light, memory, int8_t, 1);
+    TAKE_SIDE(FOUR, next_light, memory, int8_t, 1)
 }
 #endif
+#undef TWO
+#undef FOUR
+#undef START
+#undef FEWEST
 #undef TAKE
-#undef TAKE_FOUR
+#undef LEAVE
+#undef TAKE_SIDE
 #endif
 
 /* ---- Tiles ---- */
@@ -847,70 +833,99 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 }
 
 #if NCD_TRELLIS_LANES > 1
+static int is_light(const uint32_t *memory)
+{
+    return NCD_TRELLIS_LIGHT && kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS;
+}
+
+/* So many tiles are faster side by side, of four some perhaps idle, than one after the other. */
+static uint32_t worth(const uint32_t *memory, const int wide)
+{
+    return wide || is_light(memory) ? 3 : 2;
+}
+
 uint32_t ncd_trellis_together(const ncd_tensor *t, uint32_t tiles, const uint32_t *memory)
 {
-    if (tiles < 4 || t->zeros || !NCD_GIVEN(memory) ||
-        (kind_of(memory) != NCD_TRELLIS_SEARCH && kind_of(memory) != NCD_TRELLIS_LIGHT_SLOTS))
+    if (t->zeros || !NCD_GIVEN(memory) || (kind_of(memory) != NCD_TRELLIS_SEARCH && !is_light(memory)) ||
+        tiles < worth(memory, t->mode == NCD_MODE_WIDE))
         return 1;
 #if NCD_TRELLIS_VECTOR
     if (kind_of(memory) == NCD_TRELLIS_SEARCH && ((const ncd_trellis_workspace *)(const void *)memory)->vector)
         return tiles < NCD_TRELLIS_TILES ? tiles : (uint32_t)NCD_TRELLIS_TILES;
 #endif
-    return 4;
+    return tiles < 4 ? tiles : 4;
 }
 
-/* Decodes n - done symbols of each of some tiles, four at a time where there are four. Gives 0 where a level does not fit. */
-static int take_tiles(const uint32_t *memory, lane *l, uint8_t *const *out, const uint32_t *n, const uint32_t *done,
-                      uint32_t count, const int wide)
+/* n symbols of each of `count` tiles, of which there are four, the idle ones alike to the first. Gives 0 where a level does not
+ * fit. */
+static int take_side(const uint32_t *memory, lane *lanes, uint8_t *const *out, uint32_t n, uint32_t count, const int wide)
 {
-    uint32_t i, k;
-    for (i = 0; i < count; i += k) {
-        uint32_t least = 0;
-        uint8_t *to[4];
-        for (k = 0; k < 4 && i + k < count; ++k) {
-            const uint32_t left = n[i + k] - done[i + k];
-            to[k] = out[i + k] + ((size_t)done[i + k] << wide);
-            least = k && least < left ? least : left;
-        }
-        if (k < 4)
-            least = 0;
-        else if (!take_four(memory, l + i, to, least, wide))
-            return 0;
-        for (k = 0; k < 4 && i + k < count; ++k) {
-            const uint32_t left = n[i + k] - done[i + k] - least;
-            uint8_t *const rest = to[k] + ((size_t)least << wide);
-            if (left > 0 && !(wide ? take_wide(memory, l + i + k, rest, left) : take_narrow(memory, l + i + k, rest, left)))
-                return 0;
-        }
+    int8_t *narrow[4];
+    int16_t *levels[4];
+    uint32_t i;
+    for (i = 0; i < 4; ++i) {
+        narrow[i] = (int8_t *)out[i];
+        levels[i] = (int16_t *)(void *)out[i];
     }
+#if NCD_TRELLIS_LIGHT
+    if (is_light(memory) && count == 1)
+        take_light(memory, lanes, out[0], n);
+    else if (is_light(memory))
+        take_four_light(memory, lanes, narrow, n);
+    else
+#endif
+    if (count == 1)
+        return wide ? take_wide(memory, lanes, out[0], n) : take_narrow(memory, lanes, out[0], n);
+    else if (wide && ((const ncd_trellis_workspace *)(const void *)memory)->raw_bits)
+        return take_four_raw(memory, lanes, levels, n);
+    else if (wide)
+        take_four_wide(memory, lanes, levels, n);
+    else if (count == 2)
+        take_two_narrow(memory, lanes, narrow, n);
+    else
+        take_four_narrow(memory, lanes, narrow, n);
     return 1;
 }
 
-#if NCD_TRELLIS_LIGHT
-/* The same of four tiles whose tables an automaton picks. */
-static void take_light_tiles(const uint32_t *memory, lane *l, uint8_t *const *out, const uint32_t *n, const int wide)
+/* Decodes n - done symbols of each of some tiles, four at a time while that is faster. Gives 0 where a level does not fit. */
+static int take_tiles(const uint32_t *memory, lane *l, uint8_t *const *out, const uint32_t *n, uint32_t *done, uint32_t count,
+                      const int wide)
 {
-    int8_t *narrow[4];
-    uint32_t i, least = n[0];
-    for (i = 0; i < 4; ++i) {
-        narrow[i] = (int8_t *)out[i] + (wide ? n[i] : 0); /* see ncd_trellis_tile */
-        least = n[i] < least ? n[i] : least;
-    }
-    take_four_light(memory, l, narrow, least);
-    for (i = 0; i < 4; ++i) {
-        take_light(memory, &l[i], (uint8_t *)narrow[i] + least, n[i] - least);
-        if (wide)
-            widen(narrow[i], (int16_t *)(void *)out[i], n[i]);
+    for (;;) {
+        lane side[4];
+        uint8_t *to[4];
+        uint32_t of[4], busy = 0, least = UINT32_MAX, i;
+        for (i = 0; i < count && busy < 4; ++i) {
+            const uint32_t left = n[i] - done[i];
+            if (!left)
+                continue;
+            of[busy++] = i;
+            least = left < least ? left : least;
+        }
+        if (!busy)
+            return 1;
+        if (busy < worth(memory, wide))
+            busy = 1;
+        for (i = 0; i < 4; ++i) { /* idle lanes do what the first one does */
+            const uint32_t k = of[i < busy ? i : 0];
+            side[i] = l[k];
+            to[i] = out[k] + ((size_t)done[k] << wide);
+        }
+        if (!take_side(memory, side, to, least, busy, wide))
+            return 0;
+        for (i = 0; i < busy; ++i) {
+            l[of[i]] = side[i];
+            done[of[i]] += least;
+        }
     }
 }
-#endif
 
 ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count, const uint32_t *sizes, void *dst,
                              const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
     lane l[NCD_TRELLIS_TILES];
-    uint8_t *out[NCD_TRELLIS_TILES], *at = (uint8_t *)dst;
+    uint8_t *out[NCD_TRELLIS_TILES], *to[NCD_TRELLIS_TILES], *at = (uint8_t *)dst;
     uint32_t n[NCD_TRELLIS_TILES], done[NCD_TRELLIS_TILES], i = 0;
 #if NCD_TRELLIS_SKIP
     uint32_t end[NCD_TRELLIS_TILES], size[NCD_TRELLIS_TILES];
@@ -926,19 +941,22 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
 #endif
         done[i] = 0;
         out[i] = at;
+        to[i] = at + (wide && is_light(memory) ? n[i] : 0); /* see coded_levels */
         at += (size_t)sizes[i] << wide;
     } while (++i < count);
 #if NCD_TRELLIS_LIGHT
-    if (kind_of(memory) == NCD_TRELLIS_LIGHT_SLOTS)
-        take_light_tiles(memory, l, out, n, wide);
-    else
+    if (is_light(memory)) {
+        (void)take_tiles(memory, l, to, n, done, count, 0);
+        for (i = 0; wide && i < count; ++i)
+            widen((const int8_t *)to[i], (int16_t *)(void *)out[i], n[i]);
+    } else
 #endif
     {
 #if NCD_TRELLIS_VECTOR
-        if (!ncd_trellis_vector_take(memory, l, out, n, done, count, wide))
+        if (!ncd_trellis_vector_take(memory, l, to, n, done, count, wide))
             return NCD_ERR_CORRUPT;
 #endif
-        if (!take_tiles(memory, l, out, n, done, count, wide))
+        if (!take_tiles(memory, l, to, n, done, count, wide))
             return NCD_ERR_CORRUPT;
     }
     for (i = 0; i < count; ++i) {

@@ -10,8 +10,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -187,12 +190,48 @@ struct SharedBytes {
     bool intact;
 };
 
+using Workspace = std::shared_ptr<const std::vector<uint32_t>>;
+
+// Workspaces that were prepared with a shared object and decode other tensors that use it: of small tensors, building their
+// tables would take longer than the tiles do.
+class Prepared {
+public:
+    struct Key {
+        const uint8_t *shared;
+        unsigned mode;
+        size_t words;
+        bool operator==(const Key &other) const {
+            return shared == other.shared && mode == other.mode && words == other.words;
+        }
+    };
+
+    Workspace find(const Key &key) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (const auto &[of, workspace] : last_)
+            if (of == key) return workspace;
+        return nullptr;
+    }
+
+    void keep(const Key &key, const Workspace &workspace) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        last_[next_++ % last_.size()] = {key, workspace};
+    }
+
+private:
+    std::mutex mutex_;
+    std::array<std::pair<Key, Workspace>, 4> last_{};  // few: a hostile header may have many shared objects
+    size_t next_ = 0;
+};
+
 // Header and shared objects of a stream (a copy: the caller's file may change under us), and what they say.
 struct ModelData {
     std::vector<uint8_t> bytes;
     ncd_model model{};
     std::vector<SharedBytes> shared;
     std::vector<Record> records;
+    mutable Prepared prepared;
+
+    bool holds(const uint8_t *p) const { return !std::less<>{}(p, bytes.data()) && std::less<>{}(p, bytes.data() + bytes.size()); }
 };
 
 [[noreturn]] void refuse_header(ncd_status status, const uint8_t *bytes, size_t available, size_t size) {
@@ -349,9 +388,7 @@ public:
         if (status == NCD_ERR_CHECKSUM)
             refuse(status, "crc32 of a shared table is wrong: it was damaged after it was written");
         if (status) refuse(status, "the payload's header breaks a rule of the format");
-        const size_t bytes = ncd_tensor_workspace(&t_);
-        workspace_.resize((bytes + 3) / 4);
-        status = ncd_tensor_prepare(&t_, workspace_.data(), workspace_.size() * 4);
+        status = prepare();
         if (status) refuse(status, t_.codec == NCD_CODEC_REGRESSION ? "the stored rows break a rule of the format"
                                                                      : "the code table breaks a rule of the format");
     }
@@ -483,7 +520,7 @@ public:
         Buffer<uint8_t> out = allocate<uint8_t>(end - begin, 1);
         {
             nb::gil_scoped_release release;
-            std::vector<uint32_t> plain(workspace_.size());
+            std::vector<uint32_t> plain(workspace_->size());
             const ncd_status status = ncd_tensor_prepare_indices(&t_, plain.data(), plain.size() * 4);
             if (status) refuse(status, "the table breaks a rule of the format");
             each(first, stop, 1, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
@@ -524,20 +561,33 @@ private:
         throw Refused{status, std::move(message), record_.name, record_.raw.payload_offset};
     }
 
+    ncd_status prepare() {
+        const size_t words = (ncd_tensor_workspace(&t_) + 3) / 4;
+        const Prepared::Key key{t_.tables[0], t_.mode, words};
+        const bool shared = t_.codec == NCD_CODEC_TRELLIS && words && model_->holds(t_.tables[0]);
+        if (shared) workspace_ = model_->prepared.find(key);
+        if (workspace_) return NCD_OK;
+        const auto made = std::make_shared<std::vector<uint32_t>>(words);
+        const ncd_status status = ncd_tensor_prepare(&t_, made->data(), words * 4);
+        workspace_ = made;
+        if (status == NCD_OK && shared) model_->prepared.keep(key, workspace_);
+        return status;
+    }
+
     const void *workspace() const {
-        if (workspace_.empty()) return nullptr;
-        if (t_.codec != NCD_CODEC_GENERATIVE && t_.codec != NCD_CODEC_AUTOENCODER) return workspace_.data();
+        if (workspace_->empty()) return nullptr;
+        if (t_.codec != NCD_CODEC_GENERATIVE && t_.codec != NCD_CODEC_AUTOENCODER) return workspace_->data();
         // Their decoders write to the workspace, and several threads may read the same tensor.
         if (t_.codec == NCD_CODEC_AUTOENCODER) {
             static thread_local std::vector<uint32_t> blank;
-            if (blank.size() < workspace_.size()) blank.resize(workspace_.size());
+            if (blank.size() < workspace_->size()) blank.resize(workspace_->size());
             return blank.data();
         }
         // A tile puts everything back but tables that are the same for all tensors; copying them takes longer than short tiles.
         static thread_local std::vector<uint32_t> own;
-        if (own.size() < workspace_.size() ||
+        if (own.size() < workspace_->size() ||
             !ncd_generative_is_prepared(&t_, reinterpret_cast<const ncd_generative_model *>(own.data())))
-            own = workspace_;
+            own = *workspace_;
         return own.data();
     }
 
@@ -600,12 +650,17 @@ private:
         return {begin, end};
     }
 
+    // Bytes that this machine has, as far as it tells.
+    static uint64_t memory() {
+        const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+        return pages > 0 && page > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page)
+                                     : std::numeric_limits<size_t>::max();
+    }
+
     template <typename T>
     Buffer<T> allocate(uint64_t n, uint64_t per) const {
         // A few bytes can ask for any number of equal weights, and the kernel promises memory that it does not have.
-        const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-        const uint64_t there = pages > 0 && page > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page)
-                                                     : std::numeric_limits<size_t>::max();
+        static const uint64_t there = memory();
         const uint64_t each = per * sizeof(T);
         if (n <= there / each) {
             try {
@@ -806,7 +861,7 @@ private:
     Record record_;
     In1<uint8_t> payload_;
     ncd_tensor t_{};
-    std::vector<uint32_t> workspace_;
+    Workspace workspace_;
 };
 
 struct Model {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ class StreamReader:
         self._read = read
         self._at = at
         self.size = size
-        with _placed(at):
+        with _Placed(at):
             head = read(0, min(size, 16))
             # The fixed part says how long the directory is, the directory how much follows it before the payloads.
             while (wanted := min(size, _native.extent(_array(head)))) > len(head):
@@ -101,18 +100,17 @@ class StreamReader:
         head = header(stream) + b"".join(shared.data for shared in stream.shared)
 
         def read(offset: int, size: int) -> bytes:
-            front = head[offset : offset + size]
-            behind = size - len(front)
-            if not behind:
-                return front
             # Payloads were stored in the order of the directory.
-            return front + stream.store.read(Place(offset + len(front) - len(head), behind, 0))
+            if offset >= len(head):
+                return stream.store.read(Place(offset - len(head), size, 0))
+            front = head[offset : offset + size]
+            return front + stream.store.read(Place(0, size - len(front), 0))
 
         return cls(read, stream.size())
 
     def decode(self, entry: Entry) -> Tensor:
         """Decodes a whole tensor."""
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             return (
                 self._decode_named(entry) if entry.number == NAMED else Tensor(entry.spec, self._open(entry).elements())
             )
@@ -121,14 +119,14 @@ class StreamReader:
         """Number of tiles; a third party's payload counts as one."""
         if entry.number == NAMED:
             return 1 if entry.spec.size else 0
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             return self._open(entry).tiles
 
     def demand(self, entry: Entry) -> Demand:
         """What a microcontroller must have ready to decode the tensor; nothing for a third party's codec."""
         if entry.number == NAMED:
             return Demand(0, 0, 0, 0, False)
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             opened = self._open(entry)
             if opened.has_levels or opened.has_indices:
                 return Demand(opened.tile_size, 0, opened.tables, opened.slots, opened.has_levels and opened.wide)
@@ -139,7 +137,7 @@ class StreamReader:
         spec = entry.spec
         if entry.number == NAMED:
             return self.decode(entry).torch().reshape(spec.rows, spec.cols)
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             opened = self._open(entry)
             _, _, rows, cols = opened.place(i)
             return Tensor(TensorSpec(spec.name, spec.dtype, (rows, cols)), opened.elements(i, i + 1)).torch()
@@ -154,27 +152,27 @@ class StreamReader:
             if spec.size and (wanted is None or wanted(place)):
                 yield place, self.decode_tile(entry, 0)
             return
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             opened = self._open(entry)
         for i in range(opened.tiles):
             place = TilePlace(*opened.place(i))
             if wanted is None or wanted(place):
-                with _placed(self._at, entry):
+                with _Placed(self._at, entry):
                     elements = opened.elements(i, i + 1)
                 yield place, Tensor(TensorSpec(spec.name, spec.dtype, (place.rows, place.cols)), elements).torch()
 
     def levels(self, entry: Entry) -> tuple[torch.Tensor, torch.Tensor]:
         """Levels and the scale of each row."""
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             opened = None if entry.number == NAMED else self._open(entry)
             if opened is None or not opened.has_levels:
                 raise NeuralCodecError("the tensor is not stored as levels", tensor=entry.spec.name)
-            levels = opened.wide_levels() if opened.wide else opened.levels()
-            return torch.from_numpy(levels).reshape(entry.spec.shape), torch.from_numpy(opened.scales())
+            levels = (opened.wide_levels() if opened.wide else opened.levels()).reshape(entry.spec.shape)
+            return torch.from_numpy(levels), torch.from_numpy(opened.scales())
 
     def indices(self, entry: Entry) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Indices, codebooks, and the scale of each row."""
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             opened = None if entry.number == NAMED else self._open(entry)
             if opened is None or not opened.has_indices:
                 raise NeuralCodecError("the tensor is not stored as indices", tensor=entry.spec.name)
@@ -183,12 +181,12 @@ class StreamReader:
 
     def is_down_columns(self, entry: Entry) -> bool:
         """Whether tiles run down the columns of the matrix."""
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             return entry.number != NAMED and self._open(entry).down_columns
 
     def is_lossless(self, entry: Entry) -> bool:
         """Whether the payload holds the exact elements."""
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             if entry.number == NAMED:
                 return not self._codec(entry).lossy
             opened = self._open(entry)
@@ -206,7 +204,7 @@ class StreamReader:
 
     def payload(self, entry: Entry) -> bytes:
         """The bytes of a payload of the C decoder's codecs, whose checksum and header are right."""
-        with _placed(self._at, entry):
+        with _Placed(self._at, entry):
             self._open(entry)
         return self._read(entry.place.offset, entry.place.size)
 
@@ -253,18 +251,27 @@ class StreamReader:
         return tuple(entries)
 
 
-@contextlib.contextmanager
-def _placed(at: int, entry: Entry | None = None) -> Iterator[None]:
-    """Adds to errors what the decoder could not know: the tensor's name and the place in the file. Not to be nested."""
-    try:
-        yield
-    except BitstreamError as error:
-        if entry is not None:
-            error.tensor = entry.spec.name if error.tensor is None else error.tensor
-            error.offset = entry.place.offset if error.offset is None else error.offset
+@dataclass(slots=True)
+class _Placed:
+    """Adds to errors what the decoder could not know: the tensor's name and the place in the file. Not to be nested.
+
+    A class, as a generator would take a while that small tensors notice.
+    """
+
+    at: int
+    entry: Entry | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, BitstreamError):
+            return
+        if self.entry is not None:
+            error.tensor = self.entry.spec.name if error.tensor is None else error.tensor
+            error.offset = self.entry.place.offset if error.offset is None else error.offset
         if error.offset is not None:
-            error.offset += at
-        raise
+            error.offset += self.at
 
 
 def _codec_name(record: _native.Record) -> str:
