@@ -18,7 +18,9 @@ from neuralcodec import Target, _native, reference
 from neuralcodec.codecs.trellis import Trellis, groups
 from neuralcodec.codecs.trellis.groups import prefers_columns
 from neuralcodec.codecs.trellis.model import Classes, Model
-from neuralcodec.codecs.trellis.training import Part, Settings, train
+from neuralcodec.codecs.trellis.parts import Part
+from neuralcodec.codecs.trellis.settings import Settings
+from neuralcodec.codecs.trellis.training import train
 from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import BitstreamError, PlanError, SourceError
 from neuralcodec.stream.store import PayloadStore

@@ -15,9 +15,10 @@ from neuralcodec import _native
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
-from neuralcodec.codecs.trellis.codec import NO_STEP, SMALL_LEVELS, Quantized, ordered_part
+from neuralcodec.codecs.trellis.codec import NO_STEP, SMALL_LEVELS, Quantized
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.codecs.trellis.training import LARGEST, Part, by_table, maps_of, smoothed
+from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part
+from neuralcodec.codecs.trellis.tables import by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
 

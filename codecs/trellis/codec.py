@@ -18,20 +18,13 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
+from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part, search
+from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
+from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
+from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
+from neuralcodec.codecs.trellis.settings import Coding, Settings
 from neuralcodec.codecs.trellis.steps import fineness
-from neuralcodec.codecs.trellis.training import (
-    LARGEST,
-    SPARE,
-    Coding,
-    Part,
-    Settings,
-    Trained,
-    is_too_large,
-    recounted,
-    search,
-    train,
-    widened,
-)
+from neuralcodec.codecs.trellis.training import SPARE, Trained, train
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_choice, check_integer, check_number
@@ -51,32 +44,19 @@ RELATIVE_STEP = 0.03
 In a model it is the mean over all weights, and tensors of few weights have finer steps. For the accuracy of the
 benchmark's networks that is as good as two thirds of it in every tensor, and takes half a bit a weight less."""
 
-DEAD_LEVEL = 0.5
-"""A row whose weights are all smaller than this, over the distance between levels, may be left out."""
-
-ZERO_BITS, MOST_GROUP_LOG2 = 1 / 32, 15
-"""About what a zero takes that is not left out, and most rows, their log2, that are left out or coded together."""
-
 STEP_RATIO = 0.5
 """Distance between levels over the step of a uniform quantizer of about the same distortion."""
-
-SAMPLE, SAMPLES = 1 << 17, 1 << 20
-"""Most weights of a tensor, and of all tensors, that a model is made from."""
 
 LIGHT_TABLES = 5
 """So many tables a quantizer find room where they have 256 slots."""
 
-STRIP = 64
-"""Rows, or columns, of a sample that lie together."""
-
-GOLDEN = 40_503
-"""2^16 over the golden ratio: multiples of it, modulo 2^16, lie evenly, and nearly repeat as late as can be."""
-
 STATES = (1, 4, 8, 16, 32, 64, 128, 256)
+
 STATES_OF_OTHERS, STATES_OF_PREFIX = 64, 16
 """Unless an option says so. With so many, tables of prefix codes take half the RAM, for half a per cent of a file."""
 
 TINIEST = 2.0**-126
+
 MOST_LEVEL = 32_600
 """Largest magnitude of a weight over the step; what is coded may be a few levels away."""
 
@@ -296,7 +276,7 @@ class Trellis:
 
     def _train(self, samples: Sequence[Sample]) -> Trained:
         total = sum(each.part.weights.size for each in samples)
-        parts = [each.part if total <= SAMPLES else _thinned(each.part, SAMPLES / total) for each in samples]
+        parts = [each.part if total <= SAMPLES else thinned(each.part, SAMPLES / total) for each in samples]
         largest = max(each.largest for each in samples)
         beyond = sorted({value for each in samples for value in each.beyond})
         return train(parts, largest, sum(each.size for each in samples), beyond, self._settings)
@@ -310,14 +290,14 @@ class Trellis:
         two = self.state_count > 1
         step = self.step_of(weights, tensor.spec.dtype)
         scaled = weights / np.float32(step.distance)
-        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(_piece(scaled), two))
+        columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(piece(scaled), two))
         part = ordered_part(scaled, columns, self._tile(tensor.spec, columns), step.lagrangian, counted(tensor))
-        coded = _coded_rows(part.weights) if self.skip else None
-        part = _of_rows(part, coded)
+        coded = coded_rows(part.weights) if self.skip else None
+        part = of_rows(part, coded)
         size = part.weights.size
         beyond: list[int] = []
         if size > SAMPLE:
-            part = _thinned(part, SAMPLE / size)
+            part = thinned(part, SAMPLE / size)
             inside = float(np.abs(part.weights).max())
             beyond = np.unique(np.rint(scaled[np.abs(scaled) > inside])).tolist()
         return Sample(part, columns, step, float(np.abs(scaled).max()), size, beyond, coded)
@@ -340,8 +320,8 @@ class Trellis:
         step = float(np.float32(max(step, TINIEST)))
         factor = 1.0
         if self.finer and self.rdo:
-            piece = _piece(weights) / np.float32(step)
-            factor = fineness(_alive(piece) if self.skip else piece, two)
+            some = piece(weights) / np.float32(step)
+            factor = fineness(alive(some) if self.skip else some, two)
         most = MOST_LEVEL if self.levels == "auto" else MOST_BYTE
         step = min(max(factor * step, largest / most, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         lagrangian = (LAGRANGIAN if two else LAGRANGIAN / 4) * self.rdo / factor**2
@@ -362,7 +342,7 @@ class Trellis:
                 bytes([mode]),
                 varint(found.tile),
                 struct.pack("<f", found.step),
-                b"" if coded is None else _grouped_bits(coded),
+                b"" if coded is None else grouped_bits(coded),
                 model.serialize() if found.index is None else varint(found.index),
                 _native.tile_index(sizes),
                 data,
@@ -390,7 +370,7 @@ class Trellis:
         if hint is not None:
             tile = self._tile(spec, hint.columns)
             whole = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
-            part = _of_rows(whole, hint.coded)
+            part = of_rows(whole, hint.coded)
             most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
             # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
@@ -500,94 +480,3 @@ class Hint:
 
 def _hint_of(sample: Sample, index: int | None, model: Model, levels: npt.NDArray[np.int16] | None = None) -> Hint:
     return Hint(index, model, sample.columns, sample.step, levels, sample.coded)
-
-
-def ordered_part(
-    weights: npt.NDArray[np.float32],
-    columns: bool,
-    tile: int,
-    lagrangian: float,
-    importance: npt.NDArray[np.float32] | None,
-) -> Part:
-    """All weights in the order in which they are coded."""
-
-    def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.ascontiguousarray(of.T if columns else of)
-
-    return Part(ordered(weights), tile, lagrangian, None if importance is None else ordered(importance))
-
-
-def _alive(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The weights of rows and columns that may not be left out; all where there are none."""
-    large = np.abs(weights) >= DEAD_LEVEL
-    alive = weights[np.ix_(large.any(1), large.any(0))]
-    return alive if alive.size else weights
-
-
-def _coded_rows(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:
-    """Which rows are to be coded, in groups of 2^g from the first on; None for all, where leaving out does not pay."""
-    rows, length = weights.shape
-    alive: npt.NDArray[np.bool_] = np.abs(weights).max(1) >= DEAD_LEVEL
-    best, found = 0.0, None
-    for group in (1 << g for g in range(min((rows - 1).bit_length(), MOST_GROUP_LOG2) + 1)):
-        bits = np.logical_or.reduceat(alive, np.arange(0, rows, group))
-        coded = np.repeat(bits, group)[:rows]
-        saved = ZERO_BITS * length * (rows - np.count_nonzero(coded)) - len(bits)
-        if saved > best and coded.any():
-            best, found = saved, coded
-    return found
-
-
-def _grouped_bits(coded: npt.NDArray[np.bool_]) -> bytes:
-    """What a stream says of which rows are coded: log2 of the largest groups that are alike, and a bit for each."""
-    for g in range(MOST_GROUP_LOG2, -1, -1):
-        starts = np.arange(0, len(coded), 1 << g)
-        bits = coded[starts]
-        if (np.repeat(bits, 1 << g)[: len(coded)] == coded).all():
-            break
-    return bytes([g]) + _native.pack_bits(bits.astype(np.uint32), 1)
-
-
-def _of_rows(part: Part, coded: npt.NDArray[np.bool_] | None) -> Part:
-    """The part with the rows that are coded."""
-    if coded is None:
-        return part
-    importance = None if part.importance is None else part.importance[coded]
-    return replace(part, weights=part.weights[coded], importance=importance, coded=coded)
-
-
-def _piece(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Strips of rows and of columns, of about ``SAMPLE`` weights at most, from all over."""
-    rows, cols = of.shape
-    wanted = min(cols, max(SAMPLE // min(rows, 512), 1))
-    down = min(rows, max(SAMPLE // wanted, 1))
-    return np.ascontiguousarray(of[np.ix_(_strips(rows, down), _strips(cols, wanted))])
-
-
-def _strips(n: int, wanted: int) -> npt.NDArray[np.int64]:
-    """About so many of n indices, in runs over which levels tell of each other."""
-    count = max(wanted // STRIP, 1)
-    if wanted == n or count == 1:
-        return np.arange(wanted) + (n - wanted) // 2
-    starts = np.linspace(0, n - STRIP, count).astype(np.int64)
-    return (starts[:, None] + np.arange(STRIP)).reshape(-1)
-
-
-def _spaced(n: int, wanted: int) -> npt.NDArray[np.int64]:
-    """So many of n indices, one of each run of them, at places that follow no period, as the lines of a kernel do."""
-    starts = np.arange(min(wanted, n) + 1) * n // min(wanted, n)
-    return starts[:-1] + (np.arange(len(starts) - 1) * GOLDEN % (1 << 16) * np.diff(starts) >> 16)
-
-
-def _thinned(part: Part, share: float) -> Part:
-    """Some lines, from the first to the last; of very long ones the middle."""
-    count, length = part.weights.shape
-    lines = _spaced(count, max(round(share * count), 1))
-    kept = min(length, max(round(share * count * length / len(lines)), 1))
-    along = slice((length - kept) // 2, (length + kept) // 2)
-
-    def thinned(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.ascontiguousarray(of[lines, along])
-
-    importance = None if part.importance is None else thinned(part.importance)
-    return replace(part, weights=thinned(part.weights), importance=importance, coded=None)

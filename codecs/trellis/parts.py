@@ -1,0 +1,107 @@
+"""Weights in the order in which they are coded, and their levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec import _native
+from neuralcodec.codecs.trellis.classes import Weights
+from neuralcodec.codecs.trellis.model import Classes
+
+LARGEST = 32767
+"""Of levels of 16 bits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Weights of a tensor.
+
+    Attributes:
+        weights: over the step, in the order they are coded, shape [rows, cols] of that order.
+        tile: tile length T.
+        lagrangian: λ of the search, in squared steps a bit.
+        importance: see :class:`~neuralcodec.tensor.Tensor`; None where all count the same.
+        coded: of all rows of the matrix that is cut in tiles, which of them are here; None: all, or a sample.
+    """
+
+    weights: Weights
+    tile: int
+    lagrangian: float
+    importance: Weights | None = None
+    coded: npt.NDArray[np.bool_] | None = None
+
+
+def ordered_part(
+    weights: npt.NDArray[np.float32],
+    columns: bool,
+    tile: int,
+    lagrangian: float,
+    importance: npt.NDArray[np.float32] | None,
+) -> Part:
+    """All weights in the order in which they are coded."""
+
+    def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.ascontiguousarray(of.T if columns else of)
+
+    return Part(ordered(weights), tile, lagrangian, None if importance is None else ordered(importance))
+
+
+def search(
+    context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], largest: int = LARGEST
+) -> npt.NDArray[np.int16]:
+    """Levels of weights that cost least at these rates, none larger than this; see ``trellis_quantize``."""
+    return _native.trellis_quantize(
+        context, part.weights, part.tile, rates, part.lagrangian, part.importance, largest, part.coded
+    )
+
+
+def error_bits(part: Part, levels: npt.NDArray[np.int16]) -> float:
+    """Squared error of levels, in bits at the search's λ; 0 where that does not weigh bits."""
+    if not part.lagrangian:
+        return 0.0
+    squares = np.square(part.weights - levels)
+    if part.importance is not None:
+        squares *= part.importance
+    return float(squares.sum(dtype=np.float64)) / part.lagrangian
+
+
+def counts_of(
+    classes: Classes, maps: list[list[int]], parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]]
+) -> npt.NDArray[np.int64]:
+    """How often each cell has each value, shape [quantizers, cells, values]."""
+    context = classes.context(maps)
+    counts = np.zeros((classes.quantizers, classes.cells, classes.values), np.int64)
+    for part, levels in zip(parts, every, strict=True):
+        counts += _native.trellis_count(context, levels, part.tile, part.coded)
+    return counts
+
+
+def some_tiles(
+    parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], most: int, classes: Classes
+) -> tuple[list[Part], list[npt.NDArray[np.int16]], int, float]:
+    """Tiles from all over, of about so many levels at most.
+
+    Returns:
+        Parts with them, their levels, how many these are, and the mean of their magnitudes.
+    """
+    apart = -(-sum(of.size for of in every) // most)
+    some, levels = [], []
+    for part, of in zip(parts, every, strict=True):
+        coded = np.ones(len(of), np.bool_) if part.coded is None else part.coded
+        together = max(part.tile // of.shape[1], 1)  # lines of a tile, if it has several
+        tiles = np.arange(0, max(len(coded) // together, 1), apart)
+        lines = (tiles[:, None] * together + np.arange(together)).reshape(-1)
+        lines = lines[lines < len(coded)]
+        if not coded[lines].any():
+            lines = np.arange(len(coded))
+        here = coded[lines]
+        places = np.cumsum(coded)[lines[here]] - 1
+        levels.append(np.ascontiguousarray(of[places]))
+        some.append(replace(part, weights=part.weights[places], importance=None, coded=here))
+    number = sum(of.size for of in levels)
+    mean = sum(int(np.minimum(np.abs(of), classes.hi).sum(dtype=np.int64)) for of in levels) / number
+    return some, levels, number, mean

@@ -1,0 +1,69 @@
+"""A model of levels that are known: with values that it lacks, or with tables made from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from neuralcodec.codecs.trellis.model import Classes, Model, fits
+from neuralcodec.codecs.trellis.parts import Part, counts_of
+from neuralcodec.codecs.trellis.settings import Coding, Settings
+from neuralcodec.codecs.trellis.tables import maps_of, missing, model_of, tables_of
+
+LOST = 20.0
+"""A squared error, in squared steps, that only a value which its table lacks explains."""
+
+
+def lacking(model: Model, part: Part, levels: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    """Values that a table lacks although a weight calls for them: one each."""
+    off = np.square(part.weights - levels)
+    if part.importance is not None:
+        off *= part.importance
+    far = off > LOST * 4.0**model.classes.raw_bits
+    wanted = np.rint(part.weights[far]).astype(np.int64)
+    return missing(model.classes, model.frequencies.astype(np.int64), model.maps, wanted)
+
+
+def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Coding) -> Model | None:
+    """The model with the values that weights call for and its tables lack; None if they lack none.
+
+    Args:
+        model: that the levels were found with.
+        part: the weights.
+        levels: of the shape of the weights.
+        coding: of the model.
+    """
+    more = lacking(model, part, levels)
+    if not more.any():
+        return None
+    # So many counts that a value which is added is as rare as can be.
+    return model_of(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, coding)
+
+
+def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings: Settings) -> Model:
+    """The model with maps and tables by all levels, where it was made from a sample; itself if that does not fit.
+
+    Args:
+        model: that the levels were found with.
+        part: the weights.
+        levels: of the shape of the weights.
+        settings: that the model was made with.
+    """
+    classes, maps = model.classes, model.maps
+    automatic = classes.automaton is not None
+    coding = "contexts" if settings.coding == "light" and not automatic else settings.coding
+    counts = counts_of(classes, maps, [part], [levels])
+    for most in range(1 if automatic else settings.tables, 0, -1):
+        if not automatic:
+            maps = maps_of(counts, most)
+        tables = tables_of(classes, counts, maps, None, coding)
+        if coding in {"rans", "prefix"} or fits(classes, maps, tables, settings.room):
+            return model_of(classes, maps, tables, coding)
+    return model
+
+
+def is_too_large(classes: Classes, maps: Sequence[Sequence[int]], tables: npt.NDArray[np.generic], room: int) -> bool:
+    """Whether tables that an automaton picks do not fit, and fewer would."""
+    return classes.automaton is not None and classes.cells > 1 and not fits(classes, maps, tables, room)
