@@ -29,7 +29,10 @@ FOR_EXACT = ("raw", "huffman")
 
 NATIVE = ROOT / PACKAGE / "_native"
 NATIVE_MODULE = "neuralcodec._native"
-DECODING = {NATIVE / "decode.cpp", ROOT / PACKAGE / "stream" / "reader.py"}
+DECODING = {
+    ROOT / PACKAGE / "stream" / "reader.py",
+    *(path for stem in ("decode", "directory", "floats", "reader") for path in NATIVE.glob(f"{stem}.?pp")),
+}
 """What reads streams: every codec has some lines there."""
 
 BOUND = re.compile(r'(?:m\.def\(\s*|m\.attr\(|nb::class_<[^>]*>\(m, )"(\w+)"')
