@@ -12,6 +12,7 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -27,41 +28,57 @@ from bench.method import Method, Setting, methods
 from bench.network import State, networks
 
 STEP = 0.25
-"""Of levels, over the deviation of a tensor: some 18 dB, about three bits a weight."""
+"""Of levels, over the root mean square of a network's weights: some 18 dB, about three bits a weight."""
 
-CHOICES: tuple[tuple[str, str, Setting], ...] = (
-    ("trellis, 8 states", "trellis", {"states": 8, "relative_step": STEP}),
-    ("trellis, 64 states (default)", "trellis", {"states": 64, "relative_step": STEP}),
-    ("trellis, 256 states", "trellis", {"states": 256, "relative_step": STEP}),
-    ('trellis, 8 states, "light"', "trellis_light", {"states": 8, "relative_step": STEP}),
-    ('trellis, 8 states, "rans"', "trellis_rans", {"states": 8, "relative_step": STEP}),
-    ('trellis, 8 states, "prefix"', "trellis_prefix", {"states": 8, "relative_step": STEP}),
-    ("huffman, 4 bits", "huffman", {"bits": 4}),
-    ("NNCodec", "nncodec", {"qp": -22, "lambda_scale": 0}),
-    ("NNCodec, with its rate-distortion optimization", "nncodec", {"qp": -22, "lambda_scale": 1}),
-)
+LONG_ENOUGH = 0.2
+"""Seconds of the C decoder at a time: small networks take less than a thousandth."""
+
+
+def choices(state: State) -> tuple[tuple[str, str, Setting], ...]:
+    """Methods with a title and a setting, all of about the same distortion."""
+    energy, count = energy_of(state.values()), sum(tensor.numel() for tensor in state.values())
+    step = STEP * math.sqrt(energy / count)
+    qp = round(4 * math.log2(step)) + 2  # NNCodec's steps are 2^(qp/4), to within 6 %; what comes to about the same SNR
+    return (
+        ("trellis, 8 states", "trellis", {"states": 8, "step": step}),
+        ("trellis, 64 states (default)", "trellis", {"states": 64, "step": step}),
+        ("trellis, 256 states", "trellis", {"states": 256, "step": step}),
+        ('trellis, 8 states, "light"', "trellis_light", {"states": 8, "step": step}),
+        ('trellis, 8 states, "rans"', "trellis_rans", {"states": 8, "step": step}),
+        ('trellis, 8 states, "prefix"', "trellis_prefix", {"states": 8, "step": step}),
+        ("huffman, 4 bits", "huffman", {"bits": 4}),
+        ("NNCodec", "nncodec", {"qp": qp, "lambda_scale": 0}),
+        ("NNCodec, with its rate-distortion optimization", "nncodec", {"qp": qp, "lambda_scale": 1}),
+    )
+
+
+def energy_of(tensors: Iterable[torch.Tensor]) -> float:
+    """Sum of squares."""
+    return sum(float(t.double().square().sum()) for t in tensors)
 
 
 def quality(of: Method, state: State, setting: Setting) -> tuple[float, float]:
     """Bits a weight, and SNR in dB."""
     outcome = runner.measure(of, setting, state)
     count = sum(tensor.numel() for tensor in state.values())
-    noise = sum(float((outcome.decoded[n].float() - t).double().square().sum()) for n, t in state.items())
-    energy = sum(float(t.double().square().sum()) for t in state.values())
-    return 8 * outcome.bytes / count, 10 * math.log10(energy / noise)
+    noise = energy_of(outcome.decoded[n].float() - t for n, t in state.items())
+    return 8 * outcome.bytes / count, 10 * math.log10(energy_of(state.values()) / noise)
 
 
 def levels_a_second(state: State, setting: Setting, repeats: int) -> float:
     """Of the C decoder alone."""
     torch.set_num_threads(1)
     cm = neuralcodec.encode(dict(state), codec="trellis", **setting)  # type: ignore[arg-type]
+    names = [entry.spec.name for entry in cm.entries if entry.codec == "trellis"]
     took = []
     for _ in range(repeats):
-        start = time.perf_counter()
-        for name in cm:
-            cm.levels(name)
-        took.append(time.perf_counter() - start)
-    return sum(t.numel() for t in state.values()) / statistics.median(took)
+        passes, start = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - start) < LONG_ENOUGH:
+            passes += 1
+            for name in names:
+                cm.levels(name)
+        took.append(seconds / passes)
+    return sum(state[name].numel() for name in names) / statistics.median(took)
 
 
 def main() -> None:
@@ -75,7 +92,7 @@ def main() -> None:
     state = {n: t.float() for n, t in network.load().items() if t.dim() >= 2}
     count = sum(tensor.numel() for tensor in state.values())
     usable = []
-    for title, name, setting in CHOICES:
+    for title, name, setting in choices(state):
         if (reason := environment.missing(every[name])) is not None:
             print(f"skipped: {title}: {reason}", file=sys.stderr)
         else:
