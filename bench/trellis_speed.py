@@ -12,33 +12,42 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 import neuralcodec
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from bench import environment, runner
+from bench import environment, page, runner
 from bench.method import Method, Setting, methods
-from bench.network import State, networks
+from bench.network import Network, State, networks
+from bench.report.console import show
+from bench.report.markdown import markdown
+from bench.report.tables import Table
+from bench.run import machine
+
+NETWORKS = ("crepe-full", "g2p-en", "resnet-fashion")
+"""Of 22 million weights, 0.8 million and 78 thousand."""
 
 STEP = 0.25
 """Of levels, over the root mean square of a network's weights: some 18 dB, about three bits a weight."""
+
+DECIBELS_A_BIT, DIGITS = 6.02, 4
+"""NNCodec's steps are about 2^(qp/4)."""
 
 LONG_ENOUGH = 0.2
 """Seconds of the C decoder at a time: small networks take less than a thousandth."""
 
 
 def choices(state: State) -> tuple[tuple[str, str, Setting], ...]:
-    """Methods with a title and a setting, all of about the same distortion."""
+    """Methods with a title and a setting; NNCodec's is where :func:`matched` begins."""
     energy, count = energy_of(state.values()), sum(tensor.numel() for tensor in state.values())
     step = STEP * math.sqrt(energy / count)
-    qp = round(4 * math.log2(step)) + 2  # NNCodec's steps are 2^(qp/4), to within 6 %; what comes to about the same SNR
+    qp = round(DIGITS * math.log2(step))
     return (
         ("trellis, 8 states", "trellis", {"states": 8, "step": step}),
         ("trellis, 64 states (default)", "trellis", {"states": 64, "step": step}),
@@ -50,6 +59,14 @@ def choices(state: State) -> tuple[tuple[str, str, Setting], ...]:
         ("NNCodec", "nncodec", {"qp": qp, "lambda_scale": 0}),
         ("NNCodec, with its rate-distortion optimization", "nncodec", {"qp": qp, "lambda_scale": 1}),
     )
+
+
+def matched(method: Method, state: State, setting: Setting, snr: float) -> Setting:
+    """NNCodec's setting with the step that comes to about this SNR."""
+    _, found = quality(method, state, setting)
+    qp = setting["qp"]
+    assert isinstance(qp, int)
+    return {**setting, "qp": qp + round((found - snr) / DECIBELS_A_BIT * DIGITS)}
 
 
 def energy_of(tensors: Iterable[torch.Tensor]) -> float:
@@ -81,24 +98,22 @@ def levels_a_second(state: State, setting: Setting, repeats: int) -> float:
     return sum(state[name].numel() for name in names) / statistics.median(took)
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--network", default="crepe-full", help="whose weights (default: crepe-full, 22 million)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    arguments = parser.parse_args()
-    network, every = networks()[arguments.network], methods()
+def measured(network: Network, rounds: int) -> list[dict[str, object]]:
+    """What each method that is there makes of a network's matrices, and how fast."""
+    every = methods()
     state = {n: t.float() for n, t in network.load().items() if t.dim() >= 2}
     count = sum(tensor.numel() for tensor in state.values())
-    usable = []
+    usable: list[tuple[str, Method, Setting]] = []
     for title, name, setting in choices(state):
         if (reason := environment.missing(every[name])) is not None:
             print(f"skipped: {title}: {reason}", file=sys.stderr)
-        else:
-            usable.append((title, every[name], setting))
+            continue
+        if name == "nncodec":
+            _, snr = quality(every["trellis"], state, usable[0][2])
+            setting = matched(every[name], state, setting, snr)  # noqa: PLW2901
+        usable.append((title, every[name], setting))
     times = runner.times(
-        [(m, s) for _, m, s in usable], state, arguments.rounds, lambda name: print(f"timing {name}", file=sys.stderr)
+        [(m, s) for _, m, s in usable], state, rounds, lambda name: print(f"timing {name}", file=sys.stderr)
     )
     rows: list[dict[str, object]] = []
     for (title, method, setting), took in zip(usable, times, strict=True):
@@ -106,27 +121,51 @@ def main() -> None:
             print(f"failed: {title}: {took}", file=sys.stderr)
             continue
         bits, snr = quality(method, state, setting)
-        row: dict[str, object] = {"method": title, "bits_per_weight": bits, "snr_db": snr}
+        row: dict[str, object] = {"network": network.name, "weights": count, "method": title}
+        row |= {"bits_per_weight": bits, "snr_db": snr}
         row["encode_Mw_s"] = count / statistics.median(took.encode) / 1e6
         row["decode_Mw_s"] = count / statistics.median(took.decode) / 1e6
         if method.name.startswith("trellis"):
             coding = method.name.partition("_")[2] or "contexts"
-            row["levels_Mw_s"] = levels_a_second(state, {**setting, "coding": coding}, arguments.rounds) / 1e6
+            row["levels_Mw_s"] = levels_a_second(state, {**setting, "coding": coding}, rounds) / 1e6
         rows.append(row)
+    return rows
+
+
+def table_of(rows: Sequence[Mapping[str, object]]) -> Table:
+    """Of all networks; a network is named once."""
+    lines, last = [], None
+    for row in rows:
+        name = "" if row["network"] == last else f"{row['network']}, {row['weights']:,} weights"
+        last = row["network"]
+        figures = [f"{row[k]:.2f}" for k in ("bits_per_weight", "snr_db")]
+        figures += [f"{v:.3g}" if (v := row.get(k)) else "" for k in ("encode_Mw_s", "decode_Mw_s", "levels_Mw_s")]
+        lines.append([name, str(row["method"]), *figures])
+    headings = ("network", "method", "bits/weight", "SNR dB", "encode", "decode", "levels only")
+    note = (
+        f"Million weights a second, one thread, {machine()}: whole files from and to memory; and the C decoder alone, "
+        "without making floats of levels. Compare figures of one run only."
+    )
+    return Table("Speed of codec trellis", headings, lines, note)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("networks", nargs="*", help=f"whose weights (default: {' '.join(NETWORKS)})")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--page", action="store_true", help="write the table into docs/trellis.md")
+    arguments = parser.parse_args()
+    known = networks()
+    rows = [row for name in arguments.networks or NETWORKS for row in measured(known[name], arguments.rounds)]
+    table = table_of(rows)
     if arguments.json:
         json.dump(rows, sys.stdout, indent=1)
-        return
-    table = Table(
-        *("", "bits/weight", "SNR dB", "encode M weights/s", "decode M weights/s", "levels only M weights/s"),
-        title=f"{network.title}, {count:,} weights, one thread",
-    )
-    for row in rows:
-        figures = (row[k] for k in ("bits_per_weight", "snr_db", "encode_Mw_s", "decode_Mw_s"))
-        levels = row.get("levels_Mw_s")
-        table.add_row(
-            str(row["method"]), *(f"{v:.2f}" for v in figures), f"{levels:.0f}" if isinstance(levels, float) else ""
-        )
-    Console(width=130).print(table)
+    else:
+        show(table, Console(width=140))
+    if arguments.page:
+        page.put("trellis.md", "speed", markdown(table, heading=""))
 
 
 if __name__ == "__main__":

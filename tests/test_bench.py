@@ -357,7 +357,7 @@ def test_tables_of_scripts_go_between_their_marks():
         *((redundancy.PAGE, mark) for mark in ("layers", "selections")),
         *((regression_costs.PAGE, mark) for mark in ("costs", "workspaces")),
         (gaussian_bound.PAGE, gaussian_bound.MARK),
-        *(("trellis.md", mark) for mark in ("allocation", "default", "codings")),
+        *(("trellis.md", mark) for mark in ("allocation", "default", "codings", "speed")),
         ("regression.md", "speed"),
         *(("models.md", mark) for mark in ("parts", "rates")),
         *(("generative.md", mark) for mark in ("costs", "speed", "ablation", "tuning")),
