@@ -776,14 +776,17 @@ static void place_rows(const ncd_tensor *t, uint32_t end, uint32_t size, const u
 }
 #endif
 
-/* The n levels of a tile that are coded. */
-static ncd_status coded_levels(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
+ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
-    const uint32_t *entries;
+    const uint32_t *const entries = memory + NCD_TRELLIS_ENTRIES / 4;
     uint32_t kind;
     lane l;
     ncd_status status;
+#if NCD_TRELLIS_SKIP
+    const uint32_t all = n;
+    uint32_t end = 0, size = 0;
+#endif
 
     if (t->zeros) {
         NCD_FILL(dst, 0, wide ? 2u * (size_t)n : n);
@@ -792,44 +795,37 @@ static ncd_status coded_levels(const ncd_tensor *t, uint32_t tile, void *dst, ui
     status = begin(t, tile, memory, &l);
     if (status != NCD_OK)
         return status;
-    if (NCD_TRELLIS_SKIP && n == 0)
-        return finish(memory, &l, wide, dst, n);
-    entries = memory + NCD_TRELLIS_ENTRIES / 4;
-    kind = kind_of(memory);
-    if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
-        return take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE)
-        return take_wide_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_OPEN_ENDS || kind == NCD_TRELLIS_SLOTS))
-        take_slots(entries, &l, (uint8_t *)dst, n);
-#if NCD_TRELLIS_LIGHT
-    else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
-        /* Wide levels start as bytes in the second half, and are widened from the first one on. */
-        uint8_t *const narrow = (uint8_t *)dst + (wide ? n : 0);
-        take_light(memory, &l, narrow, n);
-        if (wide)
-            widen((const int8_t *)narrow, (int16_t *)dst, n);
-    }
-#endif
-    else if (NCD_TRELLIS_CONTEXTS && !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
-        return NCD_ERR_CORRUPT;
-    return finish(memory, &l, wide, dst, n);
-}
-
-ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
-{
 #if NCD_TRELLIS_SKIP
-    if (t->coded_rows) {
-        const uint32_t wide = t->mode == NCD_MODE_WIDE;
-        uint32_t end, size;
-        const uint32_t coded = coded_of(t, tile, &end, &size);
-        const ncd_status status = coded_levels(t, tile, dst, coded, memory);
-        if (status == NCD_OK)
-            place_rows(t, end, size, (uint8_t *)dst + (coded << wide), (uint8_t *)dst + (n << wide));
-        return status;
-    }
+    if (t->coded_rows)
+        n = coded_of(t, tile, &end, &size);
 #endif
-    return coded_levels(t, tile, dst, n, memory);
+    kind = kind_of(memory);
+    if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES) {
+        status = take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
+    } else if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE) {
+        status = take_wide_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
+    } else {
+        if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_OPEN_ENDS || kind == NCD_TRELLIS_SLOTS))
+            take_slots(entries, &l, (uint8_t *)dst, n);
+#if NCD_TRELLIS_LIGHT
+        else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
+            /* Wide levels start as bytes in the second half, and are widened from the first one on. */
+            uint8_t *const narrow = (uint8_t *)dst + (wide ? n : 0);
+            take_light(memory, &l, narrow, n);
+            if (wide)
+                widen((const int8_t *)narrow, (int16_t *)dst, n);
+        }
+#endif
+        else if (NCD_TRELLIS_CONTEXTS && (!NCD_TRELLIS_SKIP || n) &&
+                 !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
+            return NCD_ERR_CORRUPT;
+        status = finish(memory, &l, wide, dst, n);
+    }
+#if NCD_TRELLIS_SKIP
+    if (status == NCD_OK && t->coded_rows)
+        place_rows(t, end, size, (uint8_t *)dst + (n << wide), (uint8_t *)dst + (all << wide));
+#endif
+    return status;
 }
 
 #if NCD_TRELLIS_LANES > 1
@@ -941,7 +937,7 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
 #endif
         done[i] = 0;
         out[i] = at;
-        to[i] = at + (wide && is_light(memory) ? n[i] : 0); /* see coded_levels */
+        to[i] = at + (wide && is_light(memory) ? n[i] : 0); /* see ncd_trellis_tile */
         at += (size_t)sizes[i] << wide;
     } while (++i < count);
 #if NCD_TRELLIS_LIGHT
