@@ -665,6 +665,9 @@ static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32
 }
 #endif
 
+#ifndef __OPTIMIZE_SIZE__
+NCD_NOINLINE /* alone, its loop has registers enough */
+#endif
 /* Moves the levels of open symbols outwards. Gives 0 where one does not fit. */
 static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
 {
