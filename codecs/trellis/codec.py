@@ -90,7 +90,7 @@ class Trellis:
             after layer that costs accuracy. "error" leaves them so, for the least squared error.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
         skip: whether tiles leave out rows, or columns where they go down these, of nothing but zeros, such as those of
-            pruned or dead units. Files are smaller, and decoders take little time for them, for some 260 bytes of code
+            pruned or dead units. Files are smaller, and decoders take little time for them, for some 270 bytes of code
             in firmware (``NCD_TRELLIS_SKIP``).
         levels: "int8" gives tensors steps that are large enough for levels of 8 bits, which firmware multiplies in half
             the RAM; "auto" lets a fine step have levels of 16 bits.

@@ -576,14 +576,20 @@ static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, in
 
 /* ---- Tiles ---- */
 
-#if NCD_TRELLIS_LIGHT
 static void widen(const int8_t *narrow, int16_t *dst, uint32_t n)
 {
     const int16_t *const last = dst + n;
+#ifndef __OPTIMIZE_SIZE__
+    for (; last - dst >= 4; dst += 4, narrow += 4) {
+        dst[0] = narrow[0];
+        dst[1] = narrow[1];
+        dst[2] = narrow[2];
+        dst[3] = narrow[3];
+    }
+#endif
     while (dst != last)
         *dst++ = *narrow++;
 }
-#endif
 
 static NCD_NOINLINE int take_narrow(const uint32_t *memory, lane *left, void *out, uint32_t n)
 {
@@ -616,12 +622,7 @@ NCD_INLINE uint32_t open_of_four(const int8_t *level, uint32_t add, uint32_t mos
 }
 #define OPEN_OF_FOUR 1
 #elif NCD_TRELLIS_BYTE_LOADS && defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
-/* Not 0 if one of four bytes is less than one of these, all of which are alike and at most 128. */
-NCD_INLINE uint32_t is_less(uint32_t four, uint32_t than)
-{
-    return (four - than) & ~four & 0x80808080u;
-}
-#define LESS_OF_FOUR 1
+#define EIGHT_AT_ONCE 1
 #endif
 
 #ifndef __OPTIMIZE_SIZE__
@@ -641,9 +642,9 @@ static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32
             return i + (c ? 8 : 12) + ((uint32_t)__builtin_ctz(c ? c : d) >> 3);
     }
 #endif
-#ifdef LESS_OF_FOUR
-    if (low < 0 && high >= 0) { /* levels that are too small, and complements of those that are too large */
-        const uint32_t bytes = 0x01010101u, least = (uint32_t)(low + 129) * bytes, most = (uint32_t)(128 - high) * bytes;
+#ifdef EIGHT_AT_ONCE
+    if (low >= -61 && high <= 60) { /* then values are from -64 to 63, and neither sum carries from a byte to the next */
+        const uint32_t bytes = 0x01010101u, bits = 0x80808080u, above = (uint32_t)high * bytes, below = (uint32_t)(low + 256) * bytes;
         for (; i < n && ((uintptr_t)(level + i) & 3u); ++i)
             if ((uint32_t)(level[i] - low - 1) >= inside)
                 return i;
@@ -652,9 +653,9 @@ static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32
             uint32_t a, b;
             NCD_COPY(&a, at, 4);
             NCD_COPY(&b, at + 4, 4);
-            a ^= 0x80808080u;
-            b ^= 0x80808080u;
-            if (is_less(a, least) | is_less(~a, most) | is_less(b, least) | is_less(~b, most))
+            a ^= bits; /* bytes are levels, and 128 */
+            b ^= bits;
+            if (((a - above) | (below - a) | (b - above) | (below - b)) & bits)
                 break;
         }
     }
@@ -668,13 +669,15 @@ static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32
 #ifndef __OPTIMIZE_SIZE__
 NCD_NOINLINE /* alone, its loop has registers enough */
 #endif
-/* Moves the levels of open symbols outwards. Gives 0 where one does not fit. */
-static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
+/* Moves the levels of open symbols outwards. Gives 0 where one does not fit. Wide levels may be bytes yet, those of `narrow`,
+ * if it is not null, and are widened as well. */
+static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n, const int8_t *narrow)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
     const uint32_t raw_bits = NCD_TRELLIS_CONTEXTS ? w->raw_bits : 0, shift = raw_bits + w->union_shift;
     const uint32_t low = (1u << w->union_shift) - 1u;
     const int32_t most = wide ? 32767 : 127, from = w->high, to = w->low;
+    const int8_t *const bytes = narrow || wide ? narrow : (const int8_t *)out;
     uint32_t i;
     if (!NCD_TRELLIS_OPEN_ENDS || from == 32767)
         return 1;
@@ -682,13 +685,20 @@ static int open_ends(const uint32_t *memory, lane *left, const int wide, void *o
         int32_t level, value, by;
         uint32_t length;
 #ifndef __OPTIMIZE_SIZE__
-        if (!wide) {
-            i += count_closed((const int8_t *)out + i, n - i, to, from);
-            if (i == n)
-                break;
+        if (bytes) {
+            const uint32_t closed = count_closed(bytes + i, n - i, to, from);
+            if (wide)
+                widen(bytes + i, (int16_t *)out + i, closed);
+            i += closed;
+        } else if (!raw_bits) {
+            const int16_t *const levels = (const int16_t *)out;
+            while (i < n && levels[i] < from && levels[i] > to)
+                ++i;
         }
+        if (i == n)
+            break;
 #endif
-        level = wide ? ((int16_t *)out)[i] : ((int8_t *)out)[i];
+        level = bytes ? bytes[i] : ((int16_t *)out)[i];
         value = level;
         if (raw_bits) { /* without them; two's complement, shifted down */
             const uint32_t sum = (uint32_t)(level + 32768) >> shift;
@@ -697,7 +707,9 @@ static int open_ends(const uint32_t *memory, lane *left, const int wide, void *o
         if (value < from && value > to)
             continue;
         length = take_bits(left, 4);
-        by = (int32_t)((1u << length) - 1u + (length ? take_bits(left, length) : 0)) * (int32_t)(1u << shift);
+        if (!length && !narrow)
+            continue;
+        by = (int32_t)((1u << length) - 1u + take_bits(left, length)) * (int32_t)(1u << shift);
         level += value < from ? -by : by;
         if (level > most || level < -most - 1)
             return 0;
@@ -735,11 +747,15 @@ static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memo
     return NCD_OK;
 }
 
-/* What stands behind the symbols, and whether all of the tile has been used. */
-static ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, uint32_t n)
+/* What stands behind the symbols, and whether all of the tile has been used; narrow: see open_ends. */
+static ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, uint32_t n, const int8_t *narrow)
 {
-    if ((l->x != 0 || l->src != l->end) && !open_ends(memory, l, wide, dst, n))
-        return NCD_ERR_CORRUPT;
+    if (l->x != 0 || l->src != l->end) {
+        if (!open_ends(memory, l, wide, dst, n, narrow))
+            return NCD_ERR_CORRUPT;
+    } else if (narrow) {
+        widen(narrow, (int16_t *)dst, n);
+    }
     return l->x == 0 && l->src == l->end ? NCD_OK : NCD_ERR_CORRUPT;
 }
 
@@ -783,6 +799,7 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 {
     const int wide = t->mode == NCD_MODE_WIDE;
     const uint32_t *const entries = memory + NCD_TRELLIS_ENTRIES / 4;
+    const int8_t *narrow = NULL;
     uint32_t kind;
     lane l;
     ncd_status status;
@@ -813,16 +830,20 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
 #if NCD_TRELLIS_LIGHT
         else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
             /* Wide levels start as bytes in the second half, and are widened from the first one on. */
-            uint8_t *const narrow = (uint8_t *)dst + (wide ? n : 0);
-            take_light(memory, &l, narrow, n);
+            uint8_t *const levels = (uint8_t *)dst + (wide ? n : 0);
+            take_light(memory, &l, levels, n);
+#ifdef __OPTIMIZE_SIZE__
             if (wide)
-                widen((const int8_t *)narrow, (int16_t *)dst, n);
+                widen((const int8_t *)levels, (int16_t *)dst, n);
+#else
+            narrow = wide ? (const int8_t *)levels : NULL;
+#endif
         }
 #endif
         else if (NCD_TRELLIS_CONTEXTS && (!NCD_TRELLIS_SKIP || n) &&
                  !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
             return NCD_ERR_CORRUPT;
-        status = finish(memory, &l, wide, dst, n);
+        status = finish(memory, &l, wide, dst, n, narrow);
     }
 #if NCD_TRELLIS_SKIP
     if (status == NCD_OK && t->coded_rows)
@@ -959,7 +980,7 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
             return NCD_ERR_CORRUPT;
     }
     for (i = 0; i < count; ++i) {
-        const ncd_status status = finish(memory, &l[i], wide, out[i], n[i]);
+        const ncd_status status = finish(memory, &l[i], wide, out[i], n[i], NULL);
         if (status != NCD_OK)
             return status;
 #if NCD_TRELLIS_SKIP
