@@ -621,7 +621,7 @@ NCD_INLINE uint32_t open_of_four(const int8_t *level, uint32_t add, uint32_t mos
     return four;
 }
 #define OPEN_OF_FOUR 1
-#elif NCD_TRELLIS_BYTE_LOADS && defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#elif defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
 #define EIGHT_AT_ONCE 1
 #endif
 
