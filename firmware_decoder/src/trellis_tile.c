@@ -798,8 +798,8 @@ static void place_rows(const ncd_tensor *t, uint32_t end, uint32_t size, const u
 ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
 {
     const int wide = t->mode == NCD_MODE_WIDE;
-    const uint32_t *const entries = memory + NCD_TRELLIS_ENTRIES / 4;
     const int8_t *narrow = NULL;
+    const uint32_t *entries;
     uint32_t kind;
     lane l;
     ncd_status status;
@@ -819,6 +819,7 @@ ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint3
     if (t->coded_rows)
         n = coded_of(t, tile, &end, &size);
 #endif
+    entries = memory + NCD_TRELLIS_ENTRIES / 4;
     kind = kind_of(memory);
     if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES) {
         status = take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
