@@ -104,23 +104,27 @@ def measured(network: Network, rounds: int) -> list[dict[str, object]]:
     state = {n: t.float() for n, t in network.load().items() if t.dim() >= 2}
     count = sum(tensor.numel() for tensor in state.values())
     usable: list[tuple[str, Method, Setting]] = []
+    qualities: list[tuple[float, float]] = []
     for title, name, setting in choices(state):
         if (reason := environment.missing(every[name])) is not None:
             print(f"skipped: {title}: {reason}", file=sys.stderr)
             continue
-        if name == "nncodec":
-            _, snr = quality(every["trellis"], state, usable[0][2])
-            setting = matched(every[name], state, setting, snr)  # noqa: PLW2901
+        try:
+            if name == "nncodec":
+                setting = matched(every[name], state, setting, qualities[0][1])  # noqa: PLW2901
+            qualities.append(quality(every[name], state, setting))
+        except runner.MeasureError as error:
+            print(f"failed: {title}: {error}", file=sys.stderr)
+            continue
         usable.append((title, every[name], setting))
     times = runner.times(
         [(m, s) for _, m, s in usable], state, rounds, lambda name: print(f"timing {name}", file=sys.stderr)
     )
     rows: list[dict[str, object]] = []
-    for (title, method, setting), took in zip(usable, times, strict=True):
+    for (title, method, setting), (bits, snr), took in zip(usable, qualities, times, strict=True):
         if isinstance(took, runner.MeasureError):
             print(f"failed: {title}: {took}", file=sys.stderr)
             continue
-        bits, snr = quality(method, state, setting)
         row: dict[str, object] = {"network": network.name, "weights": count, "method": title}
         row |= {"bits_per_weight": bits, "snr_db": snr}
         row["encode_Mw_s"] = count / statistics.median(took.encode) / 1e6

@@ -129,68 +129,41 @@ public:
     // Element bytes of tiles first .. last-1, which are contiguous in the tensor; of one tile or all where it is coded
     // down its columns.
     Out1<uint8_t> elements(uint32_t first, std::optional<uint32_t> last) const {
-        const uint32_t stop = range(first, last);
-        const auto [begin, end] = span(first, stop);
-        Buffer<uint8_t> out = allocate<uint8_t>(end - begin, t_.elem_size);
-        {
-            nb::gil_scoped_release release;
+        return decoded<uint8_t>(first, last, t_.elem_size, [&](uint32_t stop, uint8_t *out, size_t size) {
             if (t_.codec == NCD_CODEC_TRELLIS || (t_.codec == NCD_CODEC_GENERATIVE && levels_inside()) || t_.codec == NCD_CODEC_AUTOENCODER || wide())
-                scaled_levels(first, stop, out.get());
+                scaled_levels(first, stop, out);
             else if (levels_inside())
-                weights(first, stop, out.get());
+                weights(first, stop, out);
             else if (t_.mode == 2)
-                centroids(first, stop, out.get());
+                centroids(first, stop, out);
             else
-                each(first, stop, t_.elem_size, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
+                each(first, stop, t_.elem_size, out, size, [&](uint32_t i, uint8_t *to, size_t room) {
                     return ncd_decode_tile_bytes(&t_, i, to, room, workspace());
                 });
-            turn(first, stop, t_.elem_size, out);
-        }
-        return out.array();
+        });
     }
 
     Out1<int16_t> wide_levels(uint32_t first, std::optional<uint32_t> last) const {
         if (!levels_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
-        const uint32_t stop = range(first, last);
-        const auto [begin, end] = span(first, stop);
-        Buffer<int16_t> out = allocate<int16_t>(end - begin, 1);
-        {
-            nb::gil_scoped_release release;
-            words(first, stop, out.get(), out.size);
-            turn(first, stop, 1, out);
-        }
-        return out.array();
+        return decoded<int16_t>(first, last, 1, [&](uint32_t stop, int16_t *out, size_t size) { words(first, stop, out, size); });
     }
 
     Out1<int8_t> levels(uint32_t first, std::optional<uint32_t> last) const {
         if (wide()) throw Refused{NCD_ERR_ARG, "the tensor's levels have 16 bits", {}, {}};
         if (!levels_inside() && t_.dtype != NCD_I8) throw Refused{NCD_ERR_ARG, "the tensor is not stored as levels", {}, {}};
-        const uint32_t stop = range(first, last);
-        const auto [begin, end] = span(first, stop);
-        Buffer<int8_t> out = allocate<int8_t>(end - begin, 1);
-        {
-            nb::gil_scoped_release release;
-            bytes(first, stop, out.get(), out.size);
-            turn(first, stop, 1, out);
-        }
-        return out.array();
+        return decoded<int8_t>(first, last, 1, [&](uint32_t stop, int8_t *out, size_t size) { bytes(first, stop, out, size); });
     }
 
     Out1<uint8_t> indices(uint32_t first, std::optional<uint32_t> last) const {
         if (!indices_inside()) throw Refused{NCD_ERR_ARG, "the tensor is not stored as indices", {}, {}};
-        const uint32_t stop = range(first, last);
-        const auto [begin, end] = span(first, stop);
-        Buffer<uint8_t> out = allocate<uint8_t>(end - begin, 1);
-        {
-            nb::gil_scoped_release release;
+        return decoded<uint8_t>(first, last, 1, [&](uint32_t stop, uint8_t *out, size_t size) {
             std::vector<uint32_t> plain(workspace_->size());
             const ncd_status status = ncd_tensor_prepare_indices(&t_, plain.data(), plain.size() * 4);
             if (status) refuse(status, "the table breaks a rule of the format");
-            each(first, stop, 1, out.get(), out.size, [&](uint32_t i, uint8_t *to, size_t room) {
+            each(first, stop, 1, out, size, [&](uint32_t i, uint8_t *to, size_t room) {
                 return ncd_decode_tile_indices(&t_, i, to, room, plain.empty() ? nullptr : plain.data());
             });
-        }
-        return out.array();
+        });
     }
 
     Out2<float> codebooks() const {
@@ -318,6 +291,20 @@ private:
         const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
         return pages > 0 && page > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page)
                                      : std::numeric_limits<size_t>::max();
+    }
+
+    // What decode(stop, destination, items) makes of tiles, without the GIL; `per` items of T are one element.
+    template <typename T, typename F>
+    Out1<T> decoded(uint32_t first, std::optional<uint32_t> last, size_t per, F &&decode) const {
+        const uint32_t stop = range(first, last);
+        const auto [begin, end] = span(first, stop);
+        Buffer<T> out = allocate<T>(end - begin, per);
+        {
+            nb::gil_scoped_release release;
+            decode(stop, out.get(), out.size);
+            turn(first, stop, per, out);
+        }
+        return out.array();
     }
 
     template <typename T>
