@@ -105,6 +105,21 @@ def test_a_goal_that_a_jump_hides_is_found_beside_it(bell):
     assert 8 * try_step(met).nbytes / WEIGHTS == pytest.approx(goal, rel=0.02)
 
 
+def test_a_target_within_a_jump_is_met_by_the_other_tensors():
+    """Most weights of a tensor have one magnitude, and become 0 at once: one tensor stays, the others go on."""
+    torch.manual_seed(0)
+    taps = 0.05 * (2.0 * torch.randint(0, 2, (100, 100)) - 1)
+    taps[:30] = torch.randn(30, 100)
+    model = {"few": 0.3 * torch.randn(60, 100), "taps": taps}
+    cm = neuralcodec.encode(model, "huffman", Target(bits_per_weight=3, allocation="error"))
+    reasons = {row.name: row.reason for row in cm.report().rows}
+    assert cm.report().bits_per_weight == pytest.approx(3, rel=0.02)
+    assert reasons == {"few": "chosen", "taps": "chosen; its bits jump"}
+    with pytest.raises(PlanError, match="the nearest is") as caught:  # no other tensor is there to make up for it
+        neuralcodec.encode({"taps": taps}, "huffman", Target(bits_per_weight=2.8))
+    assert type(caught.value) is PlanError
+
+
 def test_models_of_few_weights_meet_a_target_where_a_shared_table_breaks_up():
     torch.manual_seed(17)
     model = {"w": torch.randn(40, 30), "v": torch.randn(30, 30), "b": torch.randn(40), "n": torch.arange(9)}

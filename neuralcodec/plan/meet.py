@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from neuralcodec.codec import Codec, Stepped
 from neuralcodec.errors import PlanError
@@ -11,11 +12,14 @@ from neuralcodec.measure import Errors
 from neuralcodec.plan.allocation import relative_steps
 from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.run import Exact, OnNonfinite, Progress, encode_source
-from neuralcodec.plan.search import Trial, find_step, with_step
+from neuralcodec.plan.search import Jump, Trial, find_step, with_step
 from neuralcodec.plan.sketch import sketch
 from neuralcodec.plan.target import Target
 from neuralcodec.source import Source
 from neuralcodec.stream.writer import Stream
+
+MOST_HELD = 3
+"""Tensors that leave the common step, at most, as it passes a step at which their bits jump over the target."""
 
 
 def meet(  # noqa: PLR0917
@@ -29,6 +33,9 @@ def meet(  # noqa: PLR0917
     progress: Progress | None = None,
 ) -> Stream:
     """The stream at the step that meets a target.
+
+    Bits may jump at a step: where most weights of a tensor have one magnitude, and all of them become 0 at once. If the
+    target lies within, the tensor that jumps most stays on the coarser side, and the step of the others goes on.
 
     Args:
         target: the wish.
@@ -54,24 +61,47 @@ def meet(  # noqa: PLR0917
     weights = sum(spec.size for spec in source.specs.values())
     relative = relative_steps(source, lossy) if target.for_layers else {}
     exact = Exact()
-    others = {name: assignment for name, assignment in plan.items() if name not in lossy}
-    kept = encode_source(_only(source, others), others, executor, on_nonfinite, exact=exact)
     latest: list[tuple[float, Stream]] = []  # two trials, of which one is nearly always what is wanted
 
-    def try_step(step: float) -> Trial:
-        stream = encode_source(source, with_step(plan, step, relative), executor, on_nonfinite, progress, exact=exact)
-        errors = [entry.errors for name in lossy if (entry := stream.entries[name]).errors is not None]
-        lost = sum((each for each in errors if each is not None and not each.lossless), Errors())
-        trial = Trial(step, file_size(stream), lost.snr_db)
-        latest[:] = [*latest[-1:], (step, stream)]
-        return trial
+    def encoded(plan: Mapping[str, Assignment], step: float) -> Stream:
+        return encode_source(source, with_step(plan, step, relative), executor, on_nonfinite, progress, exact=exact)
 
-    yardstick = sketch(((source.read(name).float32(), relative.get(name, 1.0)) for name in lossy), len(lossy))
-    step = find_step(target, weights, file_size(kept), yardstick, try_step)
+    def find(plan: Mapping[str, Assignment]) -> float:
+        def try_step(step: float) -> Trial:
+            stream = encoded(plan, step)
+            errors = [entry.errors for name in lossy if (entry := stream.entries[name]).errors is not None]
+            lost = sum((each for each in errors if each is not None and not each.lossless), Errors())
+            trial = Trial(step, file_size(stream), lost.snr_db)
+            latest[:] = [*latest[-1:], (step, stream)]
+            return trial
+
+        latest.clear()
+        stays = {name: assignment for name, assignment in plan.items() if assignment.stays}
+        kept = file_size(encode_source(_only(source, stays), stays, executor, on_nonfinite, exact=exact))
+        moves = [name for name in plan if name not in stays]
+        yardstick = sketch(((source.read(name).float32(), relative.get(name, 1.0)) for name in moves), len(moves))
+        return find_step(target, weights, kept, yardstick, try_step)
+
+    for last in (False,) * MOST_HELD + (True,):
+        try:
+            step = find(plan)
+            break
+        except Jump as jump:
+            moves = [name for name, assignment in plan.items() if not assignment.stays]
+            if last or len(moves) == 1:
+                raise PlanError(jump.message, nearest=jump.nearest) from None
+            fine, coarse = (encoded(plan, each) for each in jump.steps)
+            held = max(moves, key=lambda name: abs(_nbytes(fine, name) - _nbytes(coarse, name)))
+            stepped = with_step({held: plan[held]}, jump.steps[1], relative)[held]
+            plan = {**plan, held: replace(stepped, reason=f"{stepped.reason}; its bits jump", fixed=True)}
     for tried, stream in latest:
         if tried == step:
             return stream
-    return encode_source(source, with_step(plan, step, relative), executor, on_nonfinite, progress, exact=exact)
+    return encoded(plan, step)
+
+
+def _nbytes(stream: Stream, name: str) -> int:
+    return stream.entries[name].place.size
 
 
 def _only(source: Source, names: Mapping[str, object]) -> Source:

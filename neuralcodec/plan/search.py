@@ -59,6 +59,26 @@ class Yardstick(Protocol):
         ...
 
 
+class Jump(PlanError):
+    """No step meets the target: of two next to each other the finer one gives too much, the coarser one too little.
+
+    Attributes:
+        steps: the finer one and the coarser one; both have been tried.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        steps: tuple[float, float] = (0.0, 0.0),
+        nearest: float | None = None,
+        tensor: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message, nearest=nearest, tensor=tensor, offset=offset)
+        self.steps = steps
+
+
 def with_step(plan: Mapping[str, Assignment], step: float, relative: Mapping[str, float]) -> dict[str, Assignment]:
     """The plan with all lossy codecs at one step, times that of their tensor in ``relative`` if it is named there."""
 
@@ -86,6 +106,7 @@ def find_step(
         The step of one of the trials, which meets the goal within 2 %: rather on the side of fewer bytes or higher SNR.
 
     Raises:
+        Jump: no step meets it, but those on both sides of one are known.
         PlanError: no step meets it; ``nearest`` is what can be reached, in the unit of the target.
     """
     goal = target.goal(weights)
@@ -141,9 +162,10 @@ def find_step(
             stride /= 2  # it is beyond the codec's limit
         else:
             break
+    jump = None
     if len(ends) == 2:
         jump = _close_in(*ends[True], *ends[False], miss, done)
-        for there in (jump + sign * k * BESIDE for k in range(1, MOST_BESIDE + 1) for sign in (-1, 1)):
+        for there in (jump[0] + sign * k * BESIDE for k in range(1, MOST_BESIDE + 1) for sign in (-1, 1)):
             if _chosen(target, goal, list(trials.values())) is not None:
                 break
             miss(there)
@@ -151,17 +173,20 @@ def find_step(
     if chosen is not None:
         return chosen.step
     reached = min((_value(target, t) for t in trials.values()), key=lambda value: abs(value - goal))
-    raise PlanError(
+    message = (
         f"the target of {target.describe(goal, weights)} cannot be met; "
-        f"the nearest is {target.describe(reached, weights)}",
-        nearest=target.in_unit(reached, weights),
+        f"the nearest is {target.describe(reached, weights)}"
     )
+    nearest = target.in_unit(reached, weights)
+    if jump is not None:
+        raise Jump(message, steps=(2.0 ** jump[0], 2.0 ** jump[1]), nearest=nearest)
+    raise PlanError(message, nearest=nearest)
 
 
 def _close_in(  # noqa: PLR0917
     fine: float, above: float, coarse: float, below: float, miss: Callable[[float], float], done: Callable[[], bool]
-) -> float:
-    """Regula falsi between a step that gives too much and one that gives too little; returns where it ended."""
+) -> tuple[float, float]:
+    """Regula falsi between a step that gives too much and one that gives too little; returns those it ended between."""
     side = 0
     for _ in range(MAX_TRIALS):
         if done() or coarse - fine < LEAST_BRACKET:
@@ -176,7 +201,7 @@ def _close_in(  # noqa: PLR0917
             fine, above, side = middle, value, min(side, 0) - 1
         else:
             coarse, below, side = middle, value, max(side, 0) + 1
-    return fine
+    return fine, coarse
 
 
 def _value(target: Target, trial: Trial) -> float:
