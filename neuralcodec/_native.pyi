@@ -517,16 +517,15 @@ class Model:
     @property
     def shared(self) -> list[tuple[int, bytes, bool]]:
         """Kind and bytes of each shared object, and whether its crc32 is right."""
-    def open(self, index: int, payload: _Bytes, check: bool = True) -> Reader:
+    def open(self, index: int, payload: bytes) -> Reader:
         """Opens a tensor.
 
         Args:
             index: which; not a tied one.
-            payload: its payload, which must not change while the reader lives.
-            check: compare the payload's crc32.
+            payload: its payload, whose crc32 is not checked.
 
         Raises:
-            ChecksumError: the crc32 of the payload or of a shared table is wrong.
+            ChecksumError: the crc32 of a shared table is wrong.
             CorruptError, UnsupportedError: what is wrong with the payload's header.
             ValueError: no such tensor, a tied one, or a payload of another size.
         """
@@ -624,7 +623,7 @@ def extent(prefix: _Bytes) -> int:
     """
 
 def open_payload(
-    payload: _Bytes,
+    payload: bytes,
     codec: int,
     dtype: int,
     shape: Sequence[int],
@@ -638,9 +637,6 @@ def open_payload(
     Raises:
         CorruptError, UnsupportedError: what is wrong with the payload's header.
     """
-
-def crc32(data: _Bytes, start: int = 0) -> int:
-    """crc32 of docs/format.md section 1, of bytes that follow others whose crc32 is ``start``."""
 
 generative_version: int
 """Of the prior that is compiled in (docs/format.md, section 15.4)."""

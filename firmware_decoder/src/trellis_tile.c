@@ -455,6 +455,7 @@ static NCD_NOINLINE int take_wide_codes(const uint32_t *entries, const uint8_t *
 
 /* What is done for each lane, by number. */
 #define TWO(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__)
+#define THREE(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__) DO(2, __VA_ARGS__)
 #define FOUR(DO, ...) DO(0, __VA_ARGS__) DO(1, __VA_ARGS__) DO(2, __VA_ARGS__) DO(3, __VA_ARGS__)
 #define START(q, level)            \
     lane l##q = lanes[q];          \
@@ -491,6 +492,12 @@ static NCD_NOINLINE void take_four_narrow(const uint32_t *memory, lane *lanes, i
 {
     const search k = search_of(memory);
     TAKE_SIDE(FOUR, next_level, &k, int8_t, 1)
+}
+
+static NCD_NOINLINE void take_three_narrow(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
+{
+    const search k = search_of(memory);
+    TAKE_SIDE(THREE, next_level, &k, int8_t, 1)
 }
 
 static NCD_NOINLINE void take_two_narrow(const uint32_t *memory, lane *lanes, int8_t *const *out, uint32_t n)
@@ -566,6 +573,7 @@ static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, in
 }
 #endif
 #undef TWO
+#undef THREE
 #undef FOUR
 #undef START
 #undef FEWEST
@@ -903,6 +911,8 @@ static int take_side(const uint32_t *memory, lane *lanes, uint8_t *const *out, u
         take_four_wide(memory, lanes, levels, n);
     else if (count == 2)
         take_two_narrow(memory, lanes, narrow, n);
+    else if (count == 3)
+        take_three_narrow(memory, lanes, narrow, n);
     else
         take_four_narrow(memory, lanes, narrow, n);
     return 1;

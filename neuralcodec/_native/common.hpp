@@ -122,9 +122,6 @@ void multiply_run(const int8_t *levels, size_t n, float scale, float *out);
 // machine.
 double log2_alike(double x);
 
-// docs/format.md, section 1; start with 0.
-uint32_t crc32(uint32_t crc, const uint8_t *data, size_t size);
-
 void bind_stats(nb::module_ &m);
 void bind_quantize(nb::module_ &m);
 void bind_cluster(nb::module_ &m);

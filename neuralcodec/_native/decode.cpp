@@ -52,15 +52,15 @@ struct Model {
     Model(In1<uint8_t> header, std::optional<size_t> size)
         : data(open_model(header.data(), header.size(), size.value_or(header.size()))) {}
 
-    Reader *open(uint32_t index, In1<uint8_t> payload, bool check) const {
+    Reader *open(uint32_t index, nb::bytes payload) const {
         if (index >= data->records.size()) throw Refused{NCD_ERR_ARG, "index: no such tensor", {}, {}};
-        return new Reader(data, data->records[index], std::move(payload), check);
+        return new Reader(data, data->records[index], std::move(payload));
     }
 };
 
 // A payload that stands alone, with the shared objects that it may refer to: what a codec's decode gets. It is opened
 // through a header made for it, so that no check is done in two ways.
-Reader *open_payload(In1<uint8_t> payload, unsigned codec, unsigned dtype, const std::vector<uint64_t> &shape,
+Reader *open_payload(nb::bytes payload, unsigned codec, unsigned dtype, const std::vector<uint64_t> &shape,
                      const std::vector<std::pair<unsigned, nb::bytes>> &shared, std::optional<std::string> name) {
     if (codec < 1 || codec > 254 || dtype > 255 || shape.size() > 64)
         throw Refused{NCD_ERR_ARG, "codec, dtype or shape out of range", {}, {}};
@@ -69,7 +69,7 @@ Reader *open_payload(In1<uint8_t> payload, unsigned codec, unsigned dtype, const
     for (const auto &[kind, bytes] : shared) {
         directory.push_back(static_cast<uint8_t>(kind));
         put_varint(directory, bytes.size());
-        put_u32(directory, crc32(0, static_cast<const uint8_t *>(bytes.data()), bytes.size()));
+        put_u32(directory, ncd_crc32(0, bytes.data(), bytes.size()));
     }
     put_varint(directory, 1);
     directory.push_back(static_cast<uint8_t>(codec));
@@ -81,7 +81,7 @@ Reader *open_payload(In1<uint8_t> payload, unsigned codec, unsigned dtype, const
 
     std::vector<uint8_t> stream = {'N', 'C', 'D', 'M', 1, 1, 0, 0};
     put_u32(stream, static_cast<uint32_t>(16 + directory.size()));
-    put_u32(stream, crc32(crc32(0, stream.data(), 12), directory.data(), directory.size()));
+    put_u32(stream, ncd_crc32(ncd_crc32(0, stream.data(), 12), directory.data(), directory.size()));
     stream.insert(stream.end(), directory.begin(), directory.end());
     for (const auto &[kind, bytes] : shared) {
         const auto *p = static_cast<const uint8_t *>(bytes.data());
@@ -91,7 +91,7 @@ Reader *open_payload(In1<uint8_t> payload, unsigned codec, unsigned dtype, const
     Record record = data->records.at(0);
     record.name = std::move(name);
     record.raw.payload_offset = 0;  // offsets in messages count from the payload: nothing else is known here
-    return new Reader(data, record, std::move(payload), false);
+    return new Reader(data, record, std::move(payload));
 }
 
 nb::tuple as_tuple(const std::vector<uint64_t> &values) {
@@ -159,15 +159,11 @@ void bind_decode(nb::module_ &m) {
                 list.append(nb::make_tuple(o.kind, nb::bytes(s.data->bytes.data() + o.offset, o.size), o.intact));
             return list;
         })
-        .def("open", &Model::open, nb::arg("index"), nb::arg("payload"), nb::arg("check") = true);
+        .def("open", &Model::open, nb::arg("index"), nb::arg("payload"));
 
     m.def("extent", &extent, nb::arg("prefix"));
     m.def("open_payload", &open_payload, nb::arg("payload"), nb::arg("codec"), nb::arg("dtype"), nb::arg("shape"),
           nb::arg("shared"), nb::arg("name") = nb::none());
-    m.def("crc32", [](In1<uint8_t> data, uint32_t start) {
-        nb::gil_scoped_release release;
-        return crc32(start, data.data(), data.size());
-    }, nb::arg("data"), nb::arg("start") = 0u);
 }
 
 }  // namespace neuralcodec

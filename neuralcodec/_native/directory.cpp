@@ -7,40 +7,6 @@ namespace neuralcodec {
 
 namespace {
 
-// Eight tables: a whole tensor's check should cost a fraction of its decoding, and ncd_crc32 is small, not fast.
-struct CrcTables {
-    uint32_t t[8][256];
-    CrcTables() {
-        for (uint32_t i = 0; i < 256; ++i) {
-            uint32_t c = i;
-            for (int b = 0; b < 8; ++b) c = c >> 1 ^ (c & 1 ? 0xEDB88320u : 0);
-            t[0][i] = c;
-        }
-        for (uint32_t i = 0; i < 256; ++i)
-            for (size_t k = 1; k < 8; ++k) t[k][i] = t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255];
-    }
-};
-
-}  // namespace
-
-uint32_t crc32(uint32_t crc, const uint8_t *data, size_t size) {
-    static const CrcTables tables;
-    const auto &t = tables.t;
-    crc = ~crc;
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
-        const uint8_t *p = data + i;
-        crc ^= static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 |
-               static_cast<uint32_t>(p[3]) << 24;
-        crc = t[7][crc & 255] ^ t[6][crc >> 8 & 255] ^ t[5][crc >> 16 & 255] ^ t[4][crc >> 24] ^ t[3][p[4]] ^
-              t[2][p[5]] ^ t[1][p[6]] ^ t[0][p[7]];
-    }
-    for (; i < size; ++i) crc = crc >> 8 ^ t[0][(crc ^ data[i]) & 255];
-    return ~crc;
-}
-
-namespace {
-
 constexpr size_t most_names = size_t{256} << 20;  // front coding can say 64 KB in ten bytes; no model has such names
 
 [[noreturn]] void refuse_header(ncd_status status, const uint8_t *bytes, size_t available, size_t size) {
@@ -100,7 +66,7 @@ std::shared_ptr<const ModelData> open_model(const uint8_t *bytes, size_t availab
         s.offset = at;
         if (!c.ok || s.size > data->bytes.size() - at) throw Refused{NCD_ERR_CORRUPT, "shared objects", {}, at};
         at += s.size;
-        s.intact = crc32(0, data->bytes.data() + s.offset, s.size) == s.crc;
+        s.intact = ncd_crc32(0, data->bytes.data() + s.offset, s.size) == s.crc;
         data->shared.push_back(s);
     }
 

@@ -21,22 +21,14 @@ namespace neuralcodec {
 // Nothing is allocated for a tensor before ncd_tensor_bind has accepted its payload's header.
 class Reader {
 public:
-    Reader(std::shared_ptr<const ModelData> model, const Record &record, In1<uint8_t> payload, bool check)
-        : model_(std::move(model)), record_(record), payload_(std::move(payload)) {
+    // The payload's crc32 is the caller's to check.
+    Reader(std::shared_ptr<const ModelData> model, const Record &record, nb::bytes payload)
+        : model_(std::move(model)), record_(record), payload_(std::move(payload)), begin_(static_cast<const uint8_t *>(payload_.data())) {
         if (record.tied_to) throw Refused{NCD_ERR_ARG, "the tensor is tied to another one: open that", {}, {}};
         if (payload_.size() != record.raw.payload_size)
             throw Refused{NCD_ERR_ARG, "payload: " + std::to_string(record.raw.payload_size) + " bytes expected, not " +
                                            std::to_string(payload_.size()), {}, {}};
-        if (check) {
-            bool intact;
-            {
-                nb::gil_scoped_release release;
-                intact = crc32(0, payload_.data(), payload_.size()) == record.raw.payload_crc;
-            }
-            if (!intact) refuse(NCD_ERR_CHECKSUM, "crc32 of the payload is wrong: it was damaged after it was written");
-        }
-        static const uint8_t nothing = 0;  // an empty array may have no address
-        ncd_status status = ncd_tensor_bind(&model_->model, &record_.raw, payload_.size() ? payload_.data() : &nothing, &t_);
+        ncd_status status = ncd_tensor_bind(&model_->model, &record_.raw, begin_, &t_);
         if (status == NCD_ERR_UNSUPPORTED) {
             if (record_.codec_name)
                 refuse(status, "codec '" + *record_.codec_name + "' is not one of the C decoder's");
@@ -47,7 +39,7 @@ public:
                                    std::to_string(static_cast<int>(NCD_GENERATIVE_VERSION)));
             refuse(status, unknown_model() + "codec " + std::to_string(record_.raw.codec) + ", or a mode of it, that this decoder does not know");
         }
-        // The payload's own crc32 was right: what is left is that of a shared object that it refers to.
+        // Of a shared object that the payload refers to.
         if (status == NCD_ERR_CHECKSUM)
             refuse(status, "crc32 of a shared table is wrong: it was damaged after it was written");
         if (status) refuse(status, "the payload's header breaks a rule of the format");
@@ -59,13 +51,13 @@ public:
     // Where a payload of codec autoencoder, or a tuned model that it uses, names a universal model that is not here: words
     // that say which.
     std::string unknown_model() const {
-        if (record_.raw.codec != NCD_CODEC_AUTOENCODER || payload_.size() < 2 || payload_.data()[0] >> 3) return "";
+        if (record_.raw.codec != NCD_CODEC_AUTOENCODER || payload_.size() < 2 || begin_[0] >> 3) return "";
         uint64_t version;
-        if (payload_.data()[0] >> 2) {  // a shared object, which has been found good as far as its version
+        if (begin_[0] >> 2) {  // a shared object, which has been found good as far as its version
             if (!t_.model || t_.model[0] != NCD_AE_TUNED || t_.model[1] >= NCD_AE_CLASSES) return "";
             version = ncd_ae_u32(t_.model + 2);
         } else {
-            Cursor c{payload_.data() + 1, payload_.data() + payload_.size()};
+            Cursor c{begin_ + 1, begin_ + payload_.size()};
             c.varint();
             c.u32();
             version = c.varint();
@@ -509,7 +501,8 @@ private:
 
     std::shared_ptr<const ModelData> model_;
     Record record_;
-    In1<uint8_t> payload_;
+    nb::bytes payload_;
+    const uint8_t *begin_;  // of the payload
     ncd_tensor t_{};
     Workspace workspace_;
 };

@@ -102,9 +102,9 @@ class StreamReader:
         def read(offset: int, size: int) -> bytes:
             # Payloads were stored in the order of the directory.
             if offset >= len(head):
-                return stream.store.read(Place(offset - len(head), size, 0))
+                return stream.store.read_at(offset - len(head), size)
             front = head[offset : offset + size]
-            return front + stream.store.read(Place(0, size - len(front), 0))
+            return front + stream.store.read_at(0, size - len(front))
 
         return cls(read, stream.size())
 
@@ -210,14 +210,17 @@ class StreamReader:
 
     def _open(self, entry: Entry) -> _native.Reader:
         """Checks the payload's crc32 and opens it."""
+        return self._model.open(self._index[entry.spec.name], self._checked(entry))
+
+    def _checked(self, entry: Entry) -> bytes:
+        """The bytes of a payload, whose crc32 is right."""
         payload = self._read(entry.place.offset, entry.place.size)
-        return self._model.open(self._index[entry.spec.name], _array(payload))
+        if zlib.crc32(payload) != entry.place.crc:
+            raise ChecksumError("crc32 of the payload is wrong: it was damaged after it was written")
+        return payload
 
     def _decode_named(self, entry: Entry) -> Tensor:
-        codec, place = self._codec(entry), entry.place
-        payload = self._read(place.offset, place.size)
-        if zlib.crc32(payload) != place.crc:
-            raise ChecksumError("crc32 of the payload is wrong: it was damaged after it was written")
+        codec, payload = self._codec(entry), self._checked(entry)
         try:
             return codec.decode(payload, entry.spec, self.shared)
         except NeuralCodecError:

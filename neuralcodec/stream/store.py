@@ -39,6 +39,10 @@ class PayloadStore:
 
     def read(self, place: Place) -> bytes:
         """Gives a payload back; thread-safe."""
+        return self.read_at(place.offset, place.size)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Gives so many bytes from an offset back; thread-safe."""
         with self._lock:
-            self._file.seek(place.offset)
-            return self._file.read(place.size)
+            self._file.seek(offset)
+            return self._file.read(size)
