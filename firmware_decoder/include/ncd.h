@@ -12,6 +12,8 @@
  *     ncd_tensor_prepare(&t, ws, sizeof ws);               // builds the look-up table, once a tensor
  *     for (tile = 0; tile < t.tiles; ++tile)
  *         ncd_decode_tile_i8(&t, tile, w, sizeof w, ws);   // levels; weight = level * ncd_row_scale(&t, row)
+ *
+ * Where t.columns is set, tiles are of the transposed matrix: see ncd_tile_place.
  */
 #ifndef NCD_H
 #define NCD_H
@@ -201,7 +203,8 @@ size_t ncd_tensor_least_workspace(const ncd_tensor *t);
  * regression it decodes the stored rows, too, where there is room, and may find that their data are CORRUPT. */
 ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size);
 
-/* Where a tile lies in the matrix. */
+/* Where a tile lies in the matrix; where t->columns is set, in the transposed one: then the element (r, c) of the tile belongs to
+ * row col + c and column row + r of the tensor. */
 ncd_status ncd_tile_place(const ncd_tensor *t, uint32_t tile, uint32_t *row, uint32_t *col, uint32_t *rows,
                           uint32_t *cols);
 

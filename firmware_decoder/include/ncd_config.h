@@ -60,11 +60,11 @@
 #define NCD_TRELLIS_PREFIX 1
 #endif
 
-/* Prefix codes of more than 16 states, whose tables take 1 KB a quantizer; those of fewer take 512 bytes. */
 /* Whether rows, or columns, whose levels are all 0 may be left out of tiles: some 270 bytes. */
 #ifndef NCD_TRELLIS_SKIP
 #define NCD_TRELLIS_SKIP 1
 #endif
+/* Prefix codes of more than 16 states, whose tables take 1 KB a quantizer; those of fewer take 512 bytes. */
 #ifndef NCD_TRELLIS_WIDE_CODES
 #define NCD_TRELLIS_WIDE_CODES 1
 #endif

@@ -7,11 +7,12 @@
 enum {
     FIXED_SIZE = 16,
     NO_NAMES = 1,
-    /* One bit a kind that is known here. */
-    KINDS = 1 << NCD_SHARED_TABLE | (NCD_ENABLE_KMEANS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK : 0) |
-            (NCD_ENABLE_TRELLIS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK | 1 << NCD_SHARED_TRELLIS : 0) |
-            (NCD_ENABLE_AUTOENCODER ? 1 << NCD_SHARED_AUTOENCODER : 0) |
-            (NCD_ENABLE_GENERATIVE ? 1 << NCD_SHARED_GENERATIVE : 0)
+    /* One bit a kind that is known here: all there are, so that a model of which some tensors need a codec that is not
+     * compiled in still gives the others. Where there is nothing but code tables, kinds are not told apart. */
+    KINDS = 1 << NCD_SHARED_TABLE |
+            (MORE_KINDS ? 1 << NCD_SHARED_FREQUENCIES | 1 << NCD_SHARED_BOOK | 1 << NCD_SHARED_TRELLIS |
+                              1 << NCD_SHARED_AUTOENCODER | 1 << NCD_SHARED_GENERATIVE
+                        : 0)
 };
 
 #define MAGIC 0x4D44434Eu /* "NCDM" */
@@ -311,7 +312,6 @@ ncd_status ncd_model_open(ncd_model *m, const void *bytes, size_t size)
     m->blob = blob;
     m->size = size;
     header_size = ncd_load_u32(blob + 8);
-    m->end = blob + header_size;
     m->has_names = !(blob[5] & NO_NAMES);
     if (header_size < FIXED_SIZE)
         return NCD_ERR_CORRUPT;
@@ -321,6 +321,7 @@ ncd_status ncd_model_open(ncd_model *m, const void *bytes, size_t size)
     if (header_size > available)
         return NCD_ERR_ARG;
 #endif
+    m->end = blob + header_size;
     crc = ncd_crc32(0, blob, 12);
     crc = ncd_crc32(crc, blob + FIXED_SIZE, header_size - FIXED_SIZE);
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION

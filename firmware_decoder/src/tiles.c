@@ -143,7 +143,7 @@ ncd_status ncd_tiles_extent(const ncd_tensor *t, uint32_t tile, const uint8_t **
     /* Where the sum meets an offset or the end of the data, they must agree. */
     if (tile + 1 == t->tiles)
         return end == left ? NCD_OK : NCD_ERR_CORRUPT;
-    if ((tile & (GROUP - 1u)) == GROUP - 1u && *src + field != t->data + offset_of(t, group + 1))
+    if ((tile & (GROUP - 1u)) == GROUP - 1u && (size_t)(*src + field - t->data) != offset_of(t, group + 1))
         return NCD_ERR_CORRUPT;
 #endif
     return NCD_OK;

@@ -82,13 +82,13 @@ public:
     uint32_t tile_cols() const { return t_.columns ? t_.tile_rows : t_.tile_cols; }
     bool indices_inside() const { return t_.codec == NCD_CODEC_KMEANS && t_.tiles > 0; }
 
-    // Bytes of look-ups for prefix codes, or of the tables for rANS as firmware has them: one of the two is 0.
+    // Bytes of look-ups for prefix codes, or of what else firmware prepares a tensor in: one of the two is 0.
     size_t lookups() const {
         return uses_rans() || t_.codec == NCD_CODEC_REGRESSION || t_.codec == NCD_CODEC_GENERATIVE ? 0 : ncd_tensor_workspace(&t_);
     }
     size_t slots() const {
         if (t_.codec == NCD_CODEC_TRELLIS || t_.codec == NCD_CODEC_REGRESSION) return t_.least_workspace;
-        return uses_rans() ? ncd_tensor_workspace(&t_) : 0;
+        return uses_rans() || t_.codec == NCD_CODEC_GENERATIVE ? ncd_tensor_workspace(&t_) : 0;
     }
 
     // Codecs of nested tensors.

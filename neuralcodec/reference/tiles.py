@@ -11,6 +11,9 @@ from neuralcodec.reference.primitives import Reader, ceil_div
 CHECKPOINT = 16
 """The index gives the offset of each tile whose number is a multiple of this."""
 
+MOST_BASE = 1 << 20
+"""Of the sizes of tiles, in bytes."""
+
 
 def rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
     """The matrix that a tensor is looked at as."""
@@ -96,6 +99,8 @@ def read_index_and_data(reader: Reader, count: int) -> list[Reader]:
     width = reader.u8("W")
     if width >> 5:
         raise reader.unsupported("reserved bits of W")
+    if least > MOST_BASE:
+        raise reader.corrupt(f"a base size of {least} bytes")
     if width > 24:
         raise reader.corrupt(f"W is {width}")
     checkpoints = []

@@ -18,6 +18,7 @@ from neuralcodec.errors import (
     ChecksumError,
     CorruptError,
     NeuralCodecError,
+    PlanError,
     RegistryError,
     UnsupportedError,
 )
@@ -37,7 +38,7 @@ class Demand:
         weights: in the largest tile of levels.
         bytes: in the largest tile of element bytes.
         tables: look-up tables at a time.
-        slots: bytes that the frequency tables of a tensor take at most; it takes them instead of look-up tables.
+        slots: bytes that the frequency tables of a tensor, or its network, take at most, instead of look-up tables.
         wide: whether levels of some tensor have 16 bits.
     """
 
@@ -130,7 +131,7 @@ class StreamReader:
             opened = self._open(entry)
             if opened.has_levels or opened.has_indices:
                 return Demand(opened.tile_size, 0, opened.tables, opened.slots, opened.has_levels and opened.wide)
-            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables, 0, False)
+            return Demand(0, opened.tile_size * entry.spec.dtype.itemsize, opened.tables, opened.slots, False)
 
     def decode_tile(self, entry: Entry, i: int) -> torch.Tensor:
         """Decodes one tile to a matrix."""
@@ -185,7 +186,7 @@ class StreamReader:
             return entry.number != NAMED and self._open(entry).down_columns
 
     def is_lossless(self, entry: Entry) -> bool:
-        """Whether the payload holds the exact elements."""
+        """Whether the payload holds elements as they are, not levels or indices."""
         with _Placed(self._at, entry):
             if entry.number == NAMED:
                 return not self._codec(entry).lossy
@@ -232,6 +233,8 @@ class StreamReader:
     def _codec(self, entry: Entry) -> Codec:
         try:
             return make_codec(entry.codec, {})
+        except PlanError as error:
+            raise UnsupportedError(f"its codec cannot decode without options: {error.message}") from error
         except RegistryError as error:
             raise UnsupportedError(
                 f"it was encoded with {entry.codec!r}, and that codec is not here: {error.message}"
