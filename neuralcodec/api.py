@@ -84,6 +84,12 @@ def encode(  # noqa: PLR0917 (the order is public)
     """
     if on_nonfinite not in ("error", "raw"):
         raise PlanError(f'on_nonfinite is "error" or "raw", not {on_nonfinite!r}')
+    if target is not None and not isinstance(target, Target):
+        raise PlanError(f"target: a Target expected, such as Target(bits_per_weight=4), not {target!r}")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise PlanError(f"executor: one of concurrent.futures expected, not {executor!r}")
+    if importance is not None and not isinstance(importance, Mapping):
+        raise PlanError(f"importance: a mapping of names to arrays expected, not {type(importance).__name__}")
     chosen = make_codec(codec, options)
     if transform is not None:
         if not isinstance(model, torch.nn.Module):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
+
 from neuralcodec import _native
 from neuralcodec.tensor import Tensor
 
@@ -30,7 +32,8 @@ class Errors:
         """Signal-to-noise ratio in dB, 10·log10(Σw² / Σ(w − ŵ)²); infinite where nothing was lost."""
         if self.squared == 0:
             return math.inf
-        return 10 * math.log10(self.energy / self.squared) if self.energy else -math.inf
+        ratio = self.energy / self.squared
+        return 10 * math.log10(ratio) if ratio > 0 else -math.inf
 
     @property
     def relative(self) -> float:
@@ -49,6 +52,10 @@ class Errors:
 
 
 def measure_errors(original: Tensor, decoded: Tensor) -> Errors:
-    """Compares two tensors of one shape and dtype, as float32 with double accumulators."""
+    """Compares two tensors of one shape and dtype, as float32 or float64, with double accumulators."""
+    if original.spec.dtype.torch == torch.float64:
+        was, now = original.torch().double(), decoded.torch().double()
+        off = (was - now).abs()
+        return Errors(float(was.square().sum()), float(off.square().sum()), float(off.max()) if off.numel() else 0.0)
     energy, squared, largest = _native.error_stats(original.float32().reshape(-1), decoded.float32().reshape(-1))
     return Errors(energy, squared, largest)

@@ -102,7 +102,11 @@ class CompressedModel:
         return self._reader.decode(self._stored(name))
 
     def is_lossless(self, name: str) -> bool:
-        """Whether the tensor's payload is coded losslessly."""
+        """Whether the tensor's payload holds elements as they are, not levels or indices.
+
+        They are those of the original unless they were rounded before, as a target has it of small tensors, or codec
+        huffman with ``mantissa=``; a payload does not tell, the report of the process that encoded it does.
+        """
         return self._reader.is_lossless(self._stored(name))
 
     def payload(self, name: str) -> bytes:
@@ -214,22 +218,28 @@ class CompressedModel:
 
         Args:
             model: the module.
-            strict: names and shapes must match exactly. Otherwise what matches is copied.
+            strict: names must match exactly. Otherwise those that both have are copied; their shapes must match.
 
         Returns:
             Names that the module has and we do not, and the other way round.
 
         Raises:
-            NeuralCodecError: names or shapes differ and ``strict`` is set; nothing was changed then.
+            NeuralCodecError: names differ and ``strict`` is set, shapes differ, or a tensor of the module has no memory
+                of its own to copy to (on the meta device, without a shape yet, or expanded). Nothing was changed then.
         """
         if strict:
             self.check_matches(model)
-        into = model.state_dict()
+        into = _tensors_of(model)
         missing, unexpected, unlike = self._differences(into)
+        if unlike:
+            raise NeuralCodecError(f"the module does not match; other shape: {_some(unlike)}")
+        for name in self._entries:
+            if name in into:
+                _check_writable(name, into[name])
         done: set[object] = set()
         with torch.no_grad():
             for name, entry in self._entries.items():
-                if name not in into or name in unlike:
+                if name not in into:
                     continue
                 place = (into[name].device, into[name].data_ptr(), entry.tied_to or name)
                 if place not in done:  # a tied tensor is decoded once
@@ -243,7 +253,7 @@ class CompressedModel:
         Raises:
             NeuralCodecError: they differ; the message says which.
         """
-        missing, unexpected, unlike = self._differences(model.state_dict())
+        missing, unexpected, unlike = self._differences(_tensors_of(model))
         if missing or unexpected or unlike:
             said = [f"{what}: {_some(names)}" for what, names in (
                 ("missing from the compressed model", missing),
@@ -310,6 +320,23 @@ def _from_bytes(stream: bytes, entries: Mapping[str, Entry], metadata: Mapping[s
     notes = {e.spec.name: replace(e, reason=entries[e.spec.name].reason, errors=entries[e.spec.name].errors)
              for e in reader.entries}  # fmt: skip
     return CompressedModel(reader, notes, metadata)
+
+
+def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict but for extra state, which is no tensor."""
+    found = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    for name, value in found.items():
+        if torch.nn.parameter.is_lazy(value):
+            said = "the module's parameter has no shape yet: run the module once, so that it gets one"
+            raise NeuralCodecError(said, tensor=name)
+    return found
+
+
+def _check_writable(name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_meta:
+        raise NeuralCodecError("on the meta device nothing can be copied to it: see Module.to_empty()", tensor=name)
+    if any(stride == 0 and side > 1 for side, stride in zip(tensor.shape, tensor.stride(), strict=True)):
+        raise NeuralCodecError("it is expanded: its elements share memory, so they cannot be copied to", tensor=name)
 
 
 def _some(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from neuralcodec.codec import NAMED, Codec
 from neuralcodec.errors import PlanError, RegistryError
+from neuralcodec.options import as_declared
 
 ENTRY_POINT_GROUP = "neuralcodec.codecs"
 
@@ -107,6 +108,7 @@ def make_codec(codec: str | Codec | None, options: Mapping[str, object]) -> Code
             raise RegistryError(f"a codec is a name or an object that follows neuralcodec.codec.Codec, not {codec!r}")
         if options:
             raise PlanError(f"options {sorted(options)} were given beside a codec that is set up already")
+        _check_declared(codec)
         return codec
     cls = codec_class(codec)
     known = option_names(cls)
@@ -114,10 +116,17 @@ def make_codec(codec: str | Codec | None, options: Mapping[str, object]) -> Code
         if option not in known:
             raise PlanError(f"codec {codec!r} has no option {option!r}{_elsewhere(option)}{_nearest(option, known)}")
     try:
-        made: Codec = cls(**options)
+        made: Codec = cls(**as_declared(cls, options))
     except (TypeError, ValueError) as error:
         raise PlanError(f"codec {codec!r}: {error}") from error
     return made
+
+
+def _check_declared(codec: Codec) -> None:
+    try:
+        as_declared(type(codec), {name: getattr(codec, name) for name in option_names(type(codec))})
+    except ValueError as error:
+        raise PlanError(f"codec {codec.name!r}: {error}") from error
 
 
 def _elsewhere(option: str) -> str:
@@ -137,7 +146,8 @@ def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:
         if option not in known:
             raise PlanError(f"codec {codec.name!r} has no option {option!r}{_nearest(option, known)}")
     try:
-        made: Codec = dataclasses.replace(codec, **options)  # type: ignore[type-var]  # it has options, so it is one
+        typed = as_declared(type(codec), options)
+        made: Codec = dataclasses.replace(codec, **typed)  # type: ignore[type-var]  # it has options, so it is one
     except (TypeError, ValueError) as error:
         raise PlanError(f"codec {codec.name!r}: {error}") from error
     return made

@@ -113,7 +113,7 @@ class Autoencoder:
         if self.prior is not None and not isinstance(self.prior, str):
             raise ValueError(f"prior: a path or None expected, not {self.prior!r}")
         check_small(self.small)
-        check_number("rdo", self.rdo, 0)
+        check_number("rdo", self.rdo, 0, 1e6)
         if self.relative_step is not None:
             check_number("relative_step", self.relative_step, TINIEST)
         if self.step is not None:

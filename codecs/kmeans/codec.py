@@ -61,8 +61,9 @@ class KMeans:
     Attributes:
         clusters: 1 to 256 centroids in a codebook; None for 16, and for up to 256 where a target is to be met.
         zero: one centroid is exactly 0, so that pruned weights stay 0.
-        centroids: type of the centroids: "fp32", "fp16", "bf16", or "int8" for levels that int8 kernels take as they
-            are: then a tile decodes straight to int8.
+        centroids: type of the centroids: "fp32", "fp16" ("fp32" where weights are beyond its range, or all too small
+            for its precision), "bf16", or "int8" for levels that int8 kernels take as they are: then a tile decodes
+            straight to int8.
         coding: of the indices: "fixed" width for the fastest decoder, "huffman", "rans" for the fewest bits, "auto"
             for the shortest of the three.
         scale: "tensor": clusters are those of the weights; "row": of weights divided by the size of their row (output
@@ -154,8 +155,10 @@ class KMeans:
         except SourceError:
             return None
         found = of_rows(weights) if self.scale == "row" else of_tensor(weights)
-        # Errors count in squares of the step, so that tensors of other steps can be beside this one.
-        return sample(divide(weights, found), (found.step / (self.step or 1.0)) ** 2)
+        # Errors count in squares of the step, so that tensors of other steps can be beside this one; by ``entropy``
+        # in those of the tensor itself.
+        own = self.step is None and self.entropy > 0
+        return sample(divide(weights, found), 1.0 if own else (found.step / (self.step or 1.0)) ** 2)
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
         """One codebook for all tensors."""
@@ -165,7 +168,7 @@ class KMeans:
         # The largest tensor's error counts 1: squares of steps may be beyond what floats express.
         values = np.concatenate([each.values for each in samples])
         counts = np.concatenate([each.weights for each in samples])
-        penalty = penalty_of(self.step, self.entropy, values)
+        penalty = penalty_of(None if self.step is None else 1.0, self.entropy, values)  # samples are in steps
         (found,) = fit([(values, counts)], self._rule, penalty)
         whole = padded(found, self.coding in {"fixed", "auto"})
         data = book.serialize(whole.values[None], self.centroids)
@@ -188,6 +191,8 @@ class KMeans:
             return b""
         weights = finite_weights(tensor, REFUSAL)
         scales = of_rows(weights) if self.scale == "row" else of_tensor(weights) if hint is not None else None
+        if scales is None and self.centroids == "fp16" and not _in_fp16(weights):
+            return replace(self, centroids="fp32")._encode(tensor, None)
         values, importance = divide(weights, scales), counted(tensor, scales)
         penalty = penalty_of(self.step, self.entropy, weights)
         if scales is not None:
@@ -256,6 +261,13 @@ class Hint:
 
     index: int
     book: Book
+
+
+def _in_fp16(weights: npt.NDArray[np.float32]) -> bool:
+    """Whether the largest weight is one that fp16 has 11 bits for; or all are 0."""
+    largest = max(float(weights.max()), -float(weights.min()))
+    fp16 = np.finfo(np.float16)
+    return largest == 0 or float(fp16.tiny) <= largest <= float(fp16.max)
 
 
 def padded(found: Book, to_power_of_two: bool) -> Book:

@@ -37,6 +37,9 @@ from neuralcodec.options import check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.weights import finite_weights
 
+LEAST_LARGEST, MOST_LARGEST = 2.0**-100, 2.0**100
+"""Where the largest weight is not within, no regressor is looked for: squares would leave the range of float32."""
+
 NOISE = 0.27
 """Mean squared error of codec trellis, in squared distances between levels."""
 
@@ -188,6 +191,8 @@ class Regression:
         if _is_constant(weights):
             return self
         step = self._step(weights, tensor.spec)
+        if not LEAST_LARGEST <= float(np.abs(weights).max()) <= MOST_LARGEST:
+            return self._plain(step, "norm")
         plain = self._plain(step, "error")
         payload = plain.encode(tensor)
         made = plain.decode(payload, tensor.spec, ()).float32()

@@ -149,7 +149,7 @@ class Trellis:
         check_integer("signs", self.signs, 0, 2)
         check_small(self.small)
         check_integer("tile", self.tile, 1, MOST)
-        check_number("rdo", self.rdo, 0)
+        check_number("rdo", self.rdo, 0, 1e6)
         if self.relative_step is not None:
             check_number("relative_step", self.relative_step, TINIEST)
         if self.step is not None:

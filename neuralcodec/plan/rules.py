@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import NoneType
 
 from neuralcodec.codec import Codec, ForSmall
 from neuralcodec.errors import PlanError
@@ -61,10 +62,12 @@ def assign(
         PlanError: a pattern matches no tensor at all, so it is probably misspelled; or an option is wrong.
     """
     names = [*source.specs, *source.ties]
+    if not isinstance(overrides, (Mapping, NoneType)):
+        raise PlanError(f"overrides: a mapping of names to options expected, not {type(overrides).__name__}")
     included = _matcher(include, names, "include") if include is not None else lambda name: True
     excluded = _matcher(exclude, names, "exclude") if exclude is not None else lambda name: False
     special = [
-        (pattern, _matcher(pattern, names, "overrides"), _overridden(codec, options), "codec" in options)
+        (pattern, _matcher([pattern], names, "overrides"), _overridden(codec, options), "codec" in options)
         for pattern, options in (overrides or {}).items()
     ]
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
@@ -88,6 +91,8 @@ def assign(
 
 
 def _overridden(codec: Codec, options: Mapping[str, object]) -> Codec:
+    if not isinstance(options, Mapping):
+        raise PlanError(f"overrides: options of a tensor are a mapping, not {options!r}")
     if "codec" not in options:
         return with_options(codec, options)
     other = options["codec"]
@@ -111,7 +116,10 @@ def _why_exact(spec: TensorSpec, codec: Codec) -> str:
 def _matcher(pattern: Pattern, names: list[str], what: str) -> Callable[[str], bool]:
     if callable(pattern):
         return pattern
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern or ())
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    if not isinstance(patterns, Iterable) or not all(isinstance(p, str) for p in patterns):
+        raise PlanError(f"{what}: a shell pattern, several, or a function of the name expected, not {pattern!r}")
+    patterns = list(patterns)
     for p in patterns:
         if p not in names and not any(fnmatchcase(name, p) for name in names):
             raise PlanError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -9,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from neuralcodec.codec import Choosing, Codec, Explaining, SharedObject, Shares, Sharing, Stepped
+from neuralcodec import _native
+from neuralcodec.codec import NAMED, Choosing, Codec, Explaining, SharedObject, Shares, Sharing, Stepped
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
@@ -18,9 +21,12 @@ from neuralcodec.registry import make_codec
 from neuralcodec.source import Source
 from neuralcodec.stream.store import PayloadStore, Place
 from neuralcodec.stream.writer import Entry, Stream
-from neuralcodec.tensor import Tensor
+from neuralcodec.tensor import Tensor, TensorSpec
 
 OnNonfinite = Literal["error", "raw"]
+LEAST_LARGEST = 2.0**-126
+"""Tensors whose largest weight is smaller are kept exactly: float32 has but few bits for it, or none."""
+
 Progress = Callable[[str, int, int], None]
 """Called with a tensor's name, the weights done so far and those of the whole model."""
 
@@ -80,14 +86,17 @@ def encode_tensor(
 ) -> Encoded:
     """Encodes a tensor, decodes it again and measures what was lost.
 
+    What a lossy codec cannot express is kept exactly, and the reason says why: weights below the range of float32, and
+    those that come back infinite.
+
     Raises:
         SourceError: NaN or Inf in a tensor that a lossy codec should take, and ``on_nonfinite`` is "error".
-        NeuralCodecError: a lossless codec did not give back what it was given (a defect of the codec).
+        NeuralCodecError: a lossless codec did not give back what it was given, or a codec failed (a defect of it).
     """
     codec, reason = assignment.codec, assignment.reason
     spec = tensor.spec
     if codec.lossy:
-        bad = int(np.count_nonzero(~np.isfinite(tensor.float32())))
+        largest, _, bad = _native.scan(tensor.float32())
         if bad and on_nonfinite == "error":
             raise SourceError(
                 f"{bad} of {spec.size} weights are NaN, Inf or beyond float32, which levels cannot express; "
@@ -96,26 +105,69 @@ def encode_tensor(
             )
         if bad:
             return encode_tensor(tensor, Assignment(make_codec("raw", {}), "exact: NaN or Inf"), None, (), on_nonfinite)
+        if largest < LEAST_LARGEST and tensor.data.any():
+            return _exactly(tensor, "below the range of float32")
     if not spec.size:
         return Encoded(make_codec("raw", {}), b"", "exact: empty", Errors(lossless=True))
-    if hint is not None and isinstance(codec, Sharing):
-        payload = codec.encode_shared(tensor, hint)
-    else:
-        payload = codec.encode(tensor)
+    payload = _payload(tensor, codec, hint)
     if not codec.lossy and len(payload) >= spec.nbytes:
         codec, payload = make_codec("raw", {}), tensor.data.tobytes()
         reason = f"{reason}; does not shrink" if reason.startswith("exact") else "exact: does not shrink"
-    decoded = codec.decode(payload, spec, shared)
-    if decoded.spec != spec or decoded.data.nbytes != spec.nbytes:
-        raise NeuralCodecError(f"codec {codec.name!r} gave back a tensor of another shape or dtype", tensor=spec.name)
+    decoded = _decoded(payload, codec, spec, shared)
     if not codec.lossy:
         if not np.array_equal(decoded.data, tensor.data):
             raise NeuralCodecError(
                 f"lossless codec {codec.name!r} gave back other bytes than it was given", tensor=spec.name
             )
         return Encoded(codec, payload, reason, Errors(lossless=True))
+    errors = measure_errors(tensor, decoded)
+    if not math.isfinite(errors.squared):
+        dtype = str(spec.dtype.torch).removeprefix("torch.")
+        return _exactly(tensor, f"codec {codec.name} leaves the range of {dtype}")
     explained = codec.explain(payload) if isinstance(codec, Explaining) else ""
-    return Encoded(codec, payload, f"{reason}; {explained}" if explained else reason, measure_errors(tensor, decoded))
+    return Encoded(codec, payload, f"{reason}; {explained}" if explained else reason, errors)
+
+
+def _exactly(tensor: Tensor, why: str) -> Encoded:
+    lossless = make_codec("huffman", {"lossless": True})
+    return encode_tensor(tensor, Assignment(lossless, f"exact: {why}"), None, (), "error")
+
+
+def _payload(tensor: Tensor, codec: Codec, hint: object) -> bytes:
+    name = tensor.spec.name
+    with _named(codec, name, "encode"):
+        if hint is not None and isinstance(codec, Sharing):
+            payload = codec.encode_shared(tensor, hint)
+        else:
+            payload = codec.encode(tensor)
+    if not isinstance(payload, bytes):
+        raise NeuralCodecError(f"codec {codec.name!r} gave {type(payload).__name__}, not bytes", tensor=name)
+    return payload
+
+
+def _decoded(payload: bytes, codec: Codec, spec: TensorSpec, shared: tuple[SharedObject, ...]) -> Tensor:
+    """What a reader of the file will get: of a codec that is known by its name it has no options."""
+    with _named(codec, spec.name, "decode"):
+        reads = make_codec(codec.name, {}) if codec.number == NAMED else codec
+        decoded = reads.decode(payload, spec, shared)
+        if decoded.spec != spec or decoded.data.nbytes != spec.nbytes:
+            raise NeuralCodecError(f"codec {codec.name!r} gave back a tensor of another shape or dtype")
+    return decoded
+
+
+@contextlib.contextmanager
+def _named(codec: Codec, tensor: str, what: str) -> Iterator[None]:
+    """Errors name the tensor, and those that are not ours the codec as well."""
+    try:
+        yield
+    except NeuralCodecError as error:
+        error.tensor = tensor if error.tensor is None else error.tensor
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:
+        said = f"codec {codec.name!r} could not {what} it: {type(error).__name__}: {error}"
+        raise NeuralCodecError(said, tensor=tensor) from error
 
 
 def encode_source(
@@ -226,7 +278,8 @@ def _share(source: Source, plan: Mapping[str, Assignment], exact: Exact | None) 
             groups.setdefault(_but_for_its_step(assignment), []).append(name)
     objects: list[SharedObject] = []
     hints: dict[str, object] = {}
-    for codec, names in groups.items():
+    for names in groups.values():
+        codec = plan[names[0]].codec
         assert isinstance(codec, Sharing)
         surveys: dict[str, object] = {}
         for name in names:
@@ -240,6 +293,6 @@ def _share(source: Source, plan: Mapping[str, Assignment], exact: Exact | None) 
 
 
 def _but_for_its_step(assignment: Assignment) -> Codec:
-    """The codec with a step of 1 instead of its own: what differs in that alone shares."""
+    """The codec with a step of 1 instead of its own, to compare: what differs in that alone shares."""
     codec = assignment.codec
     return codec.with_step(1.0) if isinstance(codec, Stepped) and not assignment.stays else codec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -42,8 +43,10 @@ class Target:
         if len(given) != 1:
             raise ValueError("a Target takes exactly one of bits_per_weight, snr_db and max_bytes")
         ((name, value),) = given.items()
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
             raise ValueError(f"Target({name}={value!r}): must be a positive number")
+        # Numbers of numpy become Python's.
+        object.__setattr__(self, name, int(value) if isinstance(value, numbers.Integral) else float(value))
         if self.allocation is not None:
             check_choice("allocation", self.allocation, get_args(Allocation))
 

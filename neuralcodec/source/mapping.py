@@ -56,14 +56,21 @@ def element_bytes(tensor: torch.Tensor) -> np.ndarray[tuple[int], np.dtype[np.ui
 
 def _place(tensor: torch.Tensor) -> tuple[object, ...]:
     # Two tensors with the same place show the same weights: tied. Views that overlap in part are encoded apart.
-    return (str(tensor.device), tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+    view = (tuple(tensor.shape), tensor.stride(), tensor.is_conj(), tensor.is_neg())
+    return (str(tensor.device), tensor.data_ptr(), tensor.dtype, *view)
 
 
 def _as_torch(name: str, value: object) -> torch.Tensor:
+    if isinstance(value, np.ma.MaskedArray):
+        raise SourceError("a masked array has no place in the format: fill it first", tensor=name)
     if isinstance(value, (np.ndarray, np.generic)):
         value = _from_numpy(name, np.asarray(value))
     if not isinstance(value, torch.Tensor):
         raise SourceError(f"expected a torch tensor or a numpy array, got {type(value).__name__}", tensor=name)
+    if torch.nn.parameter.is_lazy(value):
+        raise SourceError("the parameter has no shape yet: run the module once, so that it gets one", tensor=name)
+    if value.is_nested:
+        raise SourceError("only dense tensors can be encoded, this one is nested", tensor=name)
     if value.is_meta:
         raise SourceError("the tensor is on the meta device and has no data", tensor=name)
     if value.layout != torch.strided or value.is_quantized:
@@ -79,7 +86,7 @@ def _from_numpy(name: str, array: np.ndarray[tuple[int, ...], np.dtype[np.generi
     borrowed = {"bfloat16": torch.bfloat16, "float8_e4m3fn": torch.float8_e4m3fn, "float8_e5m2": torch.float8_e5m2}
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+    if not array.flags.writeable or any(stride < 0 or stride % array.itemsize for stride in array.strides):
         array = array.copy()
     try:
         if array.dtype.name in borrowed:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
+from typing import IO
 
 IN_MEMORY = 32 << 20
 """Beyond this many bytes the payloads go to an unnamed temporary file (in TMPDIR)."""
@@ -24,15 +26,24 @@ class PayloadStore:
     """Append-only bytes, in memory while they are few and on disk when they are many."""
 
     def __init__(self, in_memory: int = IN_MEMORY) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115 (lives as long as the store)
+        self._in_memory = in_memory
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None  # lives as long as the store
         self._lock = threading.Lock()
         self._size = 0
 
     def add(self, payload: bytes) -> Place:
         """Keeps a payload; thread-safe."""
         with self._lock:
-            self._file.seek(self._size)
-            self._file.write(payload)
+            if self._file is None and self._size + len(payload) > self._in_memory:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115
+                self._file.write(self._memory)
+                self._memory = bytearray()
+            if self._file is None:
+                self._memory += payload
+            else:
+                self._file.write(payload)
+                self._file.flush()
             place = Place(self._size, len(payload), zlib.crc32(payload))
             self._size += len(payload)
         return place
@@ -42,7 +53,18 @@ class PayloadStore:
         return self.read_at(place.offset, place.size)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Gives so many bytes from an offset back; thread-safe."""
+        """Gives so many bytes from an offset back; thread-safe, and in a process that was forked as well."""
         with self._lock:
-            self._file.seek(offset)
-            return self._file.read(size)
+            if self._file is None:
+                return bytes(memoryview(self._memory)[offset : offset + size])
+            descriptor = self._file.fileno()
+        pieces = []
+        while size > 0:
+            # Not by the file's position, which processes share.
+            piece = os.pread(descriptor, min(size, 1 << 30), offset)
+            if not piece:
+                break
+            pieces.append(piece)
+            offset += len(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
