@@ -30,7 +30,8 @@ def check_number(name: str, value: object, least: float, most: float = MOST_NUMB
         ValueError: it names the option and the range.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise ValueError(f"{name}: a number from {least:g} to {most:g} expected, not {value!r}")
+        within = f"from {least:g} on" if most == MOST_NUMBER else f"from {least:g} to {most:g}"
+        raise ValueError(f"{name}: a number {within} expected, not {value!r}")
 
 
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:

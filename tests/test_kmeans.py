@@ -226,6 +226,20 @@ def test_a_shared_codebook():
     assert KMeans(shared=True).share({}, 0).objects == ()
 
 
+@pytest.mark.parametrize("options", [{}, {"entropy": 0.05}, {"scale": "row"}, {"step": 0.3}])
+def test_a_shared_codebook_is_as_good_at_any_scale(options):
+    def snr_db(scale):
+        state = {"v": bell(64, 400) * scale, "w": bell(64, 400, seed=1) * 3 * scale}
+        step = {"step": options["step"] * scale} if "step" in options else {}
+        cm = neuralcodec.encode(state, codec="kmeans", clusters=16, shared=True, **options | step)
+        assert cm.shared_bytes
+        return cm.report().snr_db
+
+    assert snr_db(1) > 19
+    for scale in (0.01, 100):
+        assert snr_db(scale) == pytest.approx(snr_db(1), abs=0.3)
+
+
 def test_importance_moves_centroids():
     w = bell(64, 64)
     importance = np.ones((64, 64), np.float32)

@@ -187,7 +187,7 @@ def test_not_finite(bad):
         ({"step": 0.0}, "step: a number from"),
         ({"step": math.inf}, "step: "),
         ({"relative_step": -1}, "relative_step: "),
-        ({"rdo": -0.1}, "rdo: a number from 0 on"),
+        ({"rdo": -0.1}, r"rdo: a number from 0 to 1e\+06"),
         ({"scan": "diagonal"}, "scan: 'auto', 'rows' or 'columns' expected"),
         ({"coding": "huffman"}, "coding: 'contexts', 'light', 'rans' or 'prefix' expected"),
         ({"tables": 65}, "tables: an integer from 1 to 64"),
