@@ -2,19 +2,142 @@
 
 from __future__ import annotations
 
-import keyword
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from neuralcodec.container import replace_file
+from neuralcodec.container import replace_file, replace_files
 from neuralcodec.errors import PlanError
 from neuralcodec.model import CompressedModel
 from neuralcodec.stream.reader import Demand
 from neuralcodec.stream.writer import Entry
 
 BYTES_A_LINE = 20
+
+TAKEN = frozenset(
+    [
+        "alignas",
+        "alignof",
+        "and",
+        "and_eq",
+        "asm",
+        "auto",
+        "bitand",
+        "bitor",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "char8_t",
+        "char16_t",
+        "char32_t",
+        "class",
+        "compl",
+        "concept",
+        "const",
+        "consteval",
+        "constexpr",
+        "constinit",
+        "const_cast",
+        "continue",
+        "co_await",
+        "co_return",
+        "co_yield",
+        "decltype",
+        "default",
+        "delete",
+        "do",
+        "double",
+        "dynamic_cast",
+        "else",
+        "enum",
+        "explicit",
+        "export",
+        "extern",
+        "false",
+        "float",
+        "for",
+        "friend",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "mutable",
+        "namespace",
+        "new",
+        "noexcept",
+        "not",
+        "not_eq",
+        "nullptr",
+        "operator",
+        "or",
+        "or_eq",
+        "private",
+        "protected",
+        "public",
+        "register",
+        "reinterpret_cast",
+        "requires",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "static_assert",
+        "static_cast",
+        "struct",
+        "switch",
+        "template",
+        "this",
+        "thread_local",
+        "throw",
+        "true",
+        "try",
+        "typedef",
+        "typeid",
+        "typename",
+        "typeof",
+        "typeof_unqual",
+        "union",
+        "unsigned",
+        "using",
+        "virtual",
+        "void",
+        "volatile",
+        "wchar_t",
+        "while",
+        "xor",
+        "xor_eq",
+        "main",
+        "errno",
+        "assert",
+        "offsetof",
+        "stdin",
+        "stdout",
+        "stderr",
+        "linux",
+        "unix",
+        "size_t",
+        "ptrdiff_t",
+        "intptr_t",
+        "uintptr_t",
+        "intmax_t",
+        "uintmax_t",
+        "max_align_t",
+        "NULL",
+    ]
+    + [
+        f"{sign}int{least}{bits}_t"
+        for sign in ("", "u")
+        for least in ("", "_least", "_fast")
+        for bits in (8, 16, 32, 64)
+    ]
+)
+"""Keywords of C and C++, macros of common compilers, and names that the headers declare."""
 
 
 def export_c(
@@ -34,7 +157,7 @@ def export_c(
         The files that were written.
 
     Raises:
-        PlanError: ``name`` is not a C identifier.
+        PlanError: ``name`` is not a C identifier, or one that C, C++ or the headers have taken.
         OSError: a file cannot be written.
     """
     path = Path(path)
@@ -43,15 +166,14 @@ def export_c(
             for piece in cm.chunks(names):
                 file.write(piece)
         return (path,)
-    symbol = _identifier(path.stem) if name is None else name
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", symbol) or keyword.iskeyword(symbol):
-        raise PlanError(f"name={name!r} is not a C identifier")
+    symbol = _symbol(path.stem) if name is None else name
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", symbol) or symbol in TAKEN:
+        raise PlanError(f"name={name!r} is not a C identifier that is free")
     source, header = path.with_suffix(".c"), path.with_suffix(".h")
     size = cm.to_bytes(names).__len__()
-    with replace_file(header) as file:
-        file.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
-    with replace_file(source) as file:
-        file.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
+    with replace_files([header, source]) as (head, body):
+        head.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
+        body.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
     return source, header
 
 
@@ -104,6 +226,12 @@ def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator
             yield "    " + ",".join(map(str, rest[start : start + BYTES_A_LINE])) + ",\n"
         rest = rest[whole:]
     yield "    " + ",".join(map(str, rest)) + "\n};\n"
+
+
+def _symbol(stem: str) -> str:
+    """A C identifier from the name of a file; one that is taken gets a suffix."""
+    symbol = _identifier(stem)
+    return f"{symbol}_model" if symbol in TAKEN else symbol
 
 
 def _identifier(text: str) -> str:

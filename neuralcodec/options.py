@@ -64,6 +64,27 @@ def as_declared(cls: type[typing.Any], options: Mapping[str, object]) -> dict[st
     return {name: _as_one_of(name, value, _arms(declared.get(name))) for name, value in options.items()}
 
 
+def declared_types(cls: type[typing.Any]) -> dict[str, str]:
+    """The type of each field of a dataclass as people read it: ``int | None``, ``'rows' | 'columns'``."""
+    try:
+        declared = typing.get_type_hints(cls)
+    except (NameError, TypeError):
+        return {field.name: str(field.type) for field in dataclasses.fields(cls)}
+    return {field.name: " | ".join(_in_words(declared[field.name])) for field in dataclasses.fields(cls)}
+
+
+def _in_words(declared: object) -> list[str]:
+    words: list[str] = []
+    for arm in _arms(declared):
+        if typing.get_origin(arm) is typing.Literal:
+            words += map(repr, typing.get_args(arm))
+        elif arm is types.NoneType:
+            words.append("None")
+        else:
+            words.append(arm.__name__ if isinstance(arm, type) else str(arm))
+    return words
+
+
 def _arms(declared: object) -> tuple[object, ...]:
     """The types of a union, or the one type."""
     if typing.get_origin(declared) in {typing.Union, types.UnionType}:

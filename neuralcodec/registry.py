@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
 from neuralcodec.codec import NAMED, Codec
 from neuralcodec.errors import PlanError, RegistryError
-from neuralcodec.options import as_declared
+from neuralcodec.options import as_declared, declared_types
 
 ENTRY_POINT_GROUP = "neuralcodec.codecs"
 
@@ -162,12 +163,14 @@ class Description:
         summary: what it does.
         number: its number in the stream.
         options: name, type and default of each option.
+        details: all that the codec says of itself, and of each option.
     """
 
     name: str
     summary: str
     number: int
     options: tuple[str, ...]
+    details: str
 
 
 def describe_codecs() -> list[Description]:
@@ -176,12 +179,14 @@ def describe_codecs() -> list[Description]:
     for name in codec_names():
         cls = codec_class(name)
         fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        types = declared_types(cls) if fields else {}
         described.append(
             Description(
                 name,
                 summary=(cls.__doc__ or "").strip().split("\n")[0],
                 number=cls.number,
-                options=tuple(f"{f.name}: {f.type} = {f.default!r}" for f in fields if f.init),
+                options=tuple(f"{f.name}: {types[f.name]} = {f.default!r}" for f in fields if f.init),
+                details=inspect.cleandoc(cls.__doc__ or ""),
             )
         )
     return described

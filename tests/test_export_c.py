@@ -63,4 +63,17 @@ def test_room_for_tables_and_slots(tmp_path):
 def test_a_bad_symbol_is_refused(cm, tmp_path):
     with pytest.raises(PlanError, match="not a C identifier"):
         neuralcodec.export_c(cm, tmp_path / "m.c", name="3d; int x")
+    for name in ("int", "class", "uint8_t", "main"):
+        with pytest.raises(PlanError, match="not a C identifier"):
+            neuralcodec.export_c(cm, tmp_path / "m.c", name=name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.parametrize("stem", ["int", "class", "uint8_t", "main", "linux", "7"])
+def test_a_file_of_any_name_compiles(stem, cm, tmp_path):
+    source, header = neuralcodec.export_c(cm, tmp_path / f"{stem}.c")
+    assert (source.stem, header.stem) == (stem, stem)
+    for language in (["-x", "c", "-std=gnu99"], ["-x", "c++"]):
+        command = ["gcc", *language, "-Wall", "-Werror", "-c", source, "-o", tmp_path / "o"]
+        subprocess.run(command, check=True)

@@ -1,5 +1,7 @@
 """Files: damage is noticed and named, and nothing is lost while one is written."""
 
+import errno
+import importlib
 import json
 import os
 import resource
@@ -8,6 +10,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -217,3 +220,41 @@ def test_a_file_keeps_its_mode_and_a_link_stays_a_link(saved, tmp_path):
     assert link.is_symlink()
     assert saved.stat().st_mode & 0o777 == 0o640
     assert set(neuralcodec.decode(saved)) == {"w"}
+
+
+def test_a_pipe_is_written_to(saved, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    cm = neuralcodec.load(saved)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        neuralcodec.save(cm, pipe)
+        assert read.result() == saved.read_bytes()
+    assert pipe.is_fifo()
+    with pytest.raises(OSError, match="not a file but a pipe"):
+        neuralcodec.load("/dev/null")
+
+
+def test_errors_of_writing_name_the_file(saved, tmp_path):
+    cm = neuralcodec.load(saved)
+    for path in (tmp_path / "none" / "m", tmp_path, saved / "m"):
+        with pytest.raises(OSError, match=r"cannot be written|is a directory") as caught:
+            neuralcodec.save(cm, path)
+        assert caught.value.filename == str(path)
+
+
+def test_a_pair_of_files_is_written_whole_or_not_at_all(saved, tmp_path, monkeypatch):
+    cm = neuralcodec.load(saved)
+    neuralcodec.export_c(cm, tmp_path / "m.c", name="before")
+    before = {path: path.read_bytes() for path in tmp_path.glob("m.?")}
+
+    def broken(*_):
+        yield "half"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(importlib.import_module("neuralcodec.export_c"), "_source_lines", broken)
+    with pytest.raises(OSError, match="No space left"):
+        neuralcodec.export_c(cm, tmp_path / "m.c", name="after")
+    assert {path: path.read_bytes() for path in tmp_path.glob("m.?")} == before
+    assert len(before) == 2
+    assert not list(tmp_path.glob(".*"))

@@ -19,9 +19,11 @@ from neuralcodec.cli import options as opt
 from neuralcodec.cli.network import make_module, parse_shape, read_inputs
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.cli.training import train_codec
+from neuralcodec.container import check_writable
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
+from neuralcodec.printable import printable
 from neuralcodec.profiling.run import require
-from neuralcodec.registry import make_codec
+from neuralcodec.registry import codec_class, make_codec
 
 EXIT_FAILED = 1  # input or target: cannot be encoded, target not met, files differ
 EXIT_USAGE = 2  # the command line itself
@@ -132,9 +134,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
       neuralcodec encode model.safetensors -c kmeans -O clusters=16 --override 'conv1.*:clusters=64'
       neuralcodec encode model.safetensors --target-bits 2 --importance gradients.safetensors
     """
-    output = output or source.with_name(source.name.removesuffix(".safetensors") + ".nc.safetensors")
-    if output.exists() and source.exists() and output.samefile(source):
-        _fail("the output is the input; give another name with -o", EXIT_USAGE)
+    output = opt.output(source, output, ".nc.safetensors")
     options = opt.parse(option or [])
     if lossless:
         options["lossless"] = True
@@ -154,12 +154,15 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             if any(given)
             else None
         )
-    except ValueError as error:
+        chosen = make_codec(codec, options)
+    except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
+    if on_nonfinite not in ("error", "raw"):
+        _fail(f"--on-nonfinite is error or raw, not {on_nonfinite}", EXIT_USAGE)
     with encoding_bar(err, quiet or as_json) as progress, opt.executor(jobs) as executor:
         cm = neuralcodec.encode(
             source,
-            make_codec(codec, options),
+            chosen,
             target,
             include,
             exclude,
@@ -188,11 +191,7 @@ def decode(
     quiet: opt.Quiet = False,
 ) -> None:
     """Decode to an ordinary .safetensors file with the original names, shapes and dtypes."""
-    output = output or source.with_name(
-        source.name.removesuffix(".safetensors").removesuffix(".nc") + ".decoded.safetensors"
-    )
-    if output.exists() and source.exists() and output.samefile(source):
-        _fail("the output is the input; give another name with -o", EXIT_USAGE)
+    output = opt.output(source, output, ".decoded.safetensors")
     cm = neuralcodec.load(source)
     with encoding_bar(err, quiet or as_json, "decoding") as progress:
         neuralcodec.decode_to_file(cm, output, progress)
@@ -223,11 +222,7 @@ def transcode(
       neuralcodec encode model.safetensors -c generative -O tile=2048 --target-bits 3
       neuralcodec transcode model.nc.safetensors -o model.mcu.safetensors -O coding=rans
     """
-    output = output or source.with_name(
-        source.name.removesuffix(".safetensors").removesuffix(".nc") + ".mcu.safetensors"
-    )
-    if output.exists() and source.exists() and output.samefile(source):
-        _fail("the output is the input; give another name with -o", EXIT_USAGE)
+    output = opt.output(source, output, ".mcu.safetensors")
     with encoding_bar(err, quiet or as_json, "transcoding") as progress:
         options = opt.parse(option or [])
         cm = neuralcodec.transcode(neuralcodec.load(source), progress=progress, **options)  # type: ignore[arg-type]
@@ -266,21 +261,20 @@ def verify(
     is lossless,
     or is below --min-snr.
     """
+    if original is not None:
+        opt.check_readable(original)
     result = neuralcodec.verify(source, original, min_snr)
     if as_json:
         _print_json(result.to_dict())
     else:
         for problem in result.problems:
-            err.print(f"[red]✗[/] {_escape(problem)}")
+            err.print(Text.assemble(("✗", "red"), " ", printable(problem)))
         if result.report is not None:
             out.print(result.report)
         if not result.problems:
             compared = " and agrees with the original" if original else ""
-            out.print(
-                f"[green]✓[/] {_escape(str(source))}: {result.tensors} tensors, "
-                f"every checksum is right, everything decodes{compared}",
-                soft_wrap=True,
-            )
+            held = f"{result.tensors} tensors, every checksum is right, everything decodes{compared}"
+            out.print(Text.assemble(("✓", "green"), f" {printable(str(source))}: {held}"), soft_wrap=True)
     if result.problems:
         raise typer.Exit(EXIT_FAILED)
 
@@ -338,9 +332,18 @@ def profile(  # noqa: PLR0917 (typer reads them by name)
 
 
 @app.command()
-def codecs(as_json: opt.Json = False) -> None:
-    """List the codecs that can be used here, with their options."""
+def codecs(
+    name: Annotated[str | None, typer.Argument(metavar="[CODEC]", help="Tell all about this one.")] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """List the codecs that can be used here, with their options; or tell what those of one codec do."""
     listed = neuralcodec.describe_codecs()
+    if name is not None:
+        codec_class(name)  # whose error suggests the nearest name
+        listed = [one for one in listed if one.name == name]
+    if name is not None and not as_json:
+        out.print(Text(f"{name}: {listed[0].details}"))
+        return
     if as_json:
         _print_json([dataclasses.asdict(one) for one in listed])
         return
@@ -367,6 +370,7 @@ def export_c(
 
     The C decoder in firmware_decoder/ reads these bytes from flash as they are.
     """
+    check_writable(output)
     written = neuralcodec.export_c(neuralcodec.load(source), output, name, names)
     if as_json:
         _print_json({"files": [str(path) for path in written]})
@@ -462,20 +466,18 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    err.print(f"[bold red]error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+    # Tensor names may hold markup or control characters.
+    err.print(Text.assemble(("error:", "bold red"), " ", printable(message)), soft_wrap=True)
     sys.exit(code)
 
 
-def _escape(text: str) -> str:
-    # Tensor names may hold markup or control characters.
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown.replace("[", r"\[")
-
-
 def _summary(report: neuralcodec.Report, path: Path) -> Text:
+    said = f"{printable(str(path))}: {report.encoded_bytes:,} bytes"
+    if not report.weights:
+        return Text(f"{said}, no weights")
     snr = f", SNR {report.snr_db:.1f} dB" if report.snr_db is not None else ""
     return Text(
-        f"{path}: {report.encoded_bytes:,} bytes, {report.bits_per_weight:.2f} bits/weight, "
+        f"{said}, {report.bits_per_weight:.2f} bits/weight, "
         f"{report.ratio:.2f}× smaller than {report.original_bytes:,} bytes of weights{snr}"
     )
 

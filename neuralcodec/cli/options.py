@@ -13,12 +13,43 @@ import typer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from neuralcodec.container import check_regular, check_writable
 from neuralcodec.errors import SourceError
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The .safetensors file to encode.")]
 Compressed = Annotated[Path, typer.Argument(metavar="IN", help="A file that `neuralcodec encode` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+def check_readable(path: Path) -> None:
+    """Looks whether there is a file.
+
+    Raises:
+        OSError: there is none, or no permission for it; the error names it.
+    """
+    check_regular(path, path.stat().st_mode)
+
+
+def output(source: Path, output: Path | None, ending: str) -> Path:
+    """The file to write, looked at before the work is done.
+
+    Args:
+        source: the file to read.
+        output: what the user calls it; by default as the file to read, with another ending.
+        ending: that.
+
+    Raises:
+        OSError: one of the two cannot be read or written.
+    """
+    check_readable(source)
+    stem = source.name.removesuffix(".safetensors")
+    if output is None:  # what was encoded already, and is to be again, has its own error later
+        output = source.with_name((stem if ending.startswith(".nc") else stem.removesuffix(".nc")) + ending)
+    if output.exists() and output.samefile(source):
+        raise typer.BadParameter("it is the input; give another name", param_hint="--output")
+    check_writable(output)
+    return output
 
 
 def parse(pairs: list[str]) -> dict[str, object]:

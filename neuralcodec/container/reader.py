@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 import struct
 import weakref
 from collections.abc import Mapping
@@ -64,6 +66,7 @@ def open_file(path: Path) -> FileBytes:
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
+        check_regular(path, os.fstat(descriptor).st_mode)
         start = _header_size(path, descriptor)
         metadata, size = _read_header(path)
         held = FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
@@ -72,6 +75,18 @@ def open_file(path: Path) -> FileBytes:
         raise
     weakref.finalize(held, os.close, descriptor)
     return held
+
+
+def check_regular(path: Path, mode: int) -> None:
+    """Looks whether what is to be read is a file, by its mode.
+
+    Raises:
+        OSError: it is none; the error names it.
+    """
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is not a file but a pipe or a device", str(path))
 
 
 def _header_size(path: Path, descriptor: int) -> int:
