@@ -183,10 +183,10 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
     yield f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
     facts = {
         "SIZE": (size, "bytes of the stream"),
-        "TILE": (demand.weights, "weights in the largest tile that ncd_decode_tile_i8() gives"),
+        "TILE": (demand.weights, "weights in the largest tile of levels, or of indices or floats of codec kmeans"),
         "WIDE": (
             int(demand.wide),
-            "1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives those of all",
+            "1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives all levels",
         ),
         "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
         "TABLES": (demand.tables, "look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each"),

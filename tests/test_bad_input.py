@@ -210,3 +210,11 @@ def test_payloads_on_disk_are_read_by_forked_processes():
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0, 0, 0]
+
+
+def test_a_target_that_cannot_be_met_says_what_stands_in_its_way():
+    state = {"w": bell(20, 20), "b": bell(300)}
+    with pytest.raises(PlanError, match=r"bytes are tensors that a target leaves as they are"):
+        neuralcodec.encode(state, target=Target(bits_per_weight=0.5))
+    with pytest.raises(PlanError, match=r"the nearest is an infinite SNR"):
+        neuralcodec.encode({"w": torch.zeros(20, 20)}, target=Target(snr_db=30))

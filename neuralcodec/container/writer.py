@@ -155,7 +155,7 @@ def _temporary(path: Path) -> Iterator[tuple[IO[bytes], str | None]]:
     """A file that is written in place of another, and its name; of a device or pipe itself, without one."""
     check_writable(path)
     if _is_special(path):
-        with path.open("wb") as file:
+        with _named(path, None), path.open("wb") as file:
             yield file, None
         return
     final = Path(os.path.realpath(path))

@@ -19,7 +19,7 @@ from typing import Protocol
 from neuralcodec.codec import Stepped
 from neuralcodec.errors import PlanError
 from neuralcodec.plan.rules import Assignment
-from neuralcodec.plan.target import TOLERANCE, Target
+from neuralcodec.plan.target import MOST_DB, TOLERANCE, Target
 
 GOOD_ENOUGH = 0.008
 """Off by no more than this fraction, on the rightful side, no trial follows."""
@@ -177,6 +177,10 @@ def find_step(
         f"the target of {target.describe(goal, weights)} cannot be met; "
         f"the nearest is {target.describe(reached, weights)}"
     )
+    if not target.wants_snr and reached > goal and kept > goal / 2:
+        message += (
+            f"; {kept:,.0f} bytes are tensors that a target leaves as they are (small ones, not chosen, overridden)"
+        )
     nearest = target.in_unit(reached, weights)
     if jump is not None:
         raise Jump(message, steps=(2.0 ** jump[0], 2.0 ** jump[1]), nearest=nearest)
@@ -206,7 +210,7 @@ def _close_in(  # noqa: PLR0917
 
 def _value(target: Target, trial: Trial) -> float:
     # An SNR of exactly zero error is infinite; any large number serves the search.
-    return min(max(trial.snr_db, -400.0), 400.0) if target.wants_snr else trial.nbytes
+    return min(max(trial.snr_db, -MOST_DB), MOST_DB) if target.wants_snr else trial.nbytes
 
 
 def _chosen(target: Target, goal: float, trials: list[Trial]) -> Trial | None:

@@ -12,6 +12,9 @@ from neuralcodec.options import check_choice
 TOLERANCE = 0.02
 """A target is met within this fraction, or PlanError says what can be reached."""
 
+MOST_DB = 400.0
+"""An SNR from here on stands for an infinite one."""
+
 Allocation = Literal["layers", "error"]
 
 
@@ -72,7 +75,7 @@ class Target:
     def describe(self, value: float, weights: int) -> str:
         """A goal or a result in the words of the wish."""
         if self.wants_snr:
-            return f"{value:.2f} dB"
+            return f"{value:.2f} dB" if abs(value) < MOST_DB else "an infinite SNR, as nothing is lost"
         if self.max_bytes is not None:
             return f"{value:.0f} bytes"
         return f"{value * 8 / max(weights, 1):.3f} bits/weight"
