@@ -43,6 +43,7 @@ class Codec(Protocol):
     def decode(self, payload: bytes, spec: TensorSpec, shared: Sequence[SharedObject]) -> Tensor:
         """The tensor of a payload.
 
+        Options are those by default, whatever they were for :meth:`encode`: what decoding needs is in the payload.
         The payload's checksum is right when this is called, but it may still come from a hostile hand:
         raise :class:`~neuralcodec.errors.CorruptError` rather than trust it.
         """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from neuralcodec.c_names import as_identifier, is_identifier, is_taken, is_taken_macro
 from neuralcodec.container import replace_file, replace_files
 from neuralcodec.errors import PlanError
 from neuralcodec.model import CompressedModel
@@ -14,130 +14,6 @@ from neuralcodec.stream.reader import Demand
 from neuralcodec.stream.writer import Entry
 
 BYTES_A_LINE = 20
-
-TAKEN = frozenset(
-    [
-        "alignas",
-        "alignof",
-        "and",
-        "and_eq",
-        "asm",
-        "auto",
-        "bitand",
-        "bitor",
-        "bool",
-        "break",
-        "case",
-        "catch",
-        "char",
-        "char8_t",
-        "char16_t",
-        "char32_t",
-        "class",
-        "compl",
-        "concept",
-        "const",
-        "consteval",
-        "constexpr",
-        "constinit",
-        "const_cast",
-        "continue",
-        "co_await",
-        "co_return",
-        "co_yield",
-        "decltype",
-        "default",
-        "delete",
-        "do",
-        "double",
-        "dynamic_cast",
-        "else",
-        "enum",
-        "explicit",
-        "export",
-        "extern",
-        "false",
-        "float",
-        "for",
-        "friend",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "mutable",
-        "namespace",
-        "new",
-        "noexcept",
-        "not",
-        "not_eq",
-        "nullptr",
-        "operator",
-        "or",
-        "or_eq",
-        "private",
-        "protected",
-        "public",
-        "register",
-        "reinterpret_cast",
-        "requires",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "static_assert",
-        "static_cast",
-        "struct",
-        "switch",
-        "template",
-        "this",
-        "thread_local",
-        "throw",
-        "true",
-        "try",
-        "typedef",
-        "typeid",
-        "typename",
-        "typeof",
-        "typeof_unqual",
-        "union",
-        "unsigned",
-        "using",
-        "virtual",
-        "void",
-        "volatile",
-        "wchar_t",
-        "while",
-        "xor",
-        "xor_eq",
-        "main",
-        "errno",
-        "assert",
-        "offsetof",
-        "stdin",
-        "stdout",
-        "stderr",
-        "linux",
-        "unix",
-        "size_t",
-        "ptrdiff_t",
-        "intptr_t",
-        "uintptr_t",
-        "intmax_t",
-        "uintmax_t",
-        "max_align_t",
-        "NULL",
-    ]
-    + [
-        f"{sign}int{least}{bits}_t"
-        for sign in ("", "u")
-        for least in ("", "_least", "_fast")
-        for bits in (8, 16, 32, 64)
-    ]
-)
-"""Keywords of C and C++, macros of common compilers, and names that the headers declare."""
 
 
 def export_c(
@@ -149,7 +25,7 @@ def export_c(
         cm: the compressed model.
         path: ``something.c`` or ``something.h`` writes the pair of both; any other ending (``.bin``) writes the
             bytes as they are.
-        name: prefix of the C symbols; default from the file's name.
+        name: prefix of the C symbols; default from the file's name, with "_model" behind it if C has taken that.
         names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the
             index macros of the header, which costs no flash.
 
@@ -167,10 +43,10 @@ def export_c(
                 file.write(piece)
         return (path,)
     symbol = _symbol(path.stem) if name is None else name
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", symbol) or symbol in TAKEN:
+    if not is_identifier(symbol) or is_taken(symbol):
         raise PlanError(f"name={name!r} is not a C identifier that is free")
     source, header = path.with_suffix(".c"), path.with_suffix(".h")
-    size = cm.to_bytes(names).__len__()
+    size = sum(map(len, cm.chunks(names)))
     with replace_files([header, source]) as (head, body):
         head.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
         body.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
@@ -202,8 +78,8 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
     yield f"({tables} > {slots}u ? {tables} : {slots}u)\n"
     yield "\n/* Indices for ncd_tensor_open(). */\n"
     for index, entry in enumerate(entries):
-        macro = f"{symbol}_{_identifier(entry.spec.name)}".upper()
-        while macro in taken:  # "a.b" and "a_b" give the same identifier
+        macro = f"{symbol}_{as_identifier(entry.spec.name)}".upper()
+        while macro in taken or is_taken_macro(macro):  # "a.b" and "a_b" give the same identifier
             macro += f"_{index}"
         taken.add(macro)
         shape = "x".join(map(str, entry.spec.shape)) or "scalar"
@@ -230,10 +106,5 @@ def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator
 
 def _symbol(stem: str) -> str:
     """A C identifier from the name of a file; one that is taken gets a suffix."""
-    symbol = _identifier(stem)
-    return f"{symbol}_model" if symbol in TAKEN else symbol
-
-
-def _identifier(text: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
-    return plain if plain and not plain[0].isdigit() else f"t_{plain}".rstrip("_")
+    symbol = as_identifier(stem)
+    return f"{symbol}_model" if is_taken(symbol) else symbol
