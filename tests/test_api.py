@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from samples import weights
+from samples import Net, weights
 
 import neuralcodec
 from neuralcodec import PlanError, RegistryError, SourceError, Target
@@ -335,3 +335,46 @@ def test_report(net, tmp_path):
     assert "depthwise.weight" in text
     neuralcodec.save(cm, tmp_path / "m.safetensors")
     assert neuralcodec.load(tmp_path / "m.safetensors").report().snr_db is None  # not known without the original
+
+
+def test_verify_takes_no_other_model_for_a_rounded_one():
+    state = {"bn.weight": torch.ones(64), "bn.bias": torch.zeros(64), "w": weights(20, 30)}
+    other = {**state, "bn.weight": torch.full((64,), 1.3), "bn.bias": torch.full((64,), 0.7)}
+    exact = neuralcodec.encode(state, lossless=True)
+    assert not neuralcodec.verify(exact, state).problems
+    assert len(neuralcodec.verify(exact, other).problems) == 2
+    near = {**state, "bn.weight": torch.full((64,), 1.001)}  # which 7 bits do not tell from 1, but nothing was rounded
+    assert len(neuralcodec.verify(exact, near).problems) == 1
+    assert len(neuralcodec.verify(neuralcodec.encode(state, "raw"), near).problems) == 1
+    short = neuralcodec.encode(near, target=neuralcodec.Target(bits_per_weight=6))
+    assert torch.equal(short.decode("bn.weight"), state["bn.weight"])
+    assert not neuralcodec.verify(short, near).problems
+    assert len(neuralcodec.verify(short, other).problems) == 2
+    # In large tensors rounding shows by many different elements.
+    w = weights(20, 30)
+    cm = neuralcodec.encode({"w": w}, "huffman", mantissa=3)
+    assert not neuralcodec.verify(cm, {"w": w}).problems
+    assert neuralcodec.verify(cm, {"w": w * 1.01}).problems
+    cm = neuralcodec.encode({"w": torch.full((20, 30), 1.5)}, lossless=True)
+    assert neuralcodec.verify(cm, {"w": torch.full((20, 30), 1.45)}).problems
+    outliers = weights(20, 100)
+    outliers[:, 0] = 1000
+    cm = neuralcodec.encode({"w": outliers}, "huffman")
+    assert cm.is_lossless("w")
+    assert not neuralcodec.verify(cm, {"w": outliers}).problems
+    assert neuralcodec.verify(cm, {"w": outliers * 1.01}).problems
+
+
+def test_verify_takes_tied_weights_and_compressed_models(tmp_path):
+    net = Net()
+    cm = neuralcodec.encode(net)
+    neuralcodec.save(cm, tmp_path / "net")
+    for each in (cm, tmp_path / "net", str(tmp_path / "net")):
+        found = neuralcodec.verify(each, net)
+        assert not found.problems
+        assert found.tensors == len(net.state_dict())
+    state = net.state_dict()
+    del state["head.weight"]
+    assert "'head.weight' is not in the original" in neuralcodec.verify(cm, state).problems[0]
+    apart = neuralcodec.encode({k: v.clone() for k, v in net.state_dict().items() if k != "head.weight"})
+    assert "'head.weight' of the original is missing" in neuralcodec.verify(apart, net).problems[0]
