@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neuralcodec.measure import Errors
+from neuralcodec.printable import printable
 from neuralcodec.stream.writer import Entry
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ class Report:
         table.add_column("rel. err", "", justify="right")
         table.add_column("max err", "", justify="right")
         for row in self.rows:
-            codec = Text(row.codec)
+            codec = Text(printable(row.codec))
             if row.reason and row.reason != "chosen":
-                codec.append(f" ({row.reason})", style="dim")
+                codec.append(f" ({printable(row.reason)})", style="dim")
             table.add_row(
-                Text(row.name),
+                Text(printable(row.name)),
                 codec,
                 f"{row.dtype} {'×'.join(map(str, row.shape)) or 'scalar'}",
                 f"{row.original_bytes:,}",

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from neuralcodec.plan.run import Progress as Callback
+from neuralcodec.printable import printable
 
 
 @contextlib.contextmanager
@@ -18,7 +19,7 @@ def encoding_bar(console: Console, quiet: bool, verb: str = "encoding") -> Itera
         yield None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
@@ -28,6 +29,6 @@ def encoding_bar(console: Console, quiet: bool, verb: str = "encoding") -> Itera
 
         def update(name: str, done: int, total: int) -> None:
             # While a target is searched the model is encoded several times; the bar starts again each time.
-            bar.update(task, completed=done, total=total, description=f"{verb} {name[:40]}".replace("[", r"\["))
+            bar.update(task, completed=done, total=total, description=f"{verb} {printable(name[:40])}")
 
         yield update

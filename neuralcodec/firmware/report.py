@@ -31,6 +31,7 @@ from neuralcodec.firmware.plan import (
     Step,
 )
 from neuralcodec.firmware.weights import Blob
+from neuralcodec.printable import printable
 
 CONTEXT_BYTES = 48
 """ncd_nn and the pointer to the arena, on a machine of 32 bits."""
@@ -226,7 +227,7 @@ class ExportReport:
             ]
             row += [_number(layer.instructions or 0)] if measured else []
             coded = f"{layer.codec}; {layer.recoded}" if layer.recoded else layer.codec
-            table.add_row(*[Text(each) for each in (*row, coded)])
+            table.add_row(*[Text(printable(each)) for each in (*row, coded)])
         yield table
         yield Text(self.summary())
 

@@ -9,6 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from neuralcodec.printable import printable
+
 if TYPE_CHECKING:
     from neuralcodec.profiling.fits import Fit
     from neuralcodec.profiling.profile import TensorProfile
@@ -51,7 +53,7 @@ def _row(tensor: TensorProfile) -> list[Text | str]:
     m = tensor.moments
     at = [figure(rate.bits, 2) for rate in tensor.targets] or ["–"] * 3
     gap = tensor.targets[1].gap if tensor.targets else None
-    name = Text(tensor.name + ("*" if tensor.sampled else ""))
+    name = Text(printable(tensor.name) + ("*" if tensor.sampled else ""))
     if tensor.note:
         name.append(f" ({tensor.note})", style="dim")
     suggestion = tensor.suggestion
