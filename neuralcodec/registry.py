@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import types
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
@@ -166,15 +168,34 @@ def describe_codecs() -> list[Description]:
     for name in codec_names():
         cls = codec_class(name)
         fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        shown = _types(cls)
         described.append(
             Description(
                 name,
                 summary=(cls.__doc__ or "").strip().split("\n")[0],
                 number=cls.number,
-                options=tuple(f"{f.name}: {f.type} = {f.default!r}" for f in fields if f.init),
+                options=tuple(f"{f.name}: {shown.get(f.name, f.type)} = {f.default!r}" for f in fields if f.init),
             )
         )
     return described
+
+
+def _types(cls: type[Any]) -> dict[str, str]:
+    """Types of a codec's options as a user may read them: with the values that are allowed, not the names of these."""
+    try:
+        return {name: _type_in_words(hint) for name, hint in typing.get_type_hints(cls).items()}
+    except (NameError, TypeError):  # a third party's annotations may be of names that are not there
+        return {}
+
+
+def _type_in_words(hint: object) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return " | ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) in {typing.Union, types.UnionType}:
+        return " | ".join(_type_in_words(arm) for arm in typing.get_args(hint))
+    if hint is types.NoneType:
+        return "None"
+    return hint.__name__ if type(hint) is type else str(hint)
 
 
 def option_names(cls: type[Any]) -> list[str]:
