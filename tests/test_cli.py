@@ -1,15 +1,24 @@
 """The command line: what it prints, what it writes, how it exits."""
 
+import io
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import command
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 from samples import weights
+from typer.testing import CliRunner
+
+import neuralcodec as library
+from neuralcodec.cli.app import app
+from neuralcodec.cli.progress import encoding_bar
 
 
 @pytest.fixture
@@ -72,8 +81,8 @@ def test_overrides(source, tmp_path):
     neuralcodec("decode", tmp_path / "x", "-o", tmp_path / "y", "-q")
     assert len(torch.unique(load_file(tmp_path / "y")["fc.weight"])) == 2
     assert "PATTERN:NAME=VALUE" in neuralcodec("encode", source, "--override", "clusters=2", code=2).stderr
-    assert "no tensor matches" in neuralcodec("encode", source, "--override", "nope:bits=2", code=1).stderr
-    assert "no option 'target'" in neuralcodec("encode", source, "-O", "target=3", code=1).stderr
+    assert "no tensor matches" in neuralcodec("encode", source, "--override", "nope:states=8", code=1).stderr
+    assert "no option 'target'" in neuralcodec("encode", source, "-O", "target=3", code=2).stderr
 
 
 def test_importance(source, tmp_path):
@@ -86,7 +95,7 @@ def test_importance(source, tmp_path):
     error = (load_file(tmp_path / "y")["fc.weight"] - load_file(source)["fc.weight"]).square().mean(1)
     assert error[:32].mean() < error[32:].mean() / 4
 
-    assert "does not weight" in neuralcodec("encode", source, "-c", "huffman", *options, code=1).stderr
+    assert "does not weight" in neuralcodec("encode", source, "-c", "huffman", *options, code=2).stderr
     (tmp_path / "importance").write_bytes(b"no such thing")
     assert "importance is not a safetensors file" in neuralcodec("encode", source, *options, code=1).stderr
     (tmp_path / "importance").unlink()
@@ -101,9 +110,9 @@ def test_exit_codes_mean_something(source, tmp_path):
         "exclude each other" in neuralcodec("encode", source, "--max-bytes", "10", "--target-snr", "3", code=2).stderr
     )
     assert "did you mean" in neuralcodec("encode", source, "-c", "hufman", code=2).stderr
-    assert "did you mean" in neuralcodec("encode", source, "-O", "statez=4", code=1).stderr
+    assert "did you mean" in neuralcodec("encode", source, "-O", "statez=4", code=2).stderr
     neuralcodec("encode", source, "-O", "bits", code=2)
-    assert "no such file" in neuralcodec("encode", tmp_path / "none", code=1).stderr
+    assert "none: No such file" in neuralcodec("encode", tmp_path / "none", code=4).stderr
     neuralcodec("decode", tmp_path / "none", code=4)
     assert "not one that neuralcodec wrote" in neuralcodec("inspect", source, code=3).stderr
     assert "the input" in neuralcodec("encode", source, "-o", source, code=2).stderr
@@ -111,6 +120,121 @@ def test_exit_codes_mean_something(source, tmp_path):
     data[-3] ^= 4
     small.write_bytes(data)
     assert "fc." in neuralcodec("verify", small, code=3).stderr
+
+
+USAGE = (
+    ("-O", "states=9"),
+    ("-c", "nope"),
+    ("--on-nonfinite", "nope"),
+    ("--allocation", "nope", "--max-bytes", "9999"),
+    ("--override", "fc.*:states=9"),
+    ("--override", "fc.*:codec=nope"),
+    ("-c", "huffman", "--importance", "any"),
+    ("--target-bits", "-1"),
+    ("--jobs", "0"),
+)
+
+
+def test_what_the_command_line_alone_shows_to_be_wrong(source, tmp_path):
+    for words in USAGE:
+        neuralcodec("encode", source, "-o", tmp_path / "x", *words, code=2)
+    neuralcodec("encode", source, "-q")
+    small = tmp_path / "net.nc.safetensors"
+    neuralcodec("transcode", small, "-O", "states=8", code=2)
+    assert "generative" in neuralcodec("transcode", small, code=1).stderr
+    neuralcodec("export-c", small, "-o", tmp_path / "x.c", "--name", "int", code=2)
+    neuralcodec("export-c", small, "-o", small, code=2)
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, small.name}
+
+
+def test_inputs_that_cannot_be_read(source, tmp_path):
+    neuralcodec("encode", source, "-q")
+    small, pipe = tmp_path / "net.nc.safetensors", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    causes = {
+        tmp_path / "none": "No such file",
+        ".": "Is a directory",
+        "..": "Is a directory",
+        "/": "Is a directory",
+        "": "Is a directory",
+        pipe: "not a regular file",
+    }
+    for path, cause in causes.items():
+        for verb in ("encode", "decode", "transcode", "inspect", "verify", "profile"):
+            assert f"error: {path or '.'}: {cause}" in neuralcodec(verb, path, code=4).stderr
+        assert f"{path or '.'}: {cause}" in neuralcodec("verify", small, path, code=4).stderr
+        assert f"{path or '.'}: {cause}" in neuralcodec("export-c", path, "-o", tmp_path / "x.c", code=4).stderr
+    neuralcodec("train-codec", tmp_path / "none", "-o", tmp_path / "x", code=4)
+
+
+def test_outputs_are_looked_at_before_the_work(source, tmp_path, monkeypatch):
+    neuralcodec("encode", source, "-q", "-c", "generative")
+    small, missing = tmp_path / "net.nc.safetensors", tmp_path / "missing" / "x.c"
+    for words in (("encode", source), ("decode", small), ("transcode", small), ("export-c", small)):
+        error = neuralcodec(*words, "-o", missing, code=4).stderr
+        assert f"error: {missing}: the folder does not exist" in error
+    for name in ("encode", "decode_to_file", "transcode", "export_c"):
+        monkeypatch.setattr(library, name, None)
+    for words in (("encode", source), ("decode", small), ("transcode", small), ("export-c", small)):
+        result = CliRunner().invoke(app, [*map(str, words), "-o", str(missing)])
+        assert isinstance(result.exception, FileNotFoundError), result
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, small.name}
+
+
+def test_output_to_a_pipe(source, tmp_path):
+    neuralcodec("encode", source, "-q")
+    small = tmp_path / "net.nc.safetensors"
+    program = [sys.executable, "-m", "neuralcodec", "encode", source, "-o", "/dev/stdout"]
+    done = subprocess.run(program, capture_output=True, check=True)
+    assert done.stdout == small.read_bytes()
+    assert b"bits/weight" in done.stderr
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert f"wrote {pipe}: 2 tensors\n" in neuralcodec("decode", small, "-o", pipe).stdout
+        assert len(read.result(60)) > 64 * 128 * 4
+    assert pipe.is_fifo()
+
+
+HOSTILE = ("x\\[/b]", "back\\\\", "[bold", "x\x1b[31mRED\x1b]0;owned\x07", "\u202etac")
+
+
+def test_names_do_not_steer_the_terminal(tmp_path):
+    source, small = tmp_path / "net.safetensors", tmp_path / "net.nc.safetensors"
+    save_file({name: weights(20, 30) for name in HOSTILE}, source)
+    said = [neuralcodec("encode", source), neuralcodec("inspect", small), neuralcodec("verify", small, source)]
+    said.append(neuralcodec("inspect", tmp_path / HOSTILE[0], code=4))
+    said.append(neuralcodec("inspect", tmp_path / HOSTILE[3], code=4))
+    for done in said:
+        assert not {"\x1b", "\x07", "\u202e"} & {*done.stdout, *done.stderr}
+    assert all(part in said[1].stdout for part in ("x\\[/b]", "back\\\\", "[bold", r"x\x1b[31mRED"))
+    assert r"x\[/b]" in said[3].stderr
+
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=100, color_system=None)
+    for name in HOSTILE:
+        with encoding_bar(console, quiet=False) as progress:
+            progress(name, 1, 2)
+    assert r"encoding x\x1b[31mRED\x1b]0;owned\x07" in shown.getvalue()
+    assert r"encoding x\[/b]" in shown.getvalue()
+    assert not any(code in shown.getvalue() for code in ("\x1b[31m", "\x1b]", "\u202e"))
+
+
+def test_an_empty_model(tmp_path):
+    save_file({}, tmp_path / "net.safetensors")
+    done = neuralcodec("encode", tmp_path / "net.safetensors")
+    assert "no weights" in done.stdout
+    assert "nan" not in done.stdout
+
+
+def test_codecs_show_the_values_of_their_options():
+    shown = neuralcodec("codecs", "--json").stdout
+    options = {codec["name"]: codec["options"] for codec in json.loads(shown)}
+    assert "small: int | 'auto' | None = 'auto'" in options["trellis"]
+    assert "lossless: bool = False" in options["huffman"]
+    assert "scale: 'row' | 'tensor' | None = None" in options["huffman"]
+    assert not any(alias in shown for alias in ("Small", "Coding", "Centroids", "Literal"))
 
 
 def test_verify_finds_another_original(source, tmp_path):

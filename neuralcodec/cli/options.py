@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,10 @@ import typer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from neuralcodec.cli.paths import check_input
+from neuralcodec.codec import Codec
 from neuralcodec.errors import SourceError
+from neuralcodec.registry import make_codec, with_options
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The .safetensors file to encode.")]
 Compressed = Annotated[Path, typer.Argument(metavar="IN", help="A file that `neuralcodec encode` wrote.")]
@@ -43,6 +46,21 @@ def parse_overrides(texts: list[str]) -> dict[str, dict[str, object]]:
     return overrides
 
 
+def check_overrides(codec: Codec, overrides: Mapping[str, Mapping[str, object]]) -> None:
+    """Looks at overrides without the tensors that they are for.
+
+    Raises:
+        PlanError: an option is unknown, or outside its range.
+        RegistryError: unknown codec.
+    """
+    for options in overrides.values():
+        own = {name: value for name, value in options.items() if name != "codec"}
+        if "codec" in options:
+            make_codec(str(options["codec"]), own)
+        else:
+            with_options(codec, own)
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Tensors by name, from a .safetensors file.
 
@@ -50,7 +68,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         OSError: the file cannot be read.
         SourceError: it is of another kind.
     """
-    path.stat()  # whose error names the file
+    check_input(path)
     try:
         return load_file(path)
     except SafetensorError as error:
