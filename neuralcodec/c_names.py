@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import re
 
-_WORDS = (
-    # C99, C11, C23
+C = (
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
     "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
     "_Alignas _Alignof _Atomic _BitInt _Bool _Complex _Decimal128 _Decimal32 _Decimal64 _Generic _Imaginary _Noreturn "
     "_Static_assert _Thread_local alignas alignof bool constexpr false nullptr static_assert thread_local true typeof "
-    "typeof_unqual "
-    # C++, from whose sources the headers can be included
+    "typeof_unqual"
+)
+"""Keywords of C99, C11 and C23."""
+
+CPP = (
     "and and_eq asm bitand bitor catch char16_t char32_t char8_t class co_await co_return co_yield compl concept "
     "const_cast consteval constinit decltype delete dynamic_cast explicit export friend mutable namespace new noexcept "
     "not not_eq operator or or_eq private protected public reinterpret_cast requires static_cast template this throw "
     "try typeid typename using virtual wchar_t xor xor_eq"
 )
-KEYWORDS = frozenset(_WORDS.split())
+"""Keywords of C++, from whose sources the headers can be included."""
 
-_DECLARED = (
-    # The program's start, what <stddef.h> and <stdint.h> declare, what gcc defines if no standard is asked for
-    "main size_t ptrdiff_t max_align_t nullptr_t offsetof NULL std linux unix i386 "
-    # What ncd.h declares
-    "ncd ncd_codebook ncd_column_scale ncd_config ncd_crc32 ncd_decode_tile_bytes ncd_decode_tile_f32 "
-    "ncd_decode_tile_i16 ncd_decode_tile_i8 ncd_decode_tile_indices ncd_decode_tiles_i16 ncd_decode_tiles_i8 ncd_model "
-    "ncd_model_open ncd_model_open_header ncd_record ncd_record_next ncd_row_scale ncd_status ncd_tensor "
-    "ncd_tensor_bind ncd_tensor_check ncd_tensor_find ncd_tensor_least_workspace ncd_tensor_open ncd_tensor_prepare "
+STANDARD = "main size_t ptrdiff_t max_align_t nullptr_t offsetof NULL std linux unix i386"
+"""The program's start, what <stddef.h> declares, and what gcc defines where no standard is asked for."""
+
+DECODER = (
+    "ncd_codebook ncd_column_scale ncd_config ncd_crc32 ncd_decode_tile_bytes ncd_decode_tile_f32 ncd_decode_tile_i16 "
+    "ncd_decode_tile_i8 ncd_decode_tile_indices ncd_decode_tiles_i16 ncd_decode_tiles_i8 ncd_model ncd_model_open "
+    "ncd_model_open_header ncd_record ncd_record_next ncd_row_scale ncd_status ncd_tensor ncd_tensor_bind "
+    "ncd_tensor_check ncd_tensor_find ncd_tensor_least_workspace ncd_tensor_open ncd_tensor_prepare "
     "ncd_tensor_prepare_indices ncd_tensor_workspace ncd_tile_place"
 )
-OTHERS = frozenset(_DECLARED.split())
+"""What ncd.h declares."""
+
+TAKEN = frozenset(f"{C} {CPP} {STANDARD} {DECODER}".split())
 
 INTEGERS = re.compile(r"u?int(_least|_fast)?(8|16|32|64)_t|u?int(max|ptr)_t")
 LIMITS = re.compile(
@@ -44,7 +48,7 @@ def is_identifier(text: str) -> bool:
 
 def is_taken(name: str) -> bool:
     """Whether a variable cannot have this name, or macros that start with it would be those of ncd.h."""
-    return name in KEYWORDS or name in OTHERS or name.lower() == "ncd" or INTEGERS.fullmatch(name) is not None
+    return name in TAKEN or name.lower() == "ncd" or INTEGERS.fullmatch(name) is not None
 
 
 def is_taken_macro(name: str) -> bool:

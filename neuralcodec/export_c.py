@@ -15,6 +15,9 @@ from neuralcodec.stream.writer import Entry
 
 BYTES_A_LINE = 20
 
+PAIR = (".c", ".h")
+"""Endings for a source and a header."""
+
 
 def export_c(
     cm: CompressedModel, path: str | os.PathLike[str], name: str | None = None, names: bool = False
@@ -25,7 +28,8 @@ def export_c(
         cm: the compressed model.
         path: ``something.c`` or ``something.h`` writes the pair of both; any other ending (``.bin``) writes the
             bytes as they are.
-        name: prefix of the C symbols; default from the file's name, with "_model" behind it if C has taken that.
+        name: prefix of the C symbols; default from the file's name, with ``_weights`` added where that is a word of C
+            or C++ (``int.c``) or a name of the headers.
         names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the
             index macros of the header, which costs no flash.
 
@@ -33,24 +37,44 @@ def export_c(
         The files that were written.
 
     Raises:
-        PlanError: ``name`` is not a C identifier, or one that C, C++ or the headers have taken.
-        OSError: a file cannot be written.
+        PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for.
+        OSError: a file cannot be written; files from before are then untouched.
     """
     path = Path(path)
-    if path.suffix not in (".c", ".h"):
+    if path.suffix not in PAIR:
         with replace_file(path) as file:
             for piece in cm.chunks(names):
                 file.write(piece)
         return (path,)
-    symbol = _symbol(path.stem) if name is None else name
-    if not is_identifier(symbol) or is_taken(symbol):
-        raise PlanError(f"name={name!r} is not a C identifier that is free")
-    source, header = path.with_suffix(".c"), path.with_suffix(".h")
-    size = sum(map(len, cm.chunks(names)))
-    with replace_files([header, source]) as (head, body):
+    symbol = symbol_for(path, name)
+    source, header = outputs(path)
+    size = sum(len(piece) for piece in cm.chunks(names))
+    # The array's size is in the header: a new one must not stay beside an old source.
+    with replace_files(header, source) as (head, body):
         head.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
         body.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
     return source, header
+
+
+def outputs(path: Path) -> tuple[Path, ...]:
+    """The files that :func:`export_c` writes."""
+    return (path.with_suffix(".c"), path.with_suffix(".h")) if path.suffix in PAIR else (path,)
+
+
+def symbol_for(path: Path, name: str | None) -> str:
+    """Prefix of the C symbols: ``name``, or what fits the file's name.
+
+    Raises:
+        PlanError: ``name`` cannot be one.
+    """
+    if name is None:
+        symbol = as_identifier(path.stem)
+        return f"{symbol}_weights" if is_taken(symbol) else symbol
+    if not is_identifier(name):
+        raise PlanError(f"name={name!r} is not a C identifier")
+    if is_taken(name):
+        raise PlanError(f"name={name!r} has a meaning in C or C++, or in the headers: give another one")
+    return name
 
 
 def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Demand) -> Iterator[str]:
@@ -102,9 +126,3 @@ def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator
             yield "    " + ",".join(map(str, rest[start : start + BYTES_A_LINE])) + ",\n"
         rest = rest[whole:]
     yield "    " + ",".join(map(str, rest)) + "\n};\n"
-
-
-def _symbol(stem: str) -> str:
-    """A C identifier from the name of a file; one that is taken gets a suffix."""
-    symbol = as_identifier(stem)
-    return f"{symbol}_model" if is_taken(symbol) else symbol

@@ -1,8 +1,8 @@
-"""Names of tensors and files as a terminal may show them."""
+"""Names on a terminal: what a file calls its tensors must not steer it."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The text with escapes for what is no printable character: a name may hold what a terminal obeys."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    """The text with control characters, and others that cannot be seen, as Python's escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
 
 from neuralcodec.api import encode
@@ -33,8 +34,7 @@ def transcode(
         PlanError: no tensor is of codec generative, or an option would change levels.
         BitstreamError: a payload is damaged.
     """
-    if wrong := sorted(options.keys() & {"states", "step", "relative_step", "rdo", "scan", "tile"}):
-        raise PlanError(f"{', '.join(wrong)}: levels stay as they are; what they are coded with can be chosen")
+    check_options(options)
     overrides: dict[str, dict[str, object]] = {}
     for entry in cm.entries:
         if entry.codec != FROM or entry.tied_to is not None or cm.is_lossless(entry.spec.name):
@@ -59,3 +59,14 @@ def transcode(
         overrides=overrides,
         progress=progress,
     )
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Looks at options of :func:`transcode` without a model.
+
+    Raises:
+        PlanError: one is unknown or outside its range, or would change levels.
+    """
+    if wrong := sorted(options.keys() & {"states", "step", "relative_step", "rdo", "scan", "tile"}):
+        raise PlanError(f"{', '.join(wrong)}: levels stay as they are; what they are coded with can be chosen")
+    make_codec(TO, {"small": None, **options})

@@ -1,16 +1,16 @@
 """Files: damage is noticed and named, and nothing is lost while one is written."""
 
-import errno
-import importlib
 import json
 import os
 import resource
 import signal
+import stat
 import struct
 import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from samples import weights
 
 import neuralcodec
 from neuralcodec import BitstreamError, ChecksumError, CorruptError, TruncatedError, UnsupportedError
+from neuralcodec.container import check_output
 
 
 @pytest.fixture
@@ -191,6 +192,7 @@ def test_a_full_disk_leaves_the_old_file(saved):
         saved,
     )
     assert "refused:" in done.stdout, done
+    assert str(saved) in done.stdout  # and not the temporary file
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]  # and no litter
 
@@ -222,39 +224,52 @@ def test_a_file_keeps_its_mode_and_a_link_stays_a_link(saved, tmp_path):
     assert set(neuralcodec.decode(saved)) == {"w"}
 
 
-def test_a_pipe_is_written_to(saved, tmp_path):
-    pipe = tmp_path / "pipe"
+def test_a_pipe_stays_a_pipe(saved, tmp_path):
+    pipe, cm = tmp_path / "pipe", neuralcodec.load(saved)
     os.mkfifo(pipe)
-    cm = neuralcodec.load(saved)
-    with ThreadPoolExecutor(1) as pool:
-        read = pool.submit(pipe.read_bytes)
-        neuralcodec.save(cm, pipe)
-        assert read.result() == saved.read_bytes()
-    assert pipe.is_fifo()
-    with pytest.raises(OSError, match="not a file but a pipe"):
-        neuralcodec.load("/dev/null")
-
-
-def test_errors_of_writing_name_the_file(saved, tmp_path):
-    cm = neuralcodec.load(saved)
-    for path in (tmp_path / "none" / "m", tmp_path, saved / "m"):
-        with pytest.raises(OSError, match=r"cannot be written|is a directory") as caught:
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with ThreadPoolExecutor() as pool:
+            read = pool.submit(pipe.read_bytes)
             neuralcodec.save(cm, path)
-        assert caught.value.filename == str(path)
+            assert read.result(60) == saved.read_bytes()
+        assert pipe.is_fifo()
+    assert link.is_symlink()
 
 
-def test_a_pair_of_files_is_written_whole_or_not_at_all(saved, tmp_path, monkeypatch):
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_device_stays_a_device(saved, tmp_path):
+    cm, null, full = neuralcodec.load(saved), tmp_path / "null", tmp_path / "full"
+    try:
+        os.mknod(null, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mknod(full, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+        null.open("wb").close()
+    except OSError:
+        pytest.skip("devices cannot be made here")
+    neuralcodec.save(cm, null)
+    with pytest.raises(OSError, match=f"No space left on device: '{full}'"):
+        neuralcodec.save(cm, full)
+    assert null.is_char_device()
+    assert full.is_char_device()
+
+
+def test_errors_name_the_output(saved, tmp_path):
     cm = neuralcodec.load(saved)
-    neuralcodec.export_c(cm, tmp_path / "m.c", name="before")
-    before = {path: path.read_bytes() for path in tmp_path.glob("m.?")}
+    for path, error in (
+        (tmp_path / "missing" / "x", FileNotFoundError),
+        (saved / "x", NotADirectoryError),
+        (tmp_path, IsADirectoryError),
+        (tmp_path / ("x" * 300), OSError),
+    ):
+        for write in (partial(neuralcodec.save, cm), partial(neuralcodec.decode_to_file, cm), check_output):
+            with pytest.raises(error) as caught:
+                write(path)
+            assert str(caught.value.filename) == str(path)
+    assert [path.name for path in tmp_path.iterdir()] == [saved.name]
 
-    def broken(*_):
-        yield "half"
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(importlib.import_module("neuralcodec.export_c"), "_source_lines", broken)
-    with pytest.raises(OSError, match="No space left"):
-        neuralcodec.export_c(cm, tmp_path / "m.c", name="after")
-    assert {path: path.read_bytes() for path in tmp_path.glob("m.?")} == before
-    assert len(before) == 2
-    assert not list(tmp_path.glob(".*"))
+def test_long_names_can_be_written(saved, tmp_path):
+    long = tmp_path / ("x" * 250)
+    neuralcodec.save(neuralcodec.load(saved), long)
+    assert long.read_bytes() == saved.read_bytes()

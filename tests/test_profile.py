@@ -390,7 +390,7 @@ def test_command(tmp_path):
 def test_command_fails_as_the_others_do(tmp_path):
     path = tmp_path / "net.safetensors"
     save_file({"w": weights(20, 20)}, path)
-    assert "no such file" in command(tmp_path / "none", code=1).stderr
+    assert "none: No such file" in command(tmp_path / "none", code=4).stderr
     assert "no tensor matches" in command(path, "--tensors", "v", code=1).stderr
     command(path, "--html", tmp_path / "no" / "page.html", code=4)
     command(path, "--target-snr", "0", code=2)

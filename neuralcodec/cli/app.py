@@ -17,13 +17,15 @@ from rich.text import Text
 import neuralcodec
 from neuralcodec.cli import options as opt
 from neuralcodec.cli.network import make_module, parse_shape, read_inputs
+from neuralcodec.cli.paths import check_input, check_outputs, output_beside, told_beside
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.cli.training import train_codec
-from neuralcodec.container import check_writable
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
+from neuralcodec.export_c import outputs, symbol_for
 from neuralcodec.printable import printable
 from neuralcodec.profiling.run import require
 from neuralcodec.registry import codec_class, make_codec
+from neuralcodec.transcode import check_options
 
 EXIT_FAILED = 1  # input or target: cannot be encoded, target not met, files differ
 EXIT_USAGE = 2  # the command line itself
@@ -134,10 +136,12 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
       neuralcodec encode model.safetensors -c kmeans -O clusters=16 --override 'conv1.*:clusters=64'
       neuralcodec encode model.safetensors --target-bits 2 --importance gradients.safetensors
     """
-    output = opt.output(source, output, ".nc.safetensors")
     options = opt.parse(option or [])
     if lossless:
         options["lossless"] = True
+    overrides = opt.parse_overrides(override or [])
+    if on_nonfinite not in {"error", "raw"}:
+        _fail("--on-nonfinite is error or raw", EXIT_USAGE)
     given = [v is not None for v in (target_bits, target_snr, max_bytes)]
     if sum(given) > 1:
         _fail("--target-bits, --target-snr and --max-bytes exclude each other", EXIT_USAGE)
@@ -155,10 +159,12 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             else None
         )
         chosen = make_codec(codec, options)
+        opt.check_overrides(chosen, overrides)
+        output = output_beside(source, output, ".nc.safetensors", ".safetensors")
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
-    if on_nonfinite not in ("error", "raw"):
-        _fail(f"--on-nonfinite is error or raw, not {on_nonfinite}", EXIT_USAGE)
+    if importance is not None and not getattr(chosen, "weighted", False):
+        _fail(f"codec {chosen.name!r} does not weight distortion, so --importance would do nothing", EXIT_USAGE)
     with encoding_bar(err, quiet or as_json) as progress, opt.executor(jobs) as executor:
         cm = neuralcodec.encode(
             source,
@@ -167,17 +173,18 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
             include,
             exclude,
             executor,
-            overrides=opt.parse_overrides(override or []),
+            overrides=overrides,
             importance=None if importance is None else opt.read_tensors(importance),
             on_nonfinite=on_nonfinite,  # type: ignore[arg-type]
             progress=progress,
         )
         neuralcodec.save(cm, output)
+    told = told_beside(output, out, err)
     if as_json:
-        _print_json({"output": str(output), **cm.report().to_dict()})
+        _print_json({"output": str(output), **cm.report().to_dict()}, told)
     elif not quiet:
-        out.print(cm.report())
-        out.print(_summary(cm.report(), output), soft_wrap=True)
+        told.print(cm.report())
+        told.print(_summary(cm.report(), output), soft_wrap=True)
 
 
 @app.command()
@@ -191,14 +198,20 @@ def decode(
     quiet: opt.Quiet = False,
 ) -> None:
     """Decode to an ordinary .safetensors file with the original names, shapes and dtypes."""
-    output = opt.output(source, output, ".decoded.safetensors")
+    try:
+        output = output_beside(source, output, ".decoded.safetensors", ".safetensors", ".nc")
+    except ValueError as error:
+        _fail(str(error), EXIT_USAGE)
     cm = neuralcodec.load(source)
     with encoding_bar(err, quiet or as_json, "decoding") as progress:
         neuralcodec.decode_to_file(cm, output, progress)
+    told = told_beside(output, out, err)
+    size = output.stat().st_size if output.is_file() else None  # a pipe does not know what went through
     if as_json:
-        _print_json({"output": str(output), "tensors": len(cm), "bytes": output.stat().st_size})
+        _print_json({"output": str(output), "tensors": len(cm), "bytes": size}, told)
     elif not quiet:
-        out.print(f"wrote {output}: {len(cm)} tensors, {output.stat().st_size:,} bytes", highlight=False, markup=False)
+        of_bytes = "" if size is None else f", {size:,} bytes"
+        told.print(_line(f"wrote {output}: {len(cm)} tensors{of_bytes}"), soft_wrap=True)
 
 
 @app.command()
@@ -222,20 +235,26 @@ def transcode(
       neuralcodec encode model.safetensors -c generative -O tile=2048 --target-bits 3
       neuralcodec transcode model.nc.safetensors -o model.mcu.safetensors -O coding=rans
     """
-    output = opt.output(source, output, ".mcu.safetensors")
+    options = opt.parse(option or [])
+    try:
+        output = output_beside(source, output, ".mcu.safetensors", ".safetensors", ".nc")
+        check_options(options)
+    except (ValueError, PlanError) as error:
+        _fail(str(error), EXIT_USAGE)
     with encoding_bar(err, quiet or as_json, "transcoding") as progress:
-        options = opt.parse(option or [])
         cm = neuralcodec.transcode(neuralcodec.load(source), progress=progress, **options)  # type: ignore[arg-type]
         neuralcodec.save(cm, output)
+    told = told_beside(output, out, err)
     if as_json:
-        _print_json({"output": str(output), **cm.report().to_dict()})
+        _print_json({"output": str(output), **cm.report().to_dict()}, told)
     elif not quiet:
-        out.print(_summary(cm.report(), output), soft_wrap=True)
+        told.print(_summary(cm.report(), output), soft_wrap=True)
 
 
 @app.command()
 def inspect(source: opt.Compressed, as_json: opt.Json = False) -> None:
     """Show what is in a compressed file: each tensor's codec, shape, bytes and bits per weight."""
+    check_input(source)
     cm = neuralcodec.load(source)
     if as_json:
         _print_json({"file": str(source), "metadata": cm.metadata, **cm.report().to_dict()})
@@ -258,23 +277,23 @@ def verify(
     """Check all checksums and decode every tensor; compare with the original if it is given.
 
     Exit code 3: damaged. Exit code 1: a tensor is missing, has another shape or dtype, is not exact though its codec
-    is lossless,
-    or is below --min-snr.
+    is lossless, or is below --min-snr.
     """
-    if original is not None:
-        opt.check_readable(original)
+    for path in (source, original):
+        if path is not None:
+            check_input(path)
     result = neuralcodec.verify(source, original, min_snr)
     if as_json:
         _print_json(result.to_dict())
     else:
         for problem in result.problems:
-            err.print(Text.assemble(("✗", "red"), " ", printable(problem)))
+            err.print(_line(problem, ("✗ ", "red")), soft_wrap=True)
         if result.report is not None:
             out.print(result.report)
         if not result.problems:
             compared = " and agrees with the original" if original else ""
-            held = f"{result.tensors} tensors, every checksum is right, everything decodes{compared}"
-            out.print(Text.assemble(("✓", "green"), f" {printable(str(source))}: {held}"), soft_wrap=True)
+            text = f"{source}: {result.tensors} tensors, every checksum is right, everything decodes{compared}"
+            out.print(_line(text, ("✓ ", "green")), soft_wrap=True)
     if result.problems:
         raise typer.Exit(EXIT_FAILED)
 
@@ -308,6 +327,12 @@ def profile(  # noqa: PLR0917 (typer reads them by name)
 
     Needs scipy, and matplotlib for the page: the package's extra 'profile'.
     """
+    check_input(source)
+    if html:
+        try:
+            check_outputs(source, html)
+        except ValueError as error:
+            _fail(str(error), EXIT_USAGE)
     require(*(["scipy", "matplotlib"] if html else ["scipy"]))
     with encoding_bar(err, as_json, "profiling") as progress:
         found = neuralcodec.profile(source, tensors, snr_db=target_snr, progress=progress)
@@ -321,14 +346,14 @@ def profile(  # noqa: PLR0917 (typer reads them by name)
     out.print(found)
     rate = "" if found.bits_per_weight is None else f", {found.bits_per_weight:.2f} bits/weight"
     out.print(
-        Text(
+        _line(
             f"{source}: {len(found.tensors)} tensors, {found.weights:,} weights; as suggested, each tensor with "
             f"{target_snr:g} dB or more, {found.suggested_bytes:,} bytes{rate}, names and headers not counted"
         ),
         soft_wrap=True,
     )
     if html:
-        out.print(f"wrote {html}", highlight=False, markup=False)
+        out.print(_line(f"wrote {html}"), soft_wrap=True)
 
 
 @app.command()
@@ -370,13 +395,19 @@ def export_c(
 
     The C decoder in firmware_decoder/ reads these bytes from flash as they are.
     """
-    check_writable(output)
+    check_input(source)
+    try:
+        check_outputs(source, *outputs(output))
+        symbol_for(output, name)
+    except (ValueError, PlanError) as error:
+        _fail(str(error), EXIT_USAGE)
     written = neuralcodec.export_c(neuralcodec.load(source), output, name, names)
+    told = told_beside(output, out, err)
     if as_json:
-        _print_json({"files": [str(path) for path in written]})
+        _print_json({"files": [str(path) for path in written]}, told)
     else:
         for path in written:
-            out.print(f"wrote {path}", highlight=False, markup=False)
+            told.print(_line(f"wrote {path}"), soft_wrap=True)
 
 
 @app.command("export-firmware")
@@ -426,6 +457,7 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
         _fail("--weights is compressed or plain", EXIT_USAGE)
     if calibration is None and mode == "int8":
         _fail("--calibration is needed in int8 mode", EXIT_USAGE)
+    check_input(source)
     report = neuralcodec.export_firmware(
         neuralcodec.load(source),
         make_module(model),
@@ -443,7 +475,7 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
         _print_json({"output": str(output), **report.to_dict()})
         return
     out.print(report)
-    out.print(f"wrote {output}", highlight=False, markup=False)
+    out.print(_line(f"wrote {output}"), soft_wrap=True)
 
 
 app.command("train-codec")(train_codec)
@@ -466,21 +498,24 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    # Tensor names may hold markup or control characters.
-    err.print(Text.assemble(("error:", "bold red"), " ", printable(message)), soft_wrap=True)
+    err.print(_line(message, ("error: ", "bold red")), highlight=False, soft_wrap=True)
     sys.exit(code)
 
 
+def _line(text: str, before: tuple[str, str] = ("", "")) -> Text:
+    """A line of text as it is, which may hold markup and control characters, behind a word of a style."""
+    return Text.assemble(before, printable(text))
+
+
 def _summary(report: neuralcodec.Report, path: Path) -> Text:
-    said = f"{printable(str(path))}: {report.encoded_bytes:,} bytes"
     if not report.weights:
-        return Text(f"{said}, no weights")
+        return _line(f"{path}: {report.encoded_bytes:,} bytes, no weights")
     snr = f", SNR {report.snr_db:.1f} dB" if report.snr_db is not None else ""
-    return Text(
-        f"{said}, {report.bits_per_weight:.2f} bits/weight, "
+    return _line(
+        f"{path}: {report.encoded_bytes:,} bytes, {report.bits_per_weight:.2f} bits/weight, "
         f"{report.ratio:.2f}× smaller than {report.original_bytes:,} bytes of weights{snr}"
     )
 
 
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=True))
+def _print_json(value: object, told: Console = out) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=True), file=told.file)

@@ -11,6 +11,7 @@ import torch
 import typer
 
 from neuralcodec.cli.options import read_tensors
+from neuralcodec.cli.paths import check_input
 from neuralcodec.errors import ExportError
 
 
@@ -63,6 +64,7 @@ def read_inputs(path: Path) -> torch.Tensor:
         SourceError: it is not a safetensors file.
         OSError: it cannot be read.
     """
+    check_input(path)
     if path.suffix != ".safetensors":
         try:
             return torch.from_numpy(np.ascontiguousarray(np.load(path, allow_pickle=False)))

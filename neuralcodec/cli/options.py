@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -13,43 +13,15 @@ import typer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from neuralcodec.container import check_regular, check_writable
+from neuralcodec.cli.paths import check_input
+from neuralcodec.codec import Codec
 from neuralcodec.errors import SourceError
+from neuralcodec.registry import make_codec, with_options
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="The .safetensors file to encode.")]
 Compressed = Annotated[Path, typer.Argument(metavar="IN", help="A file that `neuralcodec encode` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-
-
-def check_readable(path: Path) -> None:
-    """Looks whether there is a file.
-
-    Raises:
-        OSError: there is none, or no permission for it; the error names it.
-    """
-    check_regular(path, path.stat().st_mode)
-
-
-def output(source: Path, output: Path | None, ending: str) -> Path:
-    """The file to write, looked at before the work is done.
-
-    Args:
-        source: the file to read.
-        output: what the user calls it; by default as the file to read, with another ending.
-        ending: that.
-
-    Raises:
-        OSError: one of the two cannot be read or written.
-    """
-    check_readable(source)
-    stem = source.name.removesuffix(".safetensors")
-    if output is None:  # what was encoded already, and is to be again, has its own error later
-        output = source.with_name((stem if ending.startswith(".nc") else stem.removesuffix(".nc")) + ending)
-    if output.exists() and output.samefile(source):
-        raise typer.BadParameter("it is the input; give another name", param_hint="--output")
-    check_writable(output)
-    return output
 
 
 def parse(pairs: list[str]) -> dict[str, object]:
@@ -74,6 +46,21 @@ def parse_overrides(texts: list[str]) -> dict[str, dict[str, object]]:
     return overrides
 
 
+def check_overrides(codec: Codec, overrides: Mapping[str, Mapping[str, object]]) -> None:
+    """Looks at overrides without the tensors that they are for.
+
+    Raises:
+        PlanError: an option is unknown, or outside its range.
+        RegistryError: unknown codec.
+    """
+    for options in overrides.values():
+        own = {name: value for name, value in options.items() if name != "codec"}
+        if "codec" in options:
+            make_codec(str(options["codec"]), own)
+        else:
+            with_options(codec, own)
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Tensors by name, from a .safetensors file.
 
@@ -81,7 +68,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         OSError: the file cannot be read.
         SourceError: it is of another kind.
     """
-    path.stat()  # whose error names the file
+    check_input(path)
     try:
         return load_file(path)
     except SafetensorError as error:

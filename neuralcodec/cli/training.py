@@ -9,12 +9,16 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from neuralcodec.cli.options import read_tensors
+from neuralcodec.cli.paths import check_input
+from neuralcodec.container import check_output, replace_file
 from neuralcodec.errors import SourceError
 from neuralcodec.models import autoencoder_training as training
 from neuralcodec.models.autoencoder_training import Progress, Settings
 from neuralcodec.models.corpus import matrices, with_importance
+from neuralcodec.printable import printable
 
 err = Console(stderr=True)
 
@@ -63,17 +67,18 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
     files: list[Path] = []
     for source in sources:
         found = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
-        if not found or not found[0].exists():
+        if not found:
             raise SourceError(f"{source}: no .safetensors file there")
         files += found
+    check_output(output)
+    for file in files if start is None else [*files, start]:
+        check_input(file)
 
     def told(progress: Progress) -> None:
         kept = "" if progress.checkpoint is None else f", {progress.checkpoint}"
         text = f"{100 * progress.done:3.0f} %, {progress.bits:.4f} bits a residual{kept}"
-        err.print(text, highlight=False, markup=False)
+        err.print(Text(printable(text)), soft_wrap=True)
 
-    if start is not None and not start.is_file():
-        raise SourceError(f"{start}: no such file")
     weights = matrices(files)
     if importance is not None:
         weights = with_importance(weights, _read_importance(importance, files))
@@ -84,10 +89,9 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
         checkpoints=checkpoints,
         progress=told,
     )
-    part = output.with_name(output.name + ".part")
-    part.write_bytes(data)
-    part.replace(output)
-    err.print(f"wrote {output}, {len(data):,} bytes", highlight=False, markup=False)
+    with replace_file(output) as written:
+        written.write(data)
+    err.print(Text(printable(f"wrote {output}, {len(data):,} bytes")), soft_wrap=True)
 
 
 def _read_importance(path: Path, files: Sequence[Path]) -> dict[str, dict[str, torch.Tensor]]:

@@ -66,7 +66,7 @@ def open_file(path: Path) -> FileBytes:
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        check_regular(path, os.fstat(descriptor).st_mode)
+        _check_regular(path, os.fstat(descriptor).st_mode)
         start = _header_size(path, descriptor)
         metadata, size = _read_header(path)
         held = FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
@@ -77,7 +77,7 @@ def open_file(path: Path) -> FileBytes:
     return held
 
 
-def check_regular(path: Path, mode: int) -> None:
+def _check_regular(path: Path, mode: int) -> None:
     """Looks whether what is to be read is a file, by its mode.
 
     Raises:

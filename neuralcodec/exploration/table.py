@@ -9,13 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from neuralcodec.exploration.front import Front
+from neuralcodec.printable import printable
 
 
 def make_table(front: Front, rows: int) -> Table:
     """A row for each point, smallest first; of many points some at even distances."""
     count = len(front.points)
     shown = range(count) if count <= rows else sorted({round(i * (count - 1) / max(rows - 1, 1)) for i in range(rows)})
-    table = Table(header_style="bold", box=box.SIMPLE_HEAD, caption=_caption(front, len(shown)), caption_justify="left")
+    caption = Text(_caption(front, len(shown)), "table.caption")  # names in it may look like markup
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     for heading in ("bytes", "ratio", "loss", "SNR dB"):
         table.add_column(heading, justify="right")
     table.add_column("settings", overflow="fold")
@@ -50,5 +52,5 @@ def _caption(front: Front, shown: int) -> str:
     else:
         said.append("loss: distortion over energy")
     if front.points:
-        said.append("settings in the order of: " + ", ".join(front.points[0].settings))
+        said.append("settings in the order of: " + ", ".join(map(printable, front.points[0].settings)))
     return " · ".join(said)

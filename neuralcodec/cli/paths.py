@@ -1,0 +1,76 @@
+"""Files that commands read and write, looked at before the work."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from neuralcodec.container import check_output
+
+
+def check_input(path: Path) -> None:
+    """Looks whether a file can be read from any place of it.
+
+    Raises:
+        OSError: it cannot be; the error names it and the cause.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):  # a pipe must not be opened: that takes what is in it
+        raise OSError(errno.ESPIPE, "not a regular file, and it has to be read from several places", str(path))
+    path.open("rb").close()
+
+
+def output_beside(source: Path, output: Path | None, ending: str, *removed: str) -> Path:
+    """The output that was given, or the source's name with another ending; one that can be written.
+
+    Args:
+        source: the input, which must be there.
+        output: what the user said.
+        ending: of the default.
+        removed: endings that the default does not keep, the last one first.
+
+    Raises:
+        OSError: the input cannot be read, or the output not written.
+        ValueError: the output is the input.
+    """
+    check_input(source)
+    if output is None:
+        name = source.name
+        for old in removed:
+            name = name.removesuffix(old)
+        output = source.with_name(name + ending)
+    check_outputs(source, output)
+    return output
+
+
+def check_outputs(source: Path, *outputs: Path) -> None:
+    """Looks whether outputs can be written, and leave the input alone.
+
+    Raises:
+        OSError: one cannot be written.
+        ValueError: one is the input.
+    """
+    for output in outputs:
+        check_output(output)
+        if output.exists() and output.samefile(source):
+            raise ValueError("the output is the input; give another name with -o")
+
+
+def is_stdout(output: Path) -> bool:
+    """Whether an output such as /dev/stdout is where messages would go."""
+    try:
+        return os.path.samestat(os.stat(output), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+def told_beside(output: Path, out: Console, err: Console) -> Console:
+    """Where to say what was written, so that it is not between the written bytes."""
+    return err if is_stdout(output) else out
