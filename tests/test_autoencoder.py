@@ -460,7 +460,7 @@ def test_training_starts_from_models_only(tmp_path: Path) -> None:
     save_file({"a": smooth(40, 60)}, tmp_path / "net.safetensors")
     command = ["train-codec", str(tmp_path), "-o", str(tmp_path / "m.bin"), "--start"]
     result = CliRunner().invoke(app, [*command, str(tmp_path / "none.bin")])
-    assert isinstance(result.exception, SourceError)
+    assert isinstance(result.exception, FileNotFoundError)
     assert not (tmp_path / "m.bin").exists()
 
 
