@@ -61,8 +61,8 @@ def verify(
     original to some number of bits gives, and if the file looks like one whose encoder rounds: tensors too small for
     levels where others of the file have levels of a codec that rounds such, larger ones where at least 16 of their
     elements differ. Bits are as many as are in use, or as many as encoders choose without being asked. So a model whose
-    floats are short by nature passes for another one where that one rounds to it; and rounded tensors count as different
-    where a file has none but small ones, or large ones of fewer than 16 different elements.
+    floats are short by nature passes for another one where that one rounds to it; and rounded tensors count as
+    different where a file has none but small ones, or large ones of fewer than 16 different elements.
 
     Args:
         path: a file that :func:`neuralcodec.save` wrote, or a compressed model.
