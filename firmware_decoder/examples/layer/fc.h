@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #define FC_SIZE 348u /* bytes of the stream */
-#define FC_TILE 120u /* weights in the largest tile that ncd_decode_tile_i8() gives */
-#define FC_WIDE 0u /* 1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives those of all */
+#define FC_TILE 120u /* weights in the largest tile of levels, or of indices or floats of codec kmeans */
+#define FC_WIDE 0u /* 1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives all levels */
 #define FC_TILE_BYTES 48u /* bytes in the largest tile that ncd_decode_tile_bytes() gives */
 #define FC_TABLES 1u /* look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each */
 /* Bytes that ncd_tensor_prepare() takes at most. */
