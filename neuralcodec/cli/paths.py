@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from neuralcodec.container import check_output
+from neuralcodec.container import check_output, check_regular
 
 
 def check_input(path: Path) -> None:
@@ -19,11 +17,7 @@ def check_input(path: Path) -> None:
     Raises:
         OSError: it cannot be; the error names it and the cause.
     """
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):  # a pipe must not be opened: that takes what is in it
-        raise OSError(errno.ESPIPE, "not a regular file, and it has to be read from several places", str(path))
+    check_regular(path, os.stat(path).st_mode)  # a pipe must not be opened: that takes what is in it
     path.open("rb").close()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from neuralcodec.container.writer import METADATA_KEY, TENSOR_NAME, metadata_mark
+from neuralcodec.descriptor import read_at
 from neuralcodec.errors import ChecksumError, CorruptError, TruncatedError, UnsupportedError
 
 
@@ -43,15 +44,10 @@ class FileBytes:
         Raises:
             TruncatedError: the file has become shorter since it was opened.
         """
-        pieces = []
-        while size > 0:
-            piece = os.pread(self.descriptor, min(size, 1 << 30), self.start + offset)
-            if not piece:
-                raise TruncatedError(f"{self.path} ends early", offset=self.start + offset)
-            pieces.append(piece)
-            offset += len(piece)
-            size -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        found = read_at(self.descriptor, self.start + offset, size)
+        if len(found) < size:
+            raise TruncatedError(f"{self.path} ends early", offset=self.start + offset + len(found))
+        return found
 
 
 def open_file(path: Path) -> FileBytes:
@@ -66,7 +62,7 @@ def open_file(path: Path) -> FileBytes:
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        _check_regular(path, os.fstat(descriptor).st_mode)
+        check_regular(path, os.fstat(descriptor).st_mode)
         start = _header_size(path, descriptor)
         metadata, size = _read_header(path)
         held = FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
@@ -77,16 +73,16 @@ def open_file(path: Path) -> FileBytes:
     return held
 
 
-def _check_regular(path: Path, mode: int) -> None:
+def check_regular(path: Path, mode: int) -> None:
     """Looks whether what is to be read is a file, by its mode.
 
     Raises:
         OSError: it is none; the error names it.
     """
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "is not a file but a pipe or a device", str(path))
+        raise OSError(errno.ESPIPE, "not a regular file, and it has to be read from several places", str(path))
 
 
 def _header_size(path: Path, descriptor: int) -> int:

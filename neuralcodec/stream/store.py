@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
 from typing import IO
+
+from neuralcodec.descriptor import read_at
 
 IN_MEMORY = 32 << 20
 """Beyond this many bytes the payloads go to an unnamed temporary file (in TMPDIR)."""
@@ -58,13 +59,4 @@ class PayloadStore:
             if self._file is None:
                 return bytes(memoryview(self._memory)[offset : offset + size])
             descriptor = self._file.fileno()
-        pieces = []
-        while size > 0:
-            # Not by the file's position, which processes share.
-            piece = os.pread(descriptor, min(size, 1 << 30), offset)
-            if not piece:
-                break
-            pieces.append(piece)
-            offset += len(piece)
-            size -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return read_at(descriptor, offset, size)
