@@ -257,8 +257,12 @@ def trellis_quantize(
     importance: npt.NDArray[np.float32] | None = None,
     largest: int = 32767,
     coded: npt.NDArray[np.bool_] | None = None,
+    shaping: tuple[float, float, bool] | None = None,
 ) -> npt.NDArray[np.int16]:
     """Levels that minimize Σ importance·(weight − level)² + lagrangian·bits in each tile: the Viterbi algorithm.
+
+    With shaping the errors of a row count together, too, through tiles and across them. Levels down the columns are
+    found on what is likely to be the best path for those in columns before.
 
     Args:
         context: the trellis, and what picks tables.
@@ -269,6 +273,8 @@ def trellis_quantize(
         importance: what each squared error counts, shape of the weights.
         largest: magnitude of the largest level, at least 4.
         coded: of all rows of the matrix that is cut in tiles, which of them are here; None: all.
+        shaping: what (Σ (gain·level − weight))² over a row counts, in the mean over its weights; the gain; whether the
+            rows are the columns of these weights, as tiles go down the columns. Not with an importance.
     """
 
 def trellis_count(

@@ -214,8 +214,9 @@ def test_targets_of_bits(bits, coding, tmp_path):
     state = {f"{i}.w": bell(200, 300, seed=i) * (1 + i) for i in range(2)}
     if coding == "prefix" and bits <= 1:
         # A code takes a bit.
+        target = Target(bits_per_weight=bits)
         with pytest.raises(PlanError, match="bits/weight"):
-            neuralcodec.encode(state, codec="trellis", target=Target(bits_per_weight=bits), coding=coding, states=8)
+            neuralcodec.encode(state, codec="trellis", target=target, coding=coding, states=8, shaping=False)
         return
     cm = neuralcodec.encode(state, codec="trellis", target=Target(bits_per_weight=bits), coding=coding, states=8)
     assert 8 * file_bytes(cm, tmp_path) / 120_000 == pytest.approx(bits, rel=0.02)
@@ -286,7 +287,7 @@ def test_importance_moves_distortion(coding):
 @pytest.mark.parametrize("coding", CODINGS)
 def test_norm_is_kept(coding, dtype):
     w = bell(90, 70).to(dtype)
-    settings = {"relative_step": 0.7, "coding": coding, "states": 8}
+    settings = {"relative_step": 0.7, "coding": coding, "states": 8, "shaping": False}
     payloads = {kind: Trellis(reconstruction=kind, **settings).encode(tensor(w)) for kind in ("norm", "error")}
     assert len(payloads["norm"]) == len(payloads["error"])
     assert np.array_equal(*(levels_of(tensor(w), payload)[0] for payload in payloads.values()))
@@ -331,7 +332,9 @@ def test_rows_and_columns_of_zeros_are_left_out(coding, tile, step):
     w = pruned(120, 200)
 
     def encoded(of, **more):
-        cm = neuralcodec.encode({"w": of}, "trellis", coding=coding, tile=tile, step=step, finer=False, **more)
+        # Turned, errors that cancel are others.
+        more |= {"step": step, "finer": False, "shaping": False}
+        cm = neuralcodec.encode({"w": of}, "trellis", coding=coding, tile=tile, **more)
         return cm.nbytes, cm.decode("w"), cm.report().to_dict()["tensors"][0]["reason"]
 
     size, found, reason = encoded(w)
@@ -411,7 +414,8 @@ def test_a_tile_that_breaks_a_rule_is_found_among_others():
     w = bell(40, 500)
     for step in (0.3, 0.0005):
         t = tensor(w)
-        payload = bytearray(Trellis(coding="contexts", states=8, step=step, tile=500, scan="rows").encode(t))
+        codec = Trellis(coding="contexts", states=8, step=step, tile=500, scan="rows", shaping=False)
+        payload = bytearray(codec.encode(t))
         payload[-200] ^= 0xFF  # some others make other levels that break no rule
         payload[-199] ^= 0xFF
         reader = _native.open_payload(bytes(payload), 4, t.spec.dtype.number, t.spec.shape, [])
@@ -537,7 +541,8 @@ def test_models_are_shared_where_that_is_shorter(coding):
     """Large tensors of unlike weights have models of their own, small ones of like weights share."""
     state = {"large": bell(200, 300), "small.a": bell(40, 30, seed=1) / 8, "small.b": bell(30, 40, seed=2) / 8}
     state |= {"other": bell(200, 300, seed=3) / 40}
-    cm = neuralcodec.encode(state, codec="trellis", coding=coding, step=0.02)
+    options = {"codec": "trellis", "coding": coding, "step": 0.02, "shaping": False}
+    cm = neuralcodec.encode(state, **options)
     with_model = {t.name for t in reference.read_stream(cm.to_bytes()).tensors if t.payload[0] & 4}
     assert {"small.a", "small.b"} <= with_model
     assert "large" not in with_model
@@ -551,7 +556,7 @@ def test_models_are_shared_where_that_is_shorter(coding):
     for other in (all_in_one, each_alone):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("neuralcodec.codecs.trellis.codec.grouped", other)
-            assert neuralcodec.encode(state, codec="trellis", coding=coding, step=0.02).nbytes >= cm.nbytes
+            assert neuralcodec.encode(state, **options).nbytes >= cm.nbytes
     # In whatever order tensors come, the groups are the same.
     profiles = {name: groups.profile(w.numpy() / np.float32(0.02), w.numel(), True) for name, w in state.items()}
     backwards = dict(reversed(profiles.items()))
@@ -757,6 +762,9 @@ GOLDEN = {
     "columns": "0616d276f9cca990",
     "norm": "f62e18d986072de5",
     "wide": "1269d814069bc90b",
+    "shaped rows": "69d453ddce1dc016",
+    "shaped columns": "de209283a9e32790",
+    "shaped scalar": "5b02010fa79c37ae",
 }
 
 
@@ -766,7 +774,7 @@ def golden_payloads():
     x = (x * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)) ^ (x >> np.uint64(29))
     w = torch.from_numpy((((x >> np.uint64(40)) & np.uint64(4095)).astype(np.float32) - 2048).reshape(96, 150) / 1024)
     w = w**3 / 4
-    yield "default", Trellis(relative_step=0.02).encode(tensor(w))
+    yield "default", Trellis(relative_step=0.02, shaping=False).encode(tensor(w))
     scalar = Trellis(reconstruction="error", states=1, tables=2, relative_step=0.02)
     yield "scalar", scalar.encode(tensor(w.to(torch.bfloat16)))
     yield "light", Trellis(reconstruction="error", coding="light", relative_step=0.1).encode(tensor(w))
@@ -779,8 +787,11 @@ def golden_payloads():
         "columns",
         Trellis(reconstruction="error", scan="columns", relative_step=0.5, magnitudes=3, signs=1).encode(tensor(w)),
     )
-    yield "norm", Trellis(relative_step=0.5).encode(tensor(w))
-    yield "wide", Trellis(relative_step=0.002, rdo=0.5).encode(tensor(w.double()))
+    yield "norm", Trellis(relative_step=0.5, shaping=False).encode(tensor(w))
+    yield "wide", Trellis(relative_step=0.002, rdo=0.5, shaping=False).encode(tensor(w.double()))
+    for scan in ("rows", "columns"):
+        yield f"shaped {scan}", Trellis(relative_step=0.5, scan=scan, tile=100).encode(tensor(w))
+    yield "shaped scalar", Trellis(relative_step=0.5, states=1).encode(tensor(w))
 
 
 def test_golden_payloads():

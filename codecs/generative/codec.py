@@ -53,6 +53,7 @@ class Generative:
         relative_step: as in codec trellis.
         rdo: as in codec trellis.
         reconstruction: as in codec trellis.
+        shaping: as in codec trellis.
         scan: as in codec trellis.
         small: as in codec trellis.
         tune: fine-tune to the model at hand. All rates at which the model may adapt are tried, and either direction;
@@ -78,6 +79,7 @@ class Generative:
     relative_step: float | None = None
     rdo: float = 1.0
     reconstruction: Literal["norm", "error"] = "norm"
+    shaping: bool | None = None
     scan: Literal["auto", "rows", "columns"] = "auto"
     small: int | Literal["auto"] | None = "auto"
     tune: bool | int = False
@@ -184,6 +186,7 @@ class Generative:
             skip=False,  # the model makes zeros next to free
             finer=False,  # no gain here: the model makes zeros so cheap that more of them pay at the usual step
             reconstruction=self.reconstruction,
+            shaping=self.shaping,
             scan=self.scan,
             room=None,
             small=self.small,

@@ -7,6 +7,7 @@ here learns by itself, and rates only tell the search what a level costs about: 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,10 @@ from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
 from neuralcodec.codecs.trellis.codec import NO_STEP, SMALL_LEVELS, Quantized
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part
+from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part, search, shaped
 from neuralcodec.codecs.trellis.tables import by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
-from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
+from neuralcodec.weights import counted, energy_of, finite_weights, largest_weight, norm_gain, norm_step
 
 SAMPLE, RUN = 1 << 15, 256
 """Weights that rates are taken from, at most, and how many of them stand in a row."""
@@ -59,9 +60,11 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     if sample is not None:
         part = sample.part
         if part.weights.size < weights.size:
-            part = ordered_part(weights / np.float32(step), sample.columns, part.tile, lagrangian, counted(tensor))
+            scaled, tile = weights / np.float32(step), part.tile
+            part = ordered_part(scaled, sample.columns, tile, lagrangian, counted(tensor))
+            part = shaped(part, options.together, sample.columns)
         most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
-        levels = _search(part, sample.largest, options, most)
+        levels = _levels(part, sample.largest, options, most)
         if levels.any():
             if options.reconstruction == "norm":
                 step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
@@ -70,7 +73,7 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, tile)
 
 
-def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDArray[np.int16]:
+def _levels(part: Part, largest: float, options: Trellis, most: int) -> npt.NDArray[np.int16]:
     """The levels, by rates from a sample.
 
     Args:
@@ -85,8 +88,11 @@ def _search(part: Part, largest: float, options: Trellis, most: int) -> npt.NDAr
     lagrangian = part.lagrangian
     if mean * (1 << classes.raw_bits) < COARSE * (1 if states_log2 else 0.5):
         lagrangian *= COARSE_LAGRANGIAN
-    context, rates = _rates(sample, classes, lagrangian)
-    return _native.trellis_quantize(context, part.weights, part.tile, rates, lagrangian, part.importance, most)
+    context, rates, gain = _rates(sample, classes, lagrangian)
+    part = replace(part, lagrangian=lagrangian)
+    if part.shaping is not None and options.reconstruction == "norm":
+        part = replace(part, shaping=part.shaping._replace(gain=gain))
+    return search(context, part, rates, most)
 
 
 def _sampled(part: Part) -> Part:
@@ -99,14 +105,18 @@ def _sampled(part: Part) -> Part:
     return Part(part.weights.reshape(-1)[places], RUN, part.lagrangian, importance)
 
 
-def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates]:
-    """What picks tables, and what values cost there: by how often the search takes them at rates of rounded weights."""
+def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates, float]:
+    """What picks tables, and what values cost there: by how often the search takes them at rates of rounded weights.
+
+    And the gain that gives the levels which it takes then the norm of the weights.
+    """
     context = classes.context(classes.one_table())
     first = smoothed(classes, _rounded(part, classes), SHARE)
     levels = _native.trellis_quantize(context, part.weights, part.tile, first, lagrangian, part.importance)
     counts = _native.trellis_count(context, levels, part.tile)
     maps = maps_of(counts, TABLES)
-    return classes.context(maps), smoothed(classes, by_table(classes, counts, maps), SHARE)
+    gain = norm_gain(energy_of(part.weights, None), energy_of(levels, None))
+    return classes.context(maps), smoothed(classes, by_table(classes, counts, maps), SHARE), gain
 
 
 def _rounded(part: Part, classes: Classes) -> Counts:

@@ -18,11 +18,12 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part, search
+from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part, search, shaped
 from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
 from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
 from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
 from neuralcodec.codecs.trellis.settings import Coding, Settings
+from neuralcodec.codecs.trellis.shaping import TOGETHER
 from neuralcodec.codecs.trellis.steps import fineness
 from neuralcodec.codecs.trellis.training import SPARE, Trained, train
 from neuralcodec.dtypes import DType
@@ -88,6 +89,9 @@ class Trellis:
         reconstruction: "norm" gives decoded tensors the norm that they had (Banner, Nahshan and Soudry 2019). Levels
             that cost few bits are small ones, so that weights shrink by some per cent at 3 bits and less, and layer
             after layer that costs accuracy. "error" leaves them so, for the least squared error.
+        shaping: whether the errors of a row, all of which meet in one output, are made to cancel. Where inputs have a
+            mean, as behind ReLU, they add up there (Guo et al. 2022), and the squared error grows little. None for
+            where ``reconstruction`` is "norm". Not with an importance, which says what errors count.
         scan: "rows", "columns", or "auto" for the direction in which a level says more of the next one.
         skip: whether tiles leave out rows, or columns where they go down these, of nothing but zeros, such as those of
             pruned or dead units. Files are smaller, and decoders take little time for them, for some 270 bytes of code
@@ -122,6 +126,7 @@ class Trellis:
     rdo: float = 1.0
     finer: bool = True
     reconstruction: Literal["norm", "error"] = "norm"
+    shaping: bool | None = None
     scan: Literal["auto", "rows", "columns"] = "auto"
     skip: bool = True
     levels: Literal["auto", "int8"] = "auto"
@@ -143,6 +148,8 @@ class Trellis:
         for option in ("finer", "skip"):
             if not isinstance(getattr(self, option), bool):
                 raise ValueError(f"{option}: True or False expected, not {getattr(self, option)!r}")
+        if not isinstance(self.shaping, bool | None):
+            raise ValueError(f"shaping: True, False or None expected, not {self.shaping!r}")
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
@@ -226,9 +233,11 @@ class Trellis:
                 if len(names) == 1:
                     hints[names[0]] = self._hint(samples[names[0]])
                     continue
-                model = self._train([samples[name] for name in names]).model
+                trained = self._train([samples[name] for name in names])
+                model = trained.model
                 index = first + len(objects)
-                hints |= {name: _hint_of(samples[name], index, model) for name in names}
+                for name, gain in zip(names, trained.gains, strict=True):
+                    hints[name] = _hint_of(samples[name], index, model, gain)
                 objects.append(SharedObject(MODEL, model.serialize()))
         return Shares(tuple(objects), hints)
 
@@ -252,6 +261,12 @@ class Trellis:
         return self.states or (STATES_OF_PREFIX if self.coding == "prefix" else STATES_OF_OTHERS)
 
     @property
+    def together(self) -> float:
+        """What the squared sum of a row's errors counts beside the sum of their squares."""
+        shaping = self.reconstruction == "norm" if self.shaping is None else self.shaping
+        return TOGETHER if shaping else 0.0
+
+    @property
     def _picks(self) -> bool:
         """Whether tables are picked by the levels before."""
         return self.coding in {"contexts", "light"}
@@ -266,13 +281,14 @@ class Trellis:
             self.coding,
             self.room,
             rounds=3,
+            norm=self.reconstruction == "norm",
         )
 
     def _hint(self, sample: Sample) -> Hint:
         """A model of its own."""
         trained = self._train([sample])
         levels = None if trained.levels is None else trained.levels[0]
-        return _hint_of(sample, None, trained.model, levels)
+        return _hint_of(sample, None, trained.model, trained.gains[0], levels)
 
     def _train(self, samples: Sequence[Sample]) -> Trained:
         total = sum(each.part.weights.size for each in samples)
@@ -291,7 +307,9 @@ class Trellis:
         step = self.step_of(weights, tensor.spec.dtype)
         scaled = weights / np.float32(step.distance)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(piece(scaled), two))
-        part = ordered_part(scaled, columns, self._tile(tensor.spec, columns), step.lagrangian, counted(tensor))
+        tile = self._tile(tensor.spec, columns)
+        part = ordered_part(scaled, columns, tile, step.lagrangian, counted(tensor))
+        part = shaped(part, self.together, columns)
         coded = coded_rows(part.weights) if self.skip else None
         part = of_rows(part, coded)
         size = part.weights.size
@@ -369,8 +387,9 @@ class Trellis:
         step, lagrangian = NO_STEP if hint is None else hint.step
         if hint is not None:
             tile = self._tile(spec, hint.columns)
-            whole = ordered_part(weights / np.float32(step), hint.columns, tile, lagrangian, counted(tensor))
-            part = of_rows(whole, hint.coded)
+            scaled = weights / np.float32(step)
+            whole = ordered_part(scaled, hint.columns, tile, lagrangian, counted(tensor))
+            part = of_rows(shaped(whole, self.together, hint.columns, hint.gain), hint.coded)
             most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
             model, index = hint.model, hint.index
             # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
@@ -466,6 +485,7 @@ class Hint:
         model: see there.
         columns: whether the tensor is coded down its columns.
         step: of the tensor.
+        gain: what is decoded, over levels.
         levels: where they are known already, of the rows that are coded.
         coded: see :class:`Quantized`.
     """
@@ -474,9 +494,12 @@ class Hint:
     model: Model
     columns: bool
     step: Step
+    gain: float
     levels: npt.NDArray[np.int16] | None = None
     coded: npt.NDArray[np.bool_] | None = None
 
 
-def _hint_of(sample: Sample, index: int | None, model: Model, levels: npt.NDArray[np.int16] | None = None) -> Hint:
-    return Hint(index, model, sample.columns, sample.step, levels, sample.coded)
+def _hint_of(
+    sample: Sample, index: int | None, model: Model, gain: float, levels: npt.NDArray[np.int16] | None = None
+) -> Hint:
+    return Hint(index, model, sample.columns, sample.step, gain, levels, sample.coded)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codecs.trellis.classes import Weights
 from neuralcodec.codecs.trellis.model import Classes
+from neuralcodec.codecs.trellis.shaping import Shaping
+from neuralcodec.weights import energy_of, norm_gain
 
 LARGEST = 32767
 """Of levels of 16 bits."""
@@ -26,6 +28,7 @@ class Part:
         lagrangian: λ of the search, in squared steps a bit.
         importance: see :class:`~neuralcodec.tensor.Tensor`; None where all count the same.
         coded: of all rows of the matrix that is cut in tiles, which of them are here; None: all, or a sample.
+        shaping: which errors count together; None: none.
     """
 
     weights: Weights
@@ -33,6 +36,7 @@ class Part:
     lagrangian: float
     importance: Weights | None = None
     coded: npt.NDArray[np.bool_] | None = None
+    shaping: Shaping | None = None
 
 
 def ordered_part(
@@ -50,12 +54,32 @@ def ordered_part(
     return Part(ordered(weights), tile, lagrangian, None if importance is None else ordered(importance))
 
 
+def shaped(part: Part, together: float, columns: bool, gain: float = 1.0) -> Part:
+    """The part with errors that count together, unless an importance says what they count; see :class:`Shaping`."""
+    if not together or part.importance is not None:
+        return part
+    return replace(part, shaping=Shaping(together, gain, columns))
+
+
+def with_gain(part: Part, levels: npt.NDArray[np.int16]) -> Part:
+    """The part with errors, if they count together, of weights that decode to the norm they had.
+
+    Args:
+        part: the weights.
+        levels: that are about those that they will have.
+    """
+    if part.shaping is None:
+        return part
+    gain = norm_gain(energy_of(part.weights, None), energy_of(levels, None))
+    return replace(part, shaping=part.shaping._replace(gain=gain))
+
+
 def search(
     context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], largest: int = LARGEST
 ) -> npt.NDArray[np.int16]:
     """Levels of weights that cost least at these rates, none larger than this; see ``trellis_quantize``."""
     return _native.trellis_quantize(
-        context, part.weights, part.tile, rates, part.lagrangian, part.importance, largest, part.coded
+        context, part.weights, part.tile, rates, part.lagrangian, part.importance, largest, part.coded, part.shaping
     )
 
 

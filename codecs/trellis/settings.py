@@ -20,6 +20,7 @@ class Settings:
         coding: "contexts", "light", "rans" or "prefix"; the last two with one table a quantizer.
         room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
+        norm: whether weights decode to the norm they had.
     """
 
     states_log2: int
@@ -29,3 +30,4 @@ class Settings:
     coding: Coding
     room: int | None
     rounds: int
+    norm: bool

@@ -12,7 +12,7 @@ from neuralcodec import _native
 from neuralcodec.codecs.trellis.automaton import ONE_STATE
 from neuralcodec.codecs.trellis.classes import BULK, MOST_NARROW, layout, widest
 from neuralcodec.codecs.trellis.model import Classes, Model, fits
-from neuralcodec.codecs.trellis.parts import Part, counts_of, error_bits, search
+from neuralcodec.codecs.trellis.parts import Part, counts_of, error_bits, search, with_gain
 from neuralcodec.codecs.trellis.picking import adapted, with_automaton, with_thresholds
 from neuralcodec.codecs.trellis.revision import is_too_large, lacking
 from neuralcodec.codecs.trellis.settings import Settings
@@ -61,10 +61,12 @@ class Trained:
 
     Attributes:
         model: that a stream can hold.
+        gains: of each part, what is decoded over levels.
         levels: of each part, by that model, where the parts are all weights; they need not be searched for again then.
     """
 
     model: Model
+    gains: Sequence[float]
     levels: Sequence[npt.NDArray[np.int16]] | None
 
 
@@ -95,7 +97,8 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
             # Zeros have them, too: where many weights are small, open ends for the others may be shorter.
             other = _halved(fitted(most, NARROWED_BULK), lambda to: fitted(to, NARROWED_BULK))
             found = min(found, other, key=lambda each: each.cost)
-    classes, maps, tables = found.classes, found.maps, found.tables
+    classes, maps, tables, parts = found.classes, found.maps, found.tables, found.parts
+    gains = [part.shaping.gain if part.shaping else 1.0 for part in parts]
     model = model_of(classes, maps, tables, settings.coding)
     while sum(part.weights.size for part in parts) == size:
         more = np.zeros_like(tables)
@@ -103,12 +106,12 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         for part, levels in zip(parts, every, strict=True):
             more = np.maximum(more, lacking(model, part, levels))
         if not more.any():
-            return Trained(model, every)
+            return Trained(model, gains, every)
         tables += more
         if settings.room is not None and is_too_large(classes, maps, tables, settings.room):
             return train(parts, largest, size, beyond, replace(settings, room=settings.room - SPARE))
         model = model_of(classes, maps, tables, settings.coding)
-    return Trained(model, None)
+    return Trained(model, gains, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +124,7 @@ class _Fitted:
         tables: counts, shape [quantizers, tables, values].
         cost: about the bits that weights and tables take, and what the squared error is worth in bits.
         crowded: whether more tables would pay by more than a little, but for the room.
+        parts: with gains.
         every: levels of each part.
     """
 
@@ -129,6 +133,7 @@ class _Fitted:
     tables: npt.NDArray[np.int64]
     cost: float
     crowded: bool
+    parts: Sequence[Part]
     every: Sequence[npt.NDArray[np.int16]]
 
 
@@ -165,6 +170,8 @@ def _fitted(  # noqa: PLR0917
         classes = replace(classes, states_log2=states_log2)
         context = classes.context(maps)
         every = [search(context, part, rates) for part in parts]
+        if settings.norm and not last:
+            parts = [with_gain(part, levels) for part, levels in zip(parts, every, strict=True)]
         if automatic and not last:
             classes = with_automaton(classes, parts, every, size, settings)
             maps = classes.every_table()
@@ -195,7 +202,7 @@ def _fitted(  # noqa: PLR0917
     context = classes.context(maps)
     for part, of in zip(parts, every, strict=True):
         bits += times * (_native.trellis_open_bits(context, of, part.tile, part.coded) + error_bits(part, of))
-    return _Fitted(classes, maps, tables, bits, coded > enough, every)
+    return _Fitted(classes, maps, tables, bits, coded > enough, parts, every)
 
 
 def _climbed(found: _Fitted, parts: Sequence[Part], size: int, beyond: Sequence[int], settings: Settings) -> _Fitted:

@@ -131,6 +131,7 @@ void bind_pack(nb::module_ &m);
 void bind_planes(nb::module_ &m);
 void bind_rans(nb::module_ &m);
 void bind_trellis(nb::module_ &m);
+void bind_trellis_search(nb::module_ &m);
 void bind_rows(nb::module_ &m);
 void bind_basis(nb::module_ &m);
 void bind_expression(nb::module_ &m);

@@ -12,6 +12,7 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_planes(m);
     neuralcodec::bind_rans(m);
     neuralcodec::bind_trellis(m);
+    neuralcodec::bind_trellis_search(m);
     neuralcodec::bind_rows(m);
     neuralcodec::bind_basis(m);
     neuralcodec::bind_expression(m);

@@ -1,0 +1,168 @@
+"""Errors of a row that are made to cancel: the search of codec trellis, and what codecs make of it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import neuralcodec
+from neuralcodec import PlanError, _native
+from neuralcodec.codecs.trellis import Trellis
+from neuralcodec.codecs.trellis.shaping import TOGETHER
+from neuralcodec.dtypes import BY_TORCH
+from neuralcodec.tensor import Tensor, TensorSpec
+
+NONE = 1e9
+
+
+def bell(rows, cols, seed=0):
+    return torch.randn(rows, cols, generator=torch.Generator().manual_seed(seed))
+
+
+def searched(x, states_log2, lagrangian, tile=64, shaping=None, coded=None):  # noqa: PLR0917
+    """Levels, at rates that grow with their magnitudes."""
+    quantizers = 2 if states_log2 else 1
+    context = _native.TrellisContext(states_log2, 60, 60, 0, False, 1, 0, [], [], [[0]] * quantizers, [])
+    values = np.arange(-60, 61)
+    rates = np.tile((1 + 0.5 * np.abs(values)).astype(np.float32), (quantizers, 1, 1))
+    if quantizers == 2:
+        rates[values[None, None] % 2 != np.arange(2)[:, None, None]] = NONE
+    return _native.trellis_quantize(context, x, tile, rates, lagrangian, None, 32767, coded, shaping)
+
+
+def count_of(error, together):
+    """What is minimized, rows of weights being rows."""
+    return float((error**2).sum() + together * (error.sum(1) ** 2).sum())
+
+
+@settings(deadline=None)
+@given(
+    rows=st.integers(1, 9),
+    cols=st.integers(1, 40),
+    tile=st.integers(1, 100),
+    columns=st.booleans(),
+    together=st.sampled_from([0.0, 0.1, 0.5, 3.0]),
+    gain=st.sampled_from([1.0, 1.1]),
+    seed=st.integers(0, 100),
+)
+def test_one_state_rounds_to_what_is_best_after_the_errors_before(  # noqa: PLR0917
+    rows, cols, tile, columns, together, gain, seed
+):
+    w = np.random.default_rng(seed).standard_normal((rows, cols)).astype(np.float32) * 3
+    x = np.ascontiguousarray(w.T if columns else w)
+    found = searched(x, 0, 0.0, tile, (together, gain, columns))
+    found = found.T if columns else found
+    sums = np.zeros(rows, np.float32)
+    for i in range(cols):
+        c = together / (1 + together * (cols - 1 - i))
+        aim = w[:, i] - np.float32(c / (1 + c)) * sums
+        # The last digits of a sum may differ.
+        assert (np.abs(found[:, i] - aim) <= 0.5 + 1e-4).all()
+        sums += np.float32(gain) * found[:, i] - w[:, i]
+
+
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("states_log2", [0, 2, 3, 6, 8])
+@pytest.mark.parametrize("tile", [40, 100, 4096])
+def test_sums_are_small_and_errors_little_larger(states_log2, columns, tile):
+    w = np.random.default_rng(1).standard_normal((48, 150)).astype(np.float32) * 2
+    x = np.ascontiguousarray(w.T if columns else w)
+
+    def error(shaping):
+        levels = searched(x, states_log2, 0.3, tile, shaping)
+        return (levels.T if columns else levels).astype(np.float64) - w
+
+    plain, shaped = error(None), error((TOGETHER, 1.0, columns))
+    assert count_of(shaped, TOGETHER) < 0.8 * count_of(plain, TOGETHER)
+    assert np.square(shaped.sum(1)).mean() < (0.2 if columns else 0.1) * np.square(plain.sum(1)).mean()
+    assert np.square(shaped).sum() < 1.06 * np.square(plain).sum()
+    # Where nothing counts together, nothing changes.
+    none = error((0.0, 1.0, columns))
+    assert np.array_equal(none, plain)
+
+
+def test_lines_that_are_left_out_keep_the_places_of_the_others():
+    """Down the columns: that some are not there does not bring the last one nearer."""
+    w = np.random.default_rng(2).standard_normal((20, 60)).astype(np.float32) * 2
+    coded = np.arange(60) < 30
+    half = searched(np.ascontiguousarray(w[:, coded].T), 3, 0.3, 64, (TOGETHER, 1.0, True), coded)
+    alone = searched(np.ascontiguousarray(w[:, coded].T), 3, 0.3, 64, (TOGETHER, 1.0, True))
+    sums = [np.square((levels.T - w[:, coded]).sum(1)).mean() for levels in (half, alone)]
+    assert sums[1] < sums[0]
+
+
+@pytest.mark.parametrize(
+    "shaping", [(-1.0, 1.0, False), (0.5, 0.0, False), (math.nan, 1.0, True), (0.5, math.inf, False)]
+)
+def test_numbers_out_of_their_range(shaping):
+    with pytest.raises(ValueError, match="shaping"):
+        searched(np.ones((4, 4), np.float32), 3, 0.1, 16, shaping)
+
+
+@pytest.mark.parametrize("codec", ["trellis", "generative"])
+@pytest.mark.parametrize("scan", ["rows", "columns"])
+@pytest.mark.parametrize("step", [0.5, 1.5])
+def test_decoded_rows_keep_their_sums(codec, scan, step):
+    w = bell(64, 300) + 0.2
+
+    def encoded(**options):
+        return neuralcodec.encode({"w": w}, codec, relative_step=step, scan=scan, **options)
+
+    def rows(cm):
+        return float((cm.decode("w") - w).double().sum(1).square().mean())
+
+    shaped, plain = encoded(), encoded(shaping=False)
+    assert rows(shaped) < 0.1 * rows(plain)
+    assert shaped.report().snr_db > plain.report().snr_db - 0.35
+    if step < 1:
+        assert shaped.nbytes < 1.02 * plain.nbytes
+    assert encoded(shaping=True).to_bytes() == shaped.to_bytes()
+    least = encoded(reconstruction="error")
+    assert least.to_bytes() == encoded(reconstruction="error", shaping=False).to_bytes()
+    assert rows(encoded(reconstruction="error", shaping=True)) < 0.1 * rows(least)
+
+
+@pytest.mark.parametrize("codec", ["trellis", "generative"])
+def test_an_importance_says_what_errors_count(codec):
+    w, importance = bell(40, 50), {"w": torch.rand(40, 50) + 0.5}
+    bytes_of = [
+        neuralcodec.encode({"w": w}, codec, relative_step=0.5, importance=importance, shaping=shaping).to_bytes()
+        for shaping in (None, True, False)
+    ]
+    assert len(set(bytes_of)) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (1, 1), (3, 2), (7, 3, 5, 5), (12,)])
+@pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
+def test_any_shape(shape, coding):
+    w = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    for scan in ("rows", "columns"):
+        for tile in (1, 7, None):
+            codec = Trellis(coding=coding, relative_step=0.3, scan=scan, tile=tile)
+            t = Tensor(TensorSpec("w", BY_TORCH[w.dtype], shape), w.reshape(-1).view(torch.uint8).numpy().copy())
+            found = codec.decode(codec.encode(t), t.spec, []).torch()
+            assert float((found - w).square().mean()) < 0.1 * float(w.square().mean()) + 1e-6
+
+
+def test_rows_of_outliers_and_constants():
+    """Sums that cannot be kept near 0 lead to nothing worse than without."""
+    w = bell(30, 200)
+    w[3, 7] = 1e6
+    w[5] = 0.01
+    w[6] = 1e-30
+    for step in (0.02, 0.5, 50.0):
+        shaped, plain = (neuralcodec.encode({"w": w}, "trellis", step=step, shaping=each) for each in (True, False))
+        assert torch.isfinite(shaped.decode("w")).all()
+        assert shaped.report().snr_db > plain.report().snr_db - 1
+
+
+def test_the_option_is_checked():
+    with pytest.raises(PlanError, match="shaping"):
+        neuralcodec.encode({"w": bell(20, 20)}, shaping="yes")
+    with pytest.raises(ValueError, match="shaping"):
+        Trellis(shaping=1)
