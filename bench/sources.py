@@ -200,10 +200,10 @@ def _native_sources(names: set[str]) -> set[Path]:
         if path.suffix == ".hpp":
             defining = {path.with_suffix(".cpp"), *(NATIVE / name for name in DEFINED_IN.get(path.name, ()))}
             headers |= {each for each in defining if each.is_file()}
-        elif path.suffix == ".cpp":
+        if path.is_relative_to(NATIVE):
             included = [ROOT / DECODER[0] / name for name in OF_DECODER.findall(path.read_text())]
             headers |= {each for each in included if each.is_file()}
-            if any(each.stem.startswith(path.stem) for each in included):
+            if path.suffix == ".cpp" and any(each.stem.startswith(path.stem) for each in included):
                 headers |= set((ROOT / DECODER[0]).glob(f"{path.stem}*"))
         new |= headers - found
     return found

@@ -97,7 +97,7 @@ def quantized(matrix: Matrix, step: float, states: int, most: int) -> Iterator[L
     some = matrix.weights[(rows - kept) // 2 : (rows + kept) // 2, : min(cols, most)]
     weights = np.ascontiguousarray(some)
     spec = TensorSpec(matrix.tensor, F32, (weights.shape[0], weights.shape[1]))
-    found = Trellis(states=states, step=step, finer=False, room=None, tile=MOST).quantize(
+    found = Trellis(states=states, step=step, finer=False, shaping=False, room=None, tile=MOST).quantize(
         Tensor(spec, weights.reshape(-1).view(np.uint8))
     )
     if found.model is not None:

@@ -690,7 +690,7 @@ def probabilities_of(model, levels, tile):
 def test_as_short_as_an_independent_coder(coding):
     w = (bell(256, 256) * torch.logspace(-1, 0, 256)[:, None] / 0.2).numpy()
     model = train(
-        [Part(w, 65535, 0.4)], float(np.abs(w).max()), w.size, [], Settings(3, 16, 7, 2, coding, None, 2)
+        [Part(w, 65535, 0.4)], float(np.abs(w).max()), w.size, [], Settings(3, 16, 7, 2, coding, None, 2, False)
     ).model
     context = model.context()
     levels = _native.trellis_quantize(context, w, 65535, model.rates(), 0.4)

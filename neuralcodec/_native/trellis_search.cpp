@@ -281,8 +281,12 @@ private:
         }
     }
 
-    // Levels have 16 bits, and a neighbour of the nearest may be chosen.
-    static float within(float x) { return std::min(std::max(x, -32752.0f), 32751.0f); }
+    // Levels have 16 bits, and a neighbour of the nearest may be chosen. What is aimed at may lie beyond the largest level.
+    float aim(float x, float aside) const {
+        const auto most = static_cast<float>(largest_);
+        const float within = std::min(std::max(x, -32752.0f), 32751.0f);
+        return aside == 0 ? within : std::min(std::max(within - aside, -most), most);
+    }
 
     unsigned best() const { return static_cast<unsigned>(std::min_element(cost_.begin(), cost_.end()) - cost_.begin()); }
 
@@ -319,7 +323,7 @@ private:
                 weight = shape->weight;
                 aside = shape->of_sum * (down ? row_sums_->now[place] : sum_[lead]);
             }
-            const float x = within(xs[i] - aside);
+            const float x = aim(xs[i], aside);
             uint64_t known[2] = {};  // of each quantizer, the tables whose best levels have been found
             gather(candidates_, x, weight, least_plain_, most_plain_, c_.raw_bits ? -1 : 0);
             const uint32_t *const note = note_.data();
@@ -410,7 +414,7 @@ private:
                 weight = shape.weight;
                 aside = shape.of_sum * (down ? row_sums_->now[place] : sum);
             }
-            const float x = within(xs[i] - aside);
+            const float x = aim(xs[i], aside);
             const Rates &r = rates_[c_.map[0][c_.cell(a, sign)]];
             Best found{std::numeric_limits<float>::max(), 0, 0};
             const int below = static_cast<int>(std::floor(x));
