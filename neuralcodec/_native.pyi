@@ -73,8 +73,11 @@ def quantize(
     step: float,
     codes: npt.NDArray[np.uint8] | None = None,
     limit: float = ...,
+    together: float = 0.0,
 ) -> npt.NDArray[np.int8]:
     """Weights over the scale of their row, rounded half to even and clipped; shape [rows, cols].
+
+    Some are rounded the other way where errors count together, those next to the middle first.
 
     Args:
         weights: shape [rows, cols].
@@ -82,6 +85,7 @@ def quantize(
         step: scale at code 0.
         codes: scale codes, shape [rows]; None for a scale of ``step`` everywhere.
         limit: no level whose weight is beyond this: the largest number of the tensor's dtype.
+        together: what the squared sum of a row's errors counts beside the sum of their squares.
     """
 
 def dequantize(

@@ -253,7 +253,7 @@ def test_tiny_and_zero_weights():
 
 def test_a_step_is_kept_where_levels_reach():
     w = bell(64, 100)
-    quantized = Huffman(step=0.01).quantize(tensor(w))
+    quantized = Huffman(step=0.01, shaping=False).quantize(tensor(w))
     assert quantized.codes is None
     assert quantized.step == np.float32(0.01)
     assert float((torch.from_numpy(quantized.levels * np.float32(0.01)) - w).abs().max()) <= 0.005001
@@ -280,10 +280,10 @@ def test_steps_lose_little():
                 return float(((levels * step - w) ** 2).sum())
 
             top = float(w.abs().max()) / most
-            found = loss(Huffman(bits=bits, scale="tensor").quantize(t).step)
+            found = loss(Huffman(bits=bits, scale="tensor", shaping=False).quantize(t).step)
             least = min(loss(top * 2.0 ** (-k / 64)) for k in range(640))
             assert found <= least * 1.01, (seed, bits)
-            rows = Huffman(bits=bits, scale="row").quantize(t)
+            rows = Huffman(bits=bits, scale="row", shaping=False).quantize(t)
             decoded = torch.from_numpy(_native.dequantize(rows.levels, rows.step, rows.codes))
             assert float(((decoded - w) ** 2).sum()) <= found
 
@@ -493,6 +493,8 @@ GOLDEN = {
     "bf16 lossless": "04ee97d0f335fdc4",
     "i16 lossless": "10bbdb9d47a7cafe",
     "shared": "c361e0430c42a5b5",
+    "shaped": "7e046576ec6d76be",
+    "shaped step": "712c72ce80c4829f",
 }
 
 
@@ -500,22 +502,24 @@ def golden_payloads():
     w = bell(96, 150, seed=7)
     far = w.clone()
     far[17] *= 40
-    yield "f32 bits=8", Huffman().encode(tensor(w))
-    yield "f32 bits=4", Huffman(bits=4).encode(tensor(w))
-    yield "f32 bits=2 tensor", Huffman(bits=2, scale="tensor", tile=512).encode(tensor(w))
-    yield "bf16 bits=5 row", Huffman(bits=5, scale="row").encode(tensor(w.to(torch.bfloat16)))
-    yield "f16 step", Huffman(step=0.004).encode(tensor(w.to(torch.float16)))
-    yield "f64 step, far row", Huffman(step=0.004).encode(tensor(far.to(torch.float64)))
+    yield "f32 bits=8", Huffman(shaping=False).encode(tensor(w))
+    yield "f32 bits=4", Huffman(bits=4, shaping=False).encode(tensor(w))
+    yield "f32 bits=2 tensor", Huffman(bits=2, scale="tensor", tile=512, shaping=False).encode(tensor(w))
+    yield "bf16 bits=5 row", Huffman(bits=5, scale="row", shaping=False).encode(tensor(w.to(torch.bfloat16)))
+    yield "f16 step", Huffman(step=0.004, shaping=False).encode(tensor(w.to(torch.float16)))
+    yield "f64 step, far row", Huffman(step=0.004, shaping=False).encode(tensor(far.to(torch.float64)))
     yield "f32 lossless", Huffman(lossless=True).encode(tensor(w))
     yield "bf16 lossless", Huffman(lossless=True, tile=4000).encode(tensor(w.to(torch.bfloat16)))
     yield "i16 lossless", Huffman(lossless=True).encode(tensor((w * 4096).to(torch.int16)))
-    codec = Huffman(bits=3)
+    codec = Huffman(bits=3, shaping=False)
     shares = codec.share({str(i): codec.survey(tensor(bell(10, 80, seed=i))) for i in range(9)}, 0)
     yield (
         "shared",
         b"".join(s.data for s in shares.objects)
         + b"".join(codec.encode_shared(tensor(bell(10, 80, seed=i)), shares.hints[str(i)]) for i in range(9)),
     )
+    yield "shaped", Huffman(bits=3).encode(tensor(w))
+    yield "shaped step", Huffman(step=0.3).encode(tensor(far))
 
 
 def test_golden_payloads():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import neuralcodec
 from neuralcodec import PlanError, _native
+from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.codecs.trellis import Trellis
-from neuralcodec.codecs.trellis.shaping import TOGETHER
 from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.tensor import Tensor, TensorSpec
 
@@ -166,3 +166,73 @@ def test_the_option_is_checked():
         neuralcodec.encode({"w": bell(20, 20)}, shaping="yes")
     with pytest.raises(ValueError, match="shaping"):
         Trellis(shaping=1)
+
+
+# Rounding
+
+
+def best_row(x, q, together):
+    """Steps further in one direction, the cheapest first, while that pays."""
+    levels = np.clip(np.rint(x), -q, q)
+    errors = levels - x
+    by = -1 if errors.sum() > 0 else 1
+    for i in np.argsort(1 + 2 * by * errors, kind="stable"):
+        if abs(levels[i] + by) > q:
+            continue
+        changed = errors.copy()
+        changed[i] += by
+        if count_of(changed[None], together) >= count_of(errors[None], together) - 1e-4:
+            break
+        levels[i] += by
+        errors = changed
+    return levels, errors
+
+
+@settings(deadline=None)
+@given(
+    cols=st.integers(1, 60),
+    q=st.sampled_from([1, 3, 127]),
+    spread=st.sampled_from([0.1, 1.0, 30.0]),
+    offset=st.sampled_from([0.0, 0.3]),
+    together=st.sampled_from([0.1, TOGETHER, 5.0]),
+    seed=st.integers(0, 100),
+)
+def test_rounded_weights_are_taken_a_step_further(cols, q, spread, offset, together, seed):  # noqa: PLR0917
+    x = (np.random.default_rng(seed).standard_normal((3, cols)) * spread + offset).astype(np.float32)
+    found = _native.quantize(x, q, 1.0, None, 3e38, together)
+    assert np.abs(found).max() <= q
+    for row, of in zip(x, found, strict=True):
+        _, errors = best_row(row.astype(np.float64), q, together)
+        least = count_of(errors[None], together)
+        assert count_of((of - row.astype(np.float64))[None], together) == pytest.approx(least, rel=1e-3, abs=1e-3)
+    assert np.array_equal(_native.quantize(x, q, 1.0, None, 3e38, 0.0), np.clip(np.rint(x), -q, q))
+
+
+def test_few_steps_are_the_best_there_are():
+    """Against all ways to round up or down, or a step beyond."""
+    x = np.random.default_rng(7).standard_normal((20, 6)).astype(np.float32) * 2
+    found = _native.quantize(x, 127, 1.0, None, 3e38, TOGETHER)
+    ways = np.stack(np.meshgrid(*[[-1, 0, 1]] * 6), -1).reshape(-1, 6)
+    for row, of in zip(x.astype(np.float64), found, strict=True):
+        errors = np.rint(row) + ways - row
+        least = ((errors**2).sum(1) + TOGETHER * errors.sum(1) ** 2).min()
+        assert count_of((of - row)[None], TOGETHER) == pytest.approx(least, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"bits": 4}, {"bits": 3, "scale": "row"}, {"step": 0.5}, {"bits": 2, "scale": "tensor"}]
+)
+def test_huffman_keeps_the_sums_of_rows(options):
+    w = bell(40, 200) * torch.arange(1, 41)[:, None] / 20 + 0.05
+    shaped, plain = (neuralcodec.encode({"w": w}, "huffman", shaping=each, **options) for each in (True, False))
+    assert shaped.to_bytes() == neuralcodec.encode({"w": w}, "huffman", **options).to_bytes()
+    sums = [(cm.decode("w") - w).double().sum(1).square().mean() for cm in (shaped, plain)]
+    assert sums[0] < 0.1 * sums[1]
+    assert shaped.report().snr_db > plain.report().snr_db - 0.2
+    assert shaped.nbytes < 1.02 * plain.nbytes
+
+
+def test_rounding_with_a_number_out_of_its_range():
+    for together in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="together"):
+            _native.quantize(np.ones((2, 2), np.float32), 3, 1.0, None, 3e38, together)

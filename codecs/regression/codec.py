@@ -251,7 +251,7 @@ class Regression:
 
     def _plain(self, step: float, reconstruction: Literal["norm", "error"]) -> Codec:
         if self.base == "huffman":
-            return Huffman(step=step, tile=self.tile)
+            return Huffman(step=step, tile=self.tile, shaping=reconstruction == "norm")
         return Trellis(step=step, reconstruction=reconstruction, tile=self.tile)
 
     def _step(self, weights: Floats, spec: TensorSpec) -> float:

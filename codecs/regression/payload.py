@@ -61,7 +61,7 @@ class Nested:
 def base_codec(base: Base, step: float, tile: int | None) -> Codec:
     """What codes stored rows and residuals, with one scale and along the rows."""
     if base == "huffman":
-        return Huffman(step=step, scale="tensor", tile=tile)
+        return Huffman(step=step, scale="tensor", tile=tile, shaping=False)
     if base == "scalar":
         return Trellis(states=1, rdo=0.0, reconstruction="error", step=step, scan="rows", tile=tile)
     return Trellis(step=step, finer=False, reconstruction="error", scan="rows", tile=tile)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
+from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
@@ -23,7 +24,6 @@ from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
 from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
 from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
 from neuralcodec.codecs.trellis.settings import Coding, Settings
-from neuralcodec.codecs.trellis.shaping import TOGETHER
 from neuralcodec.codecs.trellis.steps import fineness
 from neuralcodec.codecs.trellis.training import SPARE, Trained, train
 from neuralcodec.dtypes import DType

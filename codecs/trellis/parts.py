@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,24 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codecs.trellis.classes import Weights
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.codecs.trellis.shaping import Shaping
 from neuralcodec.weights import energy_of, norm_gain
 
 LARGEST = 32767
 """Of levels of 16 bits."""
+
+
+class Shaping(NamedTuple):
+    """Which errors count together; see ``trellis_quantize``.
+
+    Attributes:
+        together: what the squared sum of a row's errors counts.
+        gain: what is decoded, over levels.
+        columns: whether the matrix is coded down its columns.
+    """
+
+    together: float
+    gain: float
+    columns: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,12 +1,16 @@
 // Weights to levels: search for the step that loses least, and the rounding itself.
 //
 // Everything is IEEE arithmetic in an order that the source fixes, so a tensor gives the same levels on every machine.
-#include <cmath>
-#include <cstring>
-#include <limits>
 #include <nanobind/stl/optional.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "common.hpp"
@@ -76,6 +80,27 @@ NC_CLONES void quantize_run(const float *w, size_t n, float scale, float most, i
         std::memcpy(&bits, &shifted, sizeof bits);
         out[i] = static_cast<int8_t>(bits);
     }
+}
+
+// Errors of levels in units of the scale, and their sum.
+NC_CLONES double errors_of(const float *w, size_t n, float scale, const int8_t *levels, float *out) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i += block) {
+        const size_t end = i + block < n ? i + block : n;
+        float part[lanes] = {};
+        size_t k = i;
+        for (; k + lanes <= end; k += lanes)
+            for (size_t j = 0; j < lanes; ++j) {
+                out[k + j] = static_cast<float>(levels[k + j]) - w[k + j] / scale;
+                part[j] += out[k + j];
+            }
+        for (size_t j = 0; k + j < end; ++j) {
+            out[k + j] = static_cast<float>(levels[k + j]) - w[k + j] / scale;
+            part[j] += out[k + j];
+        }
+        for (size_t j = 0; j < lanes; ++j) sum += static_cast<double>(part[j]);
+    }
+    return sum;
 }
 
 NC_CLONES float largest_magnitude(const float *w, size_t n) {
@@ -222,6 +247,35 @@ Out1<uint8_t> fit_rows(In2<float> weights, int q, float step, unsigned last) {
     return out.array();
 }
 
+// Takes some levels of a row a step further, those next to their weights first, until e'e + together * (sum of e)^2 is least.
+class Canceller {
+public:
+    Canceller(double together, size_t cols) : together_(together), errors_(cols) {}
+
+    void row(const float *w, float scale, int q, int8_t *levels) {
+        const double sum = errors_of(w, errors_.size(), scale, levels, errors_.data());
+        const int by = sum > 0 ? -1 : 1;
+        double left = std::fabs(sum);
+        // A step costs 1 - 2|e|, no less than 0 where a level is the nearest one, and saves together * (2 * left - 1).
+        if (!(together_ * (2 * left - 1) > 0) || std::isinf(left)) return;
+        found_.clear();
+        for (size_t i = 0; i < errors_.size(); ++i) {
+            const float cost = 1 + 2 * static_cast<float>(by) * errors_[i];
+            if (static_cast<double>(cost) < together_ * (2 * left - 1) && std::abs(levels[i] + by) <= q)
+                found_.push_back({cost, i});
+        }
+        const size_t most = std::min(found_.size(), static_cast<size_t>(left) + 1);
+        std::partial_sort(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(most), found_.end());
+        for (size_t k = 0; k < most && static_cast<double>(found_[k].first) < together_ * (2 * left - 1); ++k, left -= 1)
+            levels[found_[k].second] = static_cast<int8_t>(levels[found_[k].second] + by);
+    }
+
+private:
+    double together_;
+    std::vector<float> errors_;
+    std::vector<std::pair<float, size_t>> found_;
+};
+
 using Codes = std::optional<In1<uint8_t>>;
 
 const uint8_t *checked(const Codes &codes, size_t rows) {
@@ -229,22 +283,27 @@ const uint8_t *checked(const Codes &codes, size_t rows) {
     return codes ? codes->data() : nullptr;
 }
 
-Out2<int8_t> quantize(In2<float> weights, int q, float step, Codes codes, float limit) {
+Out2<int8_t> quantize(In2<float> weights, int q, float step, Codes codes, float limit, double together) {
     check_levels(q);
     check_step(step);
+    if (!(together >= 0 && together < 1e6)) throw std::invalid_argument("together: a number of at least 0 expected");
     const size_t rows = weights.shape(0), cols = weights.shape(1);
     const uint8_t *k = checked(codes, rows);
     Buffer<int8_t> out(rows * cols);
     {
         nb::gil_scoped_release release;
-        const float *w = weights.data();
+        Canceller canceller(together, together > 0 ? cols : 0);
         for (size_t r = 0; r < rows; ++r) {
+            const float *const w = weights.data() + r * cols;
             const float scale = k ? row_scale(step, k[r]) : step;
-            if (scale > 0)
-                quantize_run(w + r * cols, cols, scale, static_cast<float>(levels_within(scale, q, limit)),
-                             out.get() + r * cols);
-            else
-                std::memset(out.get() + r * cols, 0, cols);
+            int8_t *const levels = out.get() + r * cols;
+            if (scale > 0) {
+                const int most = levels_within(scale, q, limit);
+                quantize_run(w, cols, scale, static_cast<float>(most), levels);
+                if (together > 0) canceller.row(w, scale, most, levels);
+            } else {
+                std::memset(levels, 0, cols);
+            }
         }
     }
     return out.matrix(rows, cols);
@@ -272,7 +331,8 @@ void bind_quantize(nb::module_ &m) {
     m.def("fit_step", &fit_step, nb::arg("weights"), nb::arg("levels"), nb::arg("finest") = 0.0f);
     m.def("fit_rows", &fit_rows, nb::arg("weights"), nb::arg("levels"), nb::arg("step"), nb::arg("last") = 255u);
     m.def("quantize", &quantize, nb::arg("weights"), nb::arg("levels"), nb::arg("step"),
-          nb::arg("codes") = nb::none(), nb::arg("limit") = std::numeric_limits<float>::max());
+          nb::arg("codes") = nb::none(), nb::arg("limit") = std::numeric_limits<float>::max(),
+          nb::arg("together") = 0.0);
     m.def("dequantize", &dequantize, nb::arg("levels"), nb::arg("step"), nb::arg("codes") = nb::none());
 }
 
