@@ -133,6 +133,32 @@ def assign(
         importance: as many numbers as values; without penalties of no consequence.
     """
 
+# cancelling.cpp
+
+def cancelled(
+    values: npt.NDArray[np.float32],
+    indices: npt.NDArray[np.uint8],
+    centroids: npt.NDArray[np.float64],
+    penalties: npt.NDArray[np.float64] | None,
+    together: float,
+    gain: float = 1.0,
+    factors: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Indices of which some are those of the next centroid, so that errors of a row cancel; shape [rows, cols].
+
+    Values are taken there, one after the other, while that makes factor·(Σ (value − centroid)² + together·(Σ
+    (gain·centroid − value))²) + Σ penalty of their row smaller, those first for which it costs least.
+
+    Args:
+        values: shape [rows, cols].
+        indices: as :func:`assign` finds them, of the shape of the values.
+        centroids: shape [1 to 256], ascending.
+        penalties: shape as centroids; infinite for centroids out of use.
+        together: what the squared sum of a row's errors counts.
+        gain: what is decoded, over centroids.
+        factors: of the squared errors of each row, shape [rows]; None for 1.
+    """
+
 def entropy_constrained(
     values: npt.NDArray[np.float32],
     clusters: int,

@@ -385,6 +385,8 @@ GOLDEN = {
     "entropy": "f4ad560465e49730",
     "norm": "a05d80c87ed63e4b",
     "norm of fp16": "37bf9e389748f591",
+    "shaped": "c399d9c02dd6283e",
+    "shaped step": "ba9977e65b59c5d0",
 }
 
 
@@ -403,8 +405,10 @@ def golden_payloads():
     yield "rows, huffman", KMeans(coding="huffman", scale="row", clusters=20, **least).encode(tensor(w))
     yield "groups, rans", KMeans(coding="rans", group=40, clusters=9, centroids="bf16", **least).encode(tensor(w))
     yield "entropy", KMeans(entropy=0.02, clusters=40, zero=True, **least).encode(tensor(w))
-    yield "norm", KMeans(scale="row", clusters=5, centroids="int8").encode(tensor(w))
-    yield "norm of fp16", KMeans(clusters=5).encode(tensor(w))
+    yield "norm", KMeans(scale="row", clusters=5, centroids="int8", shaping=False).encode(tensor(w))
+    yield "norm of fp16", KMeans(clusters=5, shaping=False).encode(tensor(w))
+    yield "shaped", KMeans(scale="row", clusters=5, centroids="int8").encode(tensor(w))
+    yield "shaped step", KMeans(step=0.3).encode(tensor(w))
 
 
 def test_golden_payloads():

@@ -236,3 +236,83 @@ def test_rounding_with_a_number_out_of_its_range():
     for together in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="together"):
             _native.quantize(np.ones((2, 2), np.float32), 3, 1.0, None, 3e38, together)
+
+
+# Centroids
+
+
+def cost_of(x, index, centroids, penalties, together, gain, factor):  # noqa: PLR0917
+    errors = gain * centroids[index] - x
+    return factor * (np.square(centroids[index] - x).sum() + together * errors.sum() ** 2) + penalties[index].sum()
+
+
+@settings(deadline=None)
+@given(
+    cols=st.integers(1, 40),
+    clusters=st.integers(1, 9),
+    rate=st.sampled_from([0.0, 0.05]),
+    gain=st.sampled_from([1.0, 1.05]),
+    factor=st.sampled_from([1.0, 0.3]),
+    seed=st.integers(0, 100),
+)
+def test_values_are_taken_to_the_next_centroid(cols, clusters, rate, gain, factor, seed):  # noqa: PLR0917
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((4, cols)).astype(np.float32)
+    centroids = np.sort(rng.standard_normal(clusters))
+    penalties = rate * rng.random(clusters)
+    if clusters > 2:
+        penalties[1] = np.inf
+    factors = np.full(4, factor, np.float32)
+    first = _native.assign(x, centroids, penalties, np.full(x.shape, factor, np.float32)).reshape(x.shape)
+    found = _native.cancelled(x, first, centroids, penalties, TOGETHER, gain, factors)
+    used = np.flatnonzero(np.isfinite(penalties))
+    for row, a, b in zip(x.astype(np.float64), first, found, strict=True):
+        assert np.isin(b, used).all()
+        # No further than to the next one in use, all in one direction.
+        moved = np.searchsorted(used, b) - np.searchsorted(used, a)
+        assert set(moved) <= {0, 1} or set(moved) <= {0, -1}
+        before, after = (cost_of(row, i, centroids, penalties, TOGETHER, gain, np.float32(factor)) for i in (a, b))
+        assert after <= before + 1e-9
+        # And nothing is left to gain by one more.
+        by = -1 if (gain * centroids[a] - row).sum() > 0 else 1
+        for i in np.flatnonzero(moved == 0):
+            place = np.searchsorted(used, b[i]) + by
+            if 0 <= place < len(used) and centroids[used[place]] != centroids[b[i]]:
+                other = b.copy()
+                other[i] = used[place]
+                assert cost_of(row, other, centroids, penalties, TOGETHER, gain, np.float32(factor)) >= after - 1e-9
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"clusters": 8},
+        {"step": 0.5},
+        {"scale": "row", "step": 0.5},
+        {"group": 10, "clusters": 6},
+        {"centroids": "int8"},
+    ],
+)
+def test_kmeans_keeps_the_sums_of_rows(options):
+    w = bell(40, 200) * torch.arange(1, 41)[:, None] / 20 + 0.05
+    shaped, plain = (neuralcodec.encode({"w": w}, "kmeans", shaping=each, **options) for each in (None, False))
+    sums = [(cm.decode("w") - w).double().sum(1).square().mean() for cm in (shaped, plain)]
+    assert sums[0] < 0.2 * sums[1]
+    assert shaped.report().snr_db > plain.report().snr_db - 0.35
+    assert shaped.nbytes < 1.03 * plain.nbytes
+    least = neuralcodec.encode({"w": w}, "kmeans", reconstruction="error", **options)
+    same = neuralcodec.encode({"w": w}, "kmeans", reconstruction="error", shaping=False, **options)
+    assert least.to_bytes() == same.to_bytes()
+
+
+def test_bad_arguments_of_cancelled():
+    x, index, centroids = np.ones((2, 3), np.float32), np.zeros((2, 3), np.uint8), np.array([0.0, 1.0])
+    for values, indices, of, together, gain in (
+        (x, index[:1], centroids, 0.5, 1.0),
+        (x, index + np.uint8(2), centroids, 0.5, 1.0),
+        (x, index, centroids[:0], 0.5, 1.0),
+        (x, index, centroids, -1.0, 1.0),
+        (x, index, centroids, 0.5, math.nan),
+    ):
+        with pytest.raises(ValueError, match=r"expected|range|indices"):
+            _native.cancelled(values, indices, of, None, together, gain)

@@ -22,6 +22,7 @@ from neuralcodec.codecs.kmeans.quantize import (
     Rule,
     Sample,
     assign,
+    cancelled,
     counted,
     divide,
     fit,
@@ -77,6 +78,8 @@ class KMeans:
         reconstruction: "norm" gives decoded tensors the norm that they had (Banner, Nahshan and Soudry 2019): means are
             smaller than what they stand for, and weights that shrink layer after layer cost accuracy. "error" leaves
             the means, for the least squared error.
+        shaping: whether the errors of a row, all of which meet in one output, are made to cancel, as in codec trellis;
+            some weights get the centroid next to theirs for it. None for where ``reconstruction`` is "norm".
         table_bits: 8 to 12: a table for rANS has at most 2^table_bits slots, of four bytes each in a decoder's memory.
         tile: most weights in a tile, 1 to 65,535; None for 2,048 in tensors of up to a million weights and 4,096 in
             larger ones.
@@ -99,6 +102,7 @@ class KMeans:
     entropy: float = 0.0
     step: float | None = None
     reconstruction: Literal["norm", "error"] = "norm"
+    shaping: bool | None = None
     table_bits: int = 10
     tile: int | None = None
 
@@ -111,6 +115,8 @@ class KMeans:
         check_choice("coding", self.coding, get_args(Coding))
         check_choice("scale", self.scale, ("row", "tensor"))
         check_choice("reconstruction", self.reconstruction, ("norm", "error"))
+        if not isinstance(self.shaping, bool | None):
+            raise ValueError(f"shaping: True, False or None expected, not {self.shaping!r}")
         check_number("entropy", self.entropy, 0)
         if self.step is not None:
             check_number("step", self.step, TINIEST)
@@ -181,6 +187,10 @@ class KMeans:
         return self._encode(tensor, hint)
 
     @property
+    def _shapes(self) -> bool:
+        return self.reconstruction == "norm" if self.shaping is None else self.shaping
+
+    @property
     def _rule(self) -> Rule:
         most = self.clusters or (DEFAULT_CLUSTERS if self.step is None else MOST_CLUSTERS)
         return Rule(most, self.zero, self.centroids)
@@ -205,12 +215,14 @@ class KMeans:
         else:
             of_parts = [(values[p], None if importance is None else importance[p]) for p in parts]
             books = fit(of_parts, self._rule, penalty)
-        indices = np.concatenate(
-            [
-                assign(values[p], None if importance is None else importance[p], each, penalty)
-                for p, each in zip(parts, books, strict=True)
-            ]
-        )
+        found = []
+        for p, each in zip(parts, books, strict=True):
+            counts = None if importance is None else importance[p]
+            of_part = assign(values[p], counts, each, penalty)
+            if self._shapes and tensor.importance is None:
+                of_part = cancelled(values[p], counts, of_part, each, penalty, self.reconstruction == "norm")
+            found.append(of_part)
+        indices = np.concatenate(found)
         gain = 1.0
         if self.reconstruction == "norm":
             made = [each.values[indices[p]] * each.unit for p, each in zip(parts, books, strict=True)]

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from neuralcodec.codecs.kmeans import book, cluster
 from neuralcodec.codecs.kmeans.book import Centroids, Values
 from neuralcodec.codecs.kmeans.scales import Scales
+from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.tensor import Tensor
+from neuralcodec.weights import energy_of, norm_gain
 
 SAMPLE = 4096
 """Values that stand for a tensor where several tensors are clustered together."""
@@ -20,6 +22,9 @@ SAMPLE = 4096
 START_BINS = 2048
 """Where entropy-constrained clustering starts need not be exact: with 16,384 bins it ends in the same place, and takes
 five times as long."""
+
+ROUNDED = np.float32(2**-8)
+"""Relative errors that rounding a centroid may leave, whatever its type."""
 
 Weights = npt.NDArray[np.float32]
 
@@ -120,8 +125,33 @@ def _rounded(centroids: Values, bits: Values | None, kind: Centroids, unit: floa
 
 def assign(values: Weights, importance: Weights | None, of: Book, penalty: float) -> npt.NDArray[np.uint8]:
     """The index of each value: that of the nearest centroid, or with a penalty that of the least D + λR."""
-    rates = None if penalty == 0 or of.bits is None else of.bits * penalty
-    return cluster.assign(values, of.values * of.unit, rates, importance).reshape(values.shape)
+    return cluster.assign(values, of.values * of.unit, _penalties(of, penalty), importance).reshape(values.shape)
+
+
+def cancelled(  # noqa: PLR0917
+    values: Weights, importance: Weights | None, indices: npt.NDArray[np.uint8], of: Book, penalty: float, norm: bool
+) -> npt.NDArray[np.uint8]:
+    """Indices with errors that cancel in each row; those that are there where values are no more than rounded.
+
+    Args:
+        values: shape [rows, cols].
+        importance: what the squared error of each counts, alike in a row; None where all count the same.
+        indices: that :func:`assign` has found.
+        of: the codebook.
+        penalty: as for :func:`fit`.
+        norm: whether values are decoded to the norm they had.
+    """
+    centroids = of.values * of.unit
+    made = centroids[indices].astype(np.float32)
+    if (np.abs(made - values) <= ROUNDED * np.abs(values)).all():
+        return indices
+    gain = norm_gain(energy_of(values, None), energy_of(made, None)) if norm else 1.0
+    factors = None if importance is None else np.ascontiguousarray(importance[:, 0], np.float32)
+    return cluster.cancelled(values, indices, centroids, _penalties(of, penalty), TOGETHER, gain, factors)
+
+
+def _penalties(of: Book, penalty: float) -> Values | None:
+    return None if penalty == 0 or of.bits is None else of.bits * penalty
 
 
 def sample(values: Weights, importance: float) -> Sample:

@@ -125,6 +125,7 @@ double log2_alike(double x);
 void bind_stats(nb::module_ &m);
 void bind_quantize(nb::module_ &m);
 void bind_cluster(nb::module_ &m);
+void bind_cancelling(nb::module_ &m);
 void bind_lagrangian(nb::module_ &m);
 void bind_codelengths(nb::module_ &m);
 void bind_pack(nb::module_ &m);

@@ -6,6 +6,7 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_stats(m);
     neuralcodec::bind_quantize(m);
     neuralcodec::bind_cluster(m);
+    neuralcodec::bind_cancelling(m);
     neuralcodec::bind_lagrangian(m);
     neuralcodec::bind_codelengths(m);
     neuralcodec::bind_pack(m);
