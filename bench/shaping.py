@@ -1,8 +1,8 @@
 """What it does to accuracy that the errors of a row cancel: `python bench/shaping.py`.
 
-The metric of trained networks in files of the same size, with codec trellis's errors shaped (neuralcodec's default) and
-not. What a network loses at low rates is to a good part chance: a little more or less of a bit leads to other errors.
-So each cell is the mean over files of a few sizes around the one that it names.
+The metric of trained networks in files of the same size, with errors shaped, which is the default, and not. What a
+network loses at low rates is to a good part chance: a little more or less of a bit leads to other errors. So each cell
+is the mean over files of a few sizes around the one that it names.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ AROUND = (0.97, 0.985, 1.0, 1.015, 1.03)
 """Sizes over the one that a cell names."""
 
 
-def cell(network: Network, state: State, bits: float, shaping: bool) -> str:
+def cell(network: Network, state: State, codec: str, bits: float, shaping: bool) -> str:
     """Mean of the metric, its standard error by chance, and mean SNR."""
     assert network.evaluate is not None
     scores, snrs = [], []
     for factor in AROUND:
-        cm = neuralcodec.encode(dict(state), target=Target(bits_per_weight=factor * bits), shaping=shaping)
+        cm = neuralcodec.encode(dict(state), codec, Target(bits_per_weight=factor * bits), shaping=shaping)
         scores.append(network.evaluate(cm.state_dict()).value)
         snrs.append(cm.report().snr_db)
     error = statistics.stdev(scores) / len(scores) ** 0.5
@@ -59,8 +59,12 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("networks", nargs="*", help=f"names (default: {' '.join(RATES)})")
+    parser.add_argument("--codec", default="trellis", help="or generative, huffman, kmeans")
+    parser.add_argument("--bits", type=float, nargs="*", help="bits a weight (default: some for each network)")
     parser.add_argument("--page", action="store_true", help="write the table into docs/trellis.md")
     options = parser.parse_args()
+    if options.page and (options.networks or options.bits or options.codec != "trellis"):
+        parser.error("--page is for all networks and rates, with codec trellis")
     known = networks()
     rows = []
     console = Console(width=120)
@@ -74,15 +78,15 @@ def main() -> None:
         assert network.evaluate is not None
         base = network.evaluate(state)
         title = f"{name}: {network.metric}, {network.unit}"
-        for bits in RATES[name]:
-            cells = (cell(network, state, bits, shaping) for shaping in (False, True))
+        for bits in options.bits or RATES[name]:
+            cells = (cell(network, state, options.codec, bits, shaping) for shaping in (False, True))
             rows.append([title, f"{base.value:.2f} ± {base.stderr:.2f}", f"{bits:g}", *cells])
             console.print(*rows[-1], sep=" | ")
     table = Table(
         "Metric with errors of a row that cancel, at equal size",
         ("network", "original", "bits/weight", "not shaped", "shaped"),
         rows,
-        f"Default options of codec trellis, whole files; means over {len(AROUND)} files of {AROUND[0]:g} to "
+        f"Default options of codec {options.codec}, whole files; means over {len(AROUND)} files of {AROUND[0]:g} to "
         f"{AROUND[-1]:g} times the size, ±: standard error of that mean (of the original: of its data); in brackets "
         "the SNR. Error rates improve downwards.",
     )
