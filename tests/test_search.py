@@ -111,12 +111,13 @@ def test_a_target_within_a_jump_is_met_by_the_other_tensors():
     taps = 0.05 * (2.0 * torch.randint(0, 2, (100, 100)) - 1)
     taps[:30] = torch.randn(30, 100)
     model = {"few": 0.3 * torch.randn(60, 100), "taps": taps}
-    cm = neuralcodec.encode(model, "huffman", Target(bits_per_weight=3, allocation="error"))
+    options = {"codec": "huffman", "shaping": False}
+    cm = neuralcodec.encode(model, target=Target(bits_per_weight=3, allocation="error"), **options)
     reasons = {row.name: row.reason for row in cm.report().rows}
     assert cm.report().bits_per_weight == pytest.approx(3, rel=0.02)
     assert reasons == {"few": "chosen", "taps": "chosen; its bits jump"}
     with pytest.raises(PlanError, match="the nearest is") as caught:  # no other tensor is there to make up for it
-        neuralcodec.encode({"taps": taps}, "huffman", Target(bits_per_weight=2.8))
+        neuralcodec.encode({"taps": taps}, target=Target(bits_per_weight=2.8), **options)
     assert type(caught.value) is PlanError
 
 
