@@ -50,7 +50,9 @@ def cell(network: Network, state: State, codec: str, bits: float, shaping: bool)
     for factor in AROUND:
         cm = neuralcodec.encode(dict(state), codec, Target(bits_per_weight=factor * bits), shaping=shaping)
         scores.append(network.evaluate(cm.state_dict()).value)
-        snrs.append(cm.report().snr_db)
+        snr = cm.report().snr_db
+        assert snr is not None
+        snrs.append(snr)
     error = statistics.stdev(scores) / len(scores) ** 0.5
     return f"{statistics.mean(scores):.2f} ± {error:.2f} ({statistics.mean(snrs):.1f} dB)"
 
