@@ -305,6 +305,14 @@ def test_kmeans_keeps_the_sums_of_rows(options):
     assert least.to_bytes() == same.to_bytes()
 
 
+@pytest.mark.parametrize("centroids", ["fp32", "fp16", "bf16", "int8"])
+def test_few_values_stay_what_they_are(centroids):
+    values = torch.tensor([-1.0, -0.01, -0.003, 0.0, 0.004, 0.5, 0.507])
+    w = values[torch.randint(0, 7, (30, 90), generator=torch.Generator().manual_seed(1))]
+    found = [neuralcodec.encode({"w": w}, "kmeans", centroids=centroids, shaping=each) for each in (True, False)]
+    assert found[0].to_bytes() == found[1].to_bytes()
+
+
 def test_bad_arguments_of_cancelled():
     x, index, centroids = np.ones((2, 3), np.float32), np.zeros((2, 3), np.uint8), np.array([0.0, 1.0])
     for values, indices, of, together, gain in (

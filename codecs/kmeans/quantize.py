@@ -24,7 +24,7 @@ START_BINS = 2048
 five times as long."""
 
 ROUNDED = np.float32(2**-8)
-"""Relative errors that rounding a centroid may leave, whatever its type."""
+"""Relative errors that rounding a centroid may leave, whatever its floating-point type."""
 
 Weights = npt.NDArray[np.float32]
 
@@ -143,7 +143,9 @@ def cancelled(  # noqa: PLR0917
     """
     centroids = of.values * of.unit
     made = centroids[indices].astype(np.float32)
-    if (np.abs(made - values) <= ROUNDED * np.abs(values)).all():
+    # Centroids of int8 are multiples of the unit.
+    rounded = ROUNDED * np.abs(values) + np.float32(0 if of.unit == 1 else of.unit / 2)
+    if (np.abs(made - values) <= rounded).all():
         return indices
     gain = norm_gain(energy_of(values, None), energy_of(made, None)) if norm else 1.0
     factors = None if importance is None else np.ascontiguousarray(importance[:, 0], np.float32)
