@@ -35,7 +35,7 @@ RATES = {
     "silero-vad": (2.0, 2.5, 3.0, 4.0),
     "crepe-tiny": (0.6, 0.8, 1.0, 1.5),
     "rapidocr": (3.0, 4.0, 5.0),
-    "minilm": (1.5, 2.0, 2.5),
+    "minilm": (2.0,),
 }
 """Bits a weight at which networks begin to lose."""
 
