@@ -314,6 +314,8 @@ private:
         size_t line = at_ / cols_, place = at_ % cols_;
         if (along) std::fill(sum_.begin(), sum_.end(), place ? carried_ : 0.0f);
         likely_ = 0;
+        const size_t apart = between_looks();
+        size_t since = 0;
         size_t lead = 0;  // a survivor that is, or nearly is, the best: its sum is what levels are first chosen for
         for (size_t i = 0; i < n; ++i) {
             float weight = importance ? importance[i] : 1, aside = 0;
@@ -363,7 +365,7 @@ private:
                 lead = i % 16 == 15 ? best() : cost_[to1] < cost_[to0] ? to1 : to0;
             }
             if (++place == cols_) place = 0, ++line;
-            if (down && (i + 1) % between_looks() == 0) look_back(xs, i + 1);
+            if (down && ++since == apart) since = 0, look_back(xs, i + 1);
             if ((i & 255) == 255) {
                 const float least = *std::min_element(cost_.begin(), cost_.end());
                 for (float &each : cost_) each -= least;
@@ -383,22 +385,30 @@ private:
         for (unsigned states = c_.states; states > 4; states /= 2) merged += 24;
         found_.resize(std::max(found_.size(), end));
         trace(best(), end, likely_, found_.data());
-        for (size_t i = likely_; i < end; ++i) row_sums_->now[row_of(i)] = row_sums_->likely[row_of(i)];
-        for (size_t i = likely_; i < end; ++i) {
+        RowSums &sums = *row_sums_;
+        each_row(likely_, end, [&](size_t, size_t row) { sums.now[row] = sums.likely[row]; });
+        each_row(likely_, end, [&](size_t i, size_t row) {
             const float error = error_of(found_[i], xs[i]);
-            row_sums_->now[row_of(i)] += error;
-            if (i + merged < end) row_sums_->likely[row_of(i)] += error, likely_ = i + 1;
-        }
+            sums.now[row] += error;
+            if (i + merged < end) sums.likely[row] += error, likely_ = i + 1;
+        });
     }
 
     // Sums of rows with the levels that it came to.
     void end_tile(const float *xs, size_t n, const int16_t *levels) {
         RowSums &sums = *row_sums_;
-        for (size_t i = 0; i < n; ++i) sums.before[row_of(i)] += error_of(levels[i], xs[i]);
-        for (size_t i = 0; i < n; ++i) sums.now[row_of(i)] = sums.likely[row_of(i)] = sums.before[row_of(i)];
+        each_row(0, n, [&](size_t i, size_t row) { sums.before[row] += error_of(levels[i], xs[i]); });
+        each_row(0, n, [&](size_t, size_t row) { sums.now[row] = sums.likely[row] = sums.before[row]; });
     }
 
-    size_t row_of(size_t i) const { return (at_ + i) % cols_; }
+    // f(i, row) for weights of the tile, down the columns.
+    template <typename F>
+    void each_row(size_t first, size_t end, F &&f) const {
+        for (size_t i = first, row = (at_ + first) % cols_; i < end; ++i) {
+            f(i, row);
+            if (++row == cols_) row = 0;
+        }
+    }
     float error_of(int level, float x) const { return shaping_->gain * static_cast<float>(level) - x; }
 
     // One state: the decision at a weight weighs its own rate only.
