@@ -80,8 +80,13 @@ struct Shaping {
 enum class Errors { alone, along_rows, down_columns };
 
 // Of two ways into each state what belongs to the one that is taken.
-NC_CLONES void choose(const float *__restrict ways, const uint8_t *__restrict decision, size_t states, float *__restrict of) {
+NC_INLINE void choose(const float *__restrict ways, const uint8_t *__restrict decision, size_t states, float *__restrict of) {
     for (size_t to = 0; to < states; ++to) of[to] = decision[to] & 1 ? ways[states + to] : ways[to];
+}
+
+NC_CLONES void choose_many(const float *__restrict ways, const uint8_t *__restrict decision, size_t states,
+                           float *__restrict of) {
+    choose(ways, decision, states, of);
 }
 
 class Search {
@@ -359,9 +364,12 @@ private:
             else
                 survive_many(way_cost, way_note, states, cost_.data(), note_.data(), decision);
             if (along) {
-                choose(way_sum_.data(), decision, states, sum_.data());
+                if (states == 8)
+                    choose(way_sum_.data(), decision, 8, sum_.data());
+                else
+                    choose_many(way_sum_.data(), decision, states, sum_.data());
                 if (place + 1 == cols_) std::fill(sum_.begin(), sum_.end(), 0.0f);
-                const uint32_t to0 = place_of[2 * lead] % states, to1 = place_of[2 * lead + 1] % states;
+                const uint32_t to0 = place_of[2 * lead] & (states - 1), to1 = place_of[2 * lead + 1] & (states - 1);
                 lead = i % 16 == 15 ? best() : cost_[to1] < cost_[to0] ? to1 : to0;
             }
             if (++place == cols_) place = 0, ++line;
