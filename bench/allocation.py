@@ -13,7 +13,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 from rich.console import Console
-from rich.progress import track
 
 import neuralcodec
 from neuralcodec import Target
@@ -22,10 +21,11 @@ from neuralcodec.plan import allocation
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from bench import page
-from bench.network import Network, State, networks
+from bench.network import Network, State
 from bench.report.console import show
 from bench.report.markdown import markdown
 from bench.report.tables import Table
+from bench.scored import scored
 
 EXPONENTS = (0.0, 0.25, allocation.EXPONENT, 0.5)
 RATES = {
@@ -56,22 +56,12 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", help=f"names (default: {' '.join(RATES)})")
     parser.add_argument("--page", action="store_true", help="write the table into docs/trellis.md")
     options = parser.parse_args()
-    known = networks()
     rows = []
     console = Console(width=120)
-    for name in track(options.networks or RATES, console=Console(stderr=True)):
-        network = known[name]
-        reason = network.missing()
-        if reason is not None:
-            console.print(f"{name} is left out: {reason}")
-            continue
-        state = network.load()
-        assert network.evaluate is not None
-        base = network.evaluate(state)
-        title = f"{name}: {network.metric}, {network.unit}"
+    for name, network, state, original in scored(options.networks or RATES, console):
         for bits in RATES[name]:
             scores = (score(network, state, bits, exponent) for exponent in EXPONENTS)
-            rows.append([title, f"{base.value:.2f} ± {base.stderr:.2f}", f"{bits:g}", *scores])
+            rows.append([*original, f"{bits:g}", *scores])
     headings = ("network", "original", "bits/weight", *(f"exponent {each:g}" for each in EXPONENTS))
     table = Table(
         "Metric by allocation, at equal size",

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 import neuralcodec
 from neuralcodec import Target
@@ -21,10 +20,11 @@ from neuralcodec import Target
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from bench import page
-from bench.network import Network, State, networks
+from bench.network import Network, State
 from bench.report.console import show
 from bench.report.markdown import markdown
 from bench.report.tables import Table
+from bench.scored import scored
 
 RATES = {
     "lenet300": (0.5, 0.6, 0.8),
@@ -67,22 +67,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.page and (options.networks or options.bits or options.codec != "trellis"):
         parser.error("--page is for all networks and rates, with codec trellis")
-    known = networks()
     rows = []
     console = Console(width=120)
-    for name in track(options.networks or RATES, console=Console(stderr=True)):
-        network = known[name]
-        reason = network.missing()
-        if reason is not None:
-            console.print(f"{name} is left out: {reason}")
-            continue
-        state = network.load()
-        assert network.evaluate is not None
-        base = network.evaluate(state)
-        title = f"{name}: {network.metric}, {network.unit}"
+    for name, network, state, original in scored(options.networks or RATES, console):
         for bits in options.bits or RATES[name]:
             cells = (cell(network, state, options.codec, bits, shaping) for shaping in (False, True))
-            rows.append([title, f"{base.value:.2f} ± {base.stderr:.2f}", f"{bits:g}", *cells])
+            rows.append([*original, f"{bits:g}", *cells])
             console.print(*rows[-1], sep=" | ")
     table = Table(
         "Metric with errors of a row that cancel, at equal size",

@@ -15,3 +15,8 @@ TOGETHER = 1 / (math.pi - 1)
 """What (Σe)² counts beside Σe²: m²/v of normal numbers that a rectifier has left.
 
 A half to four times of that do about as well."""
+
+
+def together(shaping: bool | None, reconstruction: str) -> float:
+    """What the squared sum of a row's errors counts, by the options of a codec: nothing for the least squared error."""
+    return TOGETHER if shaping or (shaping is None and reconstruction == "norm") else 0.0

@@ -34,6 +34,17 @@ def check_number(name: str, value: object, least: float, most: float = MOST_NUMB
         raise ValueError(f"{name}: a number {within} expected, not {value!r}")
 
 
+def check_flag(name: str, value: object, may_be_open: bool = False) -> None:
+    """Refuses what is not True or False, or None where an option may be left open.
+
+    Raises:
+        ValueError: it names the option.
+    """
+    if not isinstance(value, bool) and not (may_be_open and value is None):
+        known = "True, False or None" if may_be_open else "True or False"
+        raise ValueError(f"{name}: {known} expected, not {value!r}")
+
+
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:
     """Refuses what is not one of some words.
 

@@ -27,7 +27,7 @@ from neuralcodec.codecs.huffman import Huffman
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, Trellis
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_integer
+from neuralcodec.options import check_flag, check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 
 STEPS = 4
@@ -88,8 +88,7 @@ class Generative:
 
     def __post_init__(self) -> None:
         check_integer("tile", self.tile, 1, MOST)
-        if not isinstance(self.lossless, bool):
-            raise ValueError(f"lossless: True or False expected, not {self.lossless!r}")
+        check_flag("lossless", self.lossless)
         if not isinstance(self.tune, bool):
             check_integer("tune", self.tune, 0, MOST_STEPS)
         _ = self._quantizer  # which checks the rest

@@ -17,7 +17,7 @@ from neuralcodec.codecs.huffman.levels import Levels, fit, fit_above
 from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_length
 from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_integer
+from neuralcodec.options import check_flag, check_integer
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.weights import finite_weights, largest_weight
 
@@ -81,8 +81,7 @@ class Huffman:
         check_integer("tile", self.tile, 1, MOST)
         if self.scale not in (None, "row", "tensor"):
             raise ValueError(f"scale: 'row', 'tensor' or None expected, not {self.scale!r}")
-        if not isinstance(self.shaping, bool):
-            raise ValueError(f"shaping: True or False expected, not {self.shaping!r}")
+        check_flag("shaping", self.shaping)
         if self.step is not None:
             _float32_step(self.step)
 

@@ -127,27 +127,6 @@ def assign(
     )
 
 
-def cancelled(  # noqa: PLR0917 (as optimal)
-    values: npt.NDArray[np.float32],
-    indices: npt.NDArray[np.uint8],
-    centroids: npt.ArrayLike,
-    penalties: npt.ArrayLike | None,
-    together: float,
-    gain: float,
-    factors: npt.NDArray[np.float32] | None,
-) -> npt.NDArray[np.uint8]:
-    """Indices of which some are those of the next centroid, so that errors of a row cancel; see ``_native``."""
-    return _native.cancelled(
-        np.ascontiguousarray(values),
-        indices,
-        np.ascontiguousarray(centroids, np.float64),
-        None if penalties is None else np.ascontiguousarray(penalties, np.float64),
-        together,
-        gain,
-        factors,
-    )
-
-
 def entropy_constrained(  # noqa: PLR0917 (as optimal)
     values: npt.ArrayLike,
     clusters: int,

@@ -30,8 +30,9 @@ from neuralcodec.codecs.kmeans.quantize import (
     sample,
 )
 from neuralcodec.codecs.kmeans.scales import Scales, of_rows, of_tensor
+from neuralcodec.codecs.shaping import together
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_choice, check_integer, check_number
+from neuralcodec.options import check_choice, check_flag, check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 from neuralcodec.weights import energy_of, finite_weights, largest_weight, norm_gain
@@ -115,8 +116,7 @@ class KMeans:
         check_choice("coding", self.coding, get_args(Coding))
         check_choice("scale", self.scale, ("row", "tensor"))
         check_choice("reconstruction", self.reconstruction, ("norm", "error"))
-        if not isinstance(self.shaping, bool | None):
-            raise ValueError(f"shaping: True, False or None expected, not {self.shaping!r}")
+        check_flag("shaping", self.shaping, may_be_open=True)
         check_number("entropy", self.entropy, 0)
         if self.step is not None:
             check_number("step", self.step, TINIEST)
@@ -187,10 +187,6 @@ class KMeans:
         return self._encode(tensor, hint)
 
     @property
-    def _shapes(self) -> bool:
-        return self.reconstruction == "norm" if self.shaping is None else self.shaping
-
-    @property
     def _rule(self) -> Rule:
         most = self.clusters or (DEFAULT_CLUSTERS if self.step is None else MOST_CLUSTERS)
         return Rule(most, self.zero, self.centroids)
@@ -219,7 +215,7 @@ class KMeans:
         for p, each in zip(parts, books, strict=True):
             counts = None if importance is None else importance[p]
             of_part = assign(values[p], counts, each, penalty)
-            if self._shapes and tensor.importance is None:
+            if together(self.shaping, self.reconstruction) and tensor.importance is None:
                 of_part = cancelled(values[p], counts, of_part, each, penalty, self.reconstruction == "norm")
             found.append(of_part)
         indices = np.concatenate(found)

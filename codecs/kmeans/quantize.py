@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from neuralcodec import _native
 from neuralcodec.codecs.kmeans import book, cluster
 from neuralcodec.codecs.kmeans.book import Centroids, Values
 from neuralcodec.codecs.kmeans.scales import Scales
@@ -149,7 +150,7 @@ def cancelled(  # noqa: PLR0917
         return indices
     gain = norm_gain(energy_of(values, None), energy_of(made, None)) if norm else 1.0
     factors = None if importance is None else np.ascontiguousarray(importance[:, 0], np.float32)
-    return cluster.cancelled(values, indices, centroids, _penalties(of, penalty), TOGETHER, gain, factors)
+    return _native.cancelled(values, indices, centroids, _penalties(of, penalty), TOGETHER, gain, factors)
 
 
 def _penalties(of: Book, penalty: float) -> Values | None:

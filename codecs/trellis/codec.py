@@ -14,7 +14,7 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codec import Codec, SharedObject, Shares
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
-from neuralcodec.codecs.shaping import TOGETHER
+from neuralcodec.codecs.shaping import together
 from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
@@ -28,7 +28,7 @@ from neuralcodec.codecs.trellis.steps import fineness
 from neuralcodec.codecs.trellis.training import SPARE, Trained, train
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
-from neuralcodec.options import check_choice, check_integer, check_number
+from neuralcodec.options import check_choice, check_flag, check_integer, check_number
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
 from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
@@ -146,10 +146,8 @@ class Trellis:
         check_choice("levels", self.levels, ("auto", "int8"))
         check_choice("coding", self.coding, ("contexts", "light", "rans", "prefix"))
         for option in ("finer", "skip"):
-            if not isinstance(getattr(self, option), bool):
-                raise ValueError(f"{option}: True or False expected, not {getattr(self, option)!r}")
-        if not isinstance(self.shaping, bool | None):
-            raise ValueError(f"shaping: True, False or None expected, not {self.shaping!r}")
+            check_flag(option, getattr(self, option))
+        check_flag("shaping", self.shaping, may_be_open=True)
         check_integer("tables", self.tables, 1, 64)
         check_integer("room", self.room, 1, 1 << 20)
         check_integer("magnitudes", self.magnitudes, 1, 8)
@@ -263,8 +261,7 @@ class Trellis:
     @property
     def together(self) -> float:
         """What the squared sum of a row's errors counts beside the sum of their squares."""
-        shaping = self.reconstruction == "norm" if self.shaping is None else self.shaping
-        return TOGETHER if shaping else 0.0
+        return together(self.shaping, self.reconstruction)
 
     @property
     def _picks(self) -> bool:
