@@ -14,7 +14,7 @@ REQUIREMENTS = ()
 CODECS = ("generative",)
 FIRMWARE = False
 QUICK = tuple({"bits_per_weight": b} for b in (1, 1.5, 2, 3, 4, 5))
-FULL = tuple({"bits_per_weight": b} for b in (0.8, 1, 1.5, 2, 2.5, 3, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5))
 ADVICE = (
     'docs/trellis.md: `encode(model, codec="generative", reconstruction="error", '
     'target=Target(bits_per_weight=..., allocation="error"))`.'

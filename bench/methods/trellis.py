@@ -13,7 +13,7 @@ REQUIREMENTS = ()
 CODECS = ("trellis",)
 DEFAULT: dict[str, float] = {}
 QUICK = (*({"bits_per_weight": b} for b in (1, 1.5, 2, 3, 4, 5)), DEFAULT)
-FULL = (*({"bits_per_weight": b} for b in (0.8, 1, 1.5, 2, 2.5, 3, 4, 5, 6)), DEFAULT)
+FULL = (*({"bits_per_weight": b} for b in (0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6)), DEFAULT)
 ADVICE = 'README: `encode(model, target=Target(bits_per_weight=...))`; "default" is `encode(model)` and nothing else.'
 
 
