@@ -134,7 +134,7 @@ def test_fewer_bytes_than_trellis():
 
 
 @pytest.mark.parametrize("states", [1, 8])
-@pytest.mark.parametrize(("step", "most"), [(0.02, 1.003), (0.3, 1.003), (1.5, 1.01)])  # at the last λ is larger
+@pytest.mark.parametrize(("step", "most"), [(0.02, 1.004), (0.3, 1.003), (1.5, 1.01)])  # at the last λ is larger
 def test_rates_of_a_sample_are_as_good_as_trained_ones(states, step, most):
     """What the search minimizes, distortion + λ·bits, beside that of levels by the tables of codec trellis."""
     generator = torch.Generator().manual_seed(23)

@@ -234,8 +234,9 @@ class Trellis:
                 trained = self._train([samples[name] for name in names])
                 model = trained.model
                 index = first + len(objects)
-                for name, gain in zip(names, trained.gains, strict=True):
-                    hints[name] = _hint_of(samples[name], index, model, gain)
+                for k, (name, gain) in enumerate(zip(names, trained.gains, strict=True)):
+                    levels = None if trained.levels is None else trained.levels[k]
+                    hints[name] = _hint_of(samples[name], index, model, gain, levels)
                 objects.append(SharedObject(MODEL, model.serialize()))
         return Shares(tuple(objects), hints)
 
@@ -400,7 +401,7 @@ class Trellis:
                 return replace(self, room=self.room - SPARE)._alone(tensor)
             if levels.any():
                 if index is None and known is None:
-                    model = recounted(model, part, levels, self._settings)
+                    model = recounted(model, [part], [levels], self._settings)
                 if part.coded is not None:
                     every = np.zeros(whole.weights.shape, np.int16)
                     every[part.coded] = levels

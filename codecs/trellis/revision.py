@@ -42,19 +42,19 @@ def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Cod
     return model_of(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, coding)
 
 
-def recounted(model: Model, part: Part, levels: npt.NDArray[np.int16], settings: Settings) -> Model:
-    """The model with maps and tables by all levels, where it was made from a sample; itself if that does not fit.
+def recounted(model: Model, parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], settings: Settings) -> Model:
+    """The model with maps and tables by all levels, whatever it was made from; itself if that does not fit.
 
     Args:
         model: that the levels were found with.
-        part: the weights.
-        levels: of the shape of the weights.
+        parts: all weights.
+        every: levels of each part.
         settings: that the model was made with.
     """
     classes, maps = model.classes, model.maps
     automatic = classes.automaton is not None
     coding = "contexts" if settings.coding == "light" and not automatic else settings.coding
-    counts = counts_of(classes, maps, [part], [levels])
+    counts = counts_of(classes, maps, parts, every)
     for most in range(1 if automatic else settings.tables, 0, -1):
         if not automatic:
             maps = maps_of(counts, most)

@@ -193,16 +193,36 @@ double times_log2(double n) {
     return n < static_cast<double>(known.size()) ? known[static_cast<size_t>(n)] : n * log2_alike(n);
 }
 
-// Bits of a histogram with a table of its own, and about those of the table.
-double bits_of(const double *counts, size_t n, double fixed, double each) {
-    double total = 0, sum = 0, used = 0;
-    for (size_t i = 0; i < n; ++i) {
-        if (!(counts[i] > 0)) continue;
-        total += counts[i];
-        sum += times_log2(counts[i]);
-        used += 1;
+// A histogram, of cells that have a table together.
+struct Group {
+    std::vector<size_t> cells;
+    std::vector<double> counts;
+    std::vector<double> times_logs;  // of each count
+    size_t first, end;               // outside there are no counts
+    double total, total_times_log;
+};
+
+// Fills in all that follows from the counts, of which there are some.
+void tally(Group *g) {
+    g->times_logs.assign(g->counts.size(), 0);
+    g->first = g->counts.size(), g->end = 0, g->total = 0;
+    for (size_t v = 0; v < g->counts.size(); ++v) {
+        if (!(g->counts[v] > 0)) continue;
+        g->times_logs[v] = times_log2(g->counts[v]);
+        g->total += g->counts[v];
+        g->first = std::min(g->first, v), g->end = v + 1;
     }
-    return total > 0 ? times_log2(total) - sum + fixed + each * used : 0;
+    g->total_times_log = times_log2(g->total);
+}
+
+// Bits that two histograms take more with one table than with one each, the tables counted. Only values that both have
+// make a difference to anything but the totals.
+double growth(const Group &a, const Group &b, double fixed, double each) {
+    double more = times_log2(a.total + b.total) - a.total_times_log - b.total_times_log - fixed;
+    for (size_t v = std::max(a.first, b.first); v < std::min(a.end, b.end); ++v)
+        if (a.counts[v] > 0 && b.counts[v] > 0)
+            more -= times_log2(a.counts[v] + b.counts[v]) - a.times_logs[v] - b.times_logs[v] + each;
+    return more;
 }
 
 // Greedy agglomeration: the two groups whose union costs least become one, while there are more than `most` or it pays.
@@ -212,35 +232,20 @@ Out1<uint8_t> cluster(In2<int64_t> counts, size_t most, double fixed, double eac
     Buffer<uint8_t> out(cells);
     {
         nb::gil_scoped_release release;
-        struct Group {
-            std::vector<double> counts;
-            std::vector<size_t> cells;
-            double bits;
-        };
         std::vector<Group> groups;
         std::vector<size_t> empty;
         for (size_t i = 0; i < cells; ++i) {
-            Group g{std::vector<double>(values), {i}, 0};
-            bool any = false;
-            for (size_t v = 0; v < values; ++v) {
-                g.counts[v] = static_cast<double>(counts.data()[i * values + v]);
-                any |= g.counts[v] > 0;
-            }
-            if (!any) {
+            Group g{{i}, std::vector<double>(values), {}, 0, 0, 0, 0};
+            for (size_t v = 0; v < values; ++v) g.counts[v] = static_cast<double>(counts.data()[i * values + v]);
+            tally(&g);
+            if (g.end)
+                groups.push_back(std::move(g));
+            else
                 empty.push_back(i);
-                continue;
-            }
-            g.bits = bits_of(g.counts.data(), values, fixed, each);
-            groups.push_back(std::move(g));
         }
-        std::vector<double> sum(values);
-        const auto growth = [&](const Group &a, const Group &b) {
-            for (size_t v = 0; v < values; ++v) sum[v] = a.counts[v] + b.counts[v];
-            return bits_of(sum.data(), values, fixed, each) - a.bits - b.bits;
-        };
         std::vector<std::vector<double>> by(groups.size());
         for (size_t i = 0; i < groups.size(); ++i)
-            for (size_t j = 0; j < i; ++j) by[i].push_back(growth(groups[i], groups[j]));
+            for (size_t j = 0; j < i; ++j) by[i].push_back(growth(groups[i], groups[j], fixed, each));
         while (groups.size() > 1) {
             size_t a = 1, b = 0;
             for (size_t i = 1; i < groups.size(); ++i)
@@ -249,12 +254,12 @@ Out1<uint8_t> cluster(In2<int64_t> counts, size_t most, double fixed, double eac
             if (groups.size() <= most && by[a][b] >= 0) break;
             for (size_t v = 0; v < values; ++v) groups[b].counts[v] += groups[a].counts[v];
             groups[b].cells.insert(groups[b].cells.end(), groups[a].cells.begin(), groups[a].cells.end());
-            groups[b].bits = bits_of(groups[b].counts.data(), values, fixed, each);
+            tally(&groups[b]);
             groups.erase(groups.begin() + static_cast<std::ptrdiff_t>(a));
             by.erase(by.begin() + static_cast<std::ptrdiff_t>(a));
             for (size_t i = a; i < by.size(); ++i) by[i].erase(by[i].begin() + static_cast<std::ptrdiff_t>(a));
             for (size_t i = 0; i < groups.size(); ++i)
-                if (i != b) by[std::max(i, b)][std::min(i, b)] = growth(groups[i], groups[b]);
+                if (i != b) by[std::max(i, b)][std::min(i, b)] = growth(groups[i], groups[b], fixed, each);
         }
         // Tables in the order of their first cells. A cell that never occurs takes that of the cell before.
         std::sort(groups.begin(), groups.end(), [](const Group &a, const Group &b) {

@@ -321,6 +321,7 @@ private:
         likely_ = 0;
         const size_t apart = between_looks();
         size_t since = 0;
+        constexpr float far = 3;
         size_t lead = 0;  // a survivor that is, or nearly is, the best: its sum is what levels are first chosen for
         for (size_t i = 0; i < n; ++i) {
             float weight = importance ? importance[i] : 1, aside = 0;
@@ -330,7 +331,7 @@ private:
                 weight = shape->weight;
                 aside = shape->of_sum * (down ? row_sums_->now[place] : sum_[lead]);
             }
-            const float x = aim(xs[i], aside);
+            const float x = aim(xs[i], aside), led = along ? sum_[lead] : 0;
             uint64_t known[2] = {};  // of each quantizer, the tables whose best levels have been found
             gather(candidates_, x, weight, least_plain_, most_plain_, c_.raw_bits ? -1 : 0);
             const uint32_t *const note = note_.data();
@@ -370,7 +371,9 @@ private:
                     choose_many(way_sum_.data(), decision, states, sum_.data());
                 if (place + 1 == cols_) std::fill(sum_.begin(), sum_.end(), 0.0f);
                 const uint32_t to0 = place_of[2 * lead] & (states - 1), to1 = place_of[2 * lead + 1] & (states - 1);
-                lead = i % 16 == 15 ? best() : cost_[to1] < cost_[to0] ? to1 : to0;
+                lead = cost_[to1] < cost_[to0] ? to1 : to0;
+                // One that had to make a large error leads no more: all others would have to follow its sum.
+                if (i % 16 == 15 || std::abs(sum_[lead] - led) > far) lead = best();
             }
             if (++place == cols_) place = 0, ++line;
             if (down && ++since == apart) since = 0, look_back(xs, i + 1);
