@@ -25,7 +25,7 @@ GOOD_ENOUGH = 0.008
 """Off by no more than this fraction, on the rightful side, no trial follows."""
 
 NEAR = 0.002
-"""Nor where it is off by no more than this on the other side, unless that is beyond a limit of bytes."""
+"""Nor where an SNR is lower than wanted by no more than this fraction."""
 
 AIM = 0.004
 """How far on the rightful side the search aims."""
@@ -131,7 +131,7 @@ def find_step(
         # The more has been tried, the less is asked for.
         most = GOOD_ENOUGH if len(trials) <= FEW_TRIALS else TOLERANCE
         late = TOLERANCE if len(trials) > 2 * FEW_TRIALS else 0.0
-        wrong = max(late, NEAR) if target.max_bytes is None else 0.0
+        wrong = max(late, NEAR) if target.wants_snr else late if target.max_bytes is None else 0.0
         return any(-wrong <= side * (_value(target, t) - goal) / goal <= most for t in trials.values())
 
     here = aim
