@@ -1,28 +1,32 @@
-"""Writes a compressed model for firmware: a C source with the stream as an array and a header, or a bare .bin."""
+"""Writes a compressed model for firmware: a C source and a header, with the stream or with tensors ready to decode; or a .bin."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from neuralcodec.c_names import as_identifier, is_identifier, is_taken, is_taken_macro
 from neuralcodec.container import replace_file, replace_files
 from neuralcodec.errors import PlanError
+from neuralcodec.export_prepared import BYTES_A_LINE, Prepared, byte_lines, constants, prepare, requirements, smallest
 from neuralcodec.model import CompressedModel
 from neuralcodec.stream.reader import Demand
 from neuralcodec.stream.writer import Entry
-
-BYTES_A_LINE = 20
 
 PAIR = (".c", ".h")
 """Endings for a source and a header."""
 
 
 def export_c(
-    cm: CompressedModel, path: str | os.PathLike[str], name: str | None = None, names: bool = False
+    cm: CompressedModel,
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    names: bool = False,
+    prepared: bool = False,
 ) -> tuple[Path, ...]:
-    """Writes the stream of a compressed model for a firmware build.
+    """Writes a compressed model for a firmware build: its stream, or its tensors ready to decode.
 
     Args:
         cm: the compressed model.
@@ -32,15 +36,22 @@ def export_c(
             or C++ (``int.c``) or a name of the headers.
         names: keeps the tensors' names in the stream, for ``ncd_tensor_find``. Without them tensors are known by the
             index macros of the header, which costs no flash.
+        prepared: writes an array of opened tensors (``const ncd_tensor``) instead of a stream, and the tables of codec
+            trellis with it. They stay in flash: firmware opens nothing, and decodes those tensors without a workspace
+            and without code that checks streams and builds tables. The decoder is compiled with
+            ``-DNCD_TRELLIS_PREPARED=1`` then; the header names the other options. For codecs raw, huffman, kmeans (whose
+            look-ups firmware still builds) and trellis.
 
     Returns:
         The files that were written.
 
     Raises:
-        PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for.
+        PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for; a tensor
+            cannot be prepared, or the file is not to be a source, or ``names`` are asked for where there is no stream.
         OSError: a file cannot be written; files from before are then untouched.
     """
     path = Path(path)
+    check_prepared(path, names, prepared)
     if path.suffix not in PAIR:
         with replace_file(path) as file:
             for piece in cm.chunks(names):
@@ -48,12 +59,26 @@ def export_c(
         return (path,)
     symbol = symbol_for(path, name)
     source, header = outputs(path)
+    if prepared:
+        found = prepare(cm)
+        with replace_files(header, source) as (head, body):
+            head.writelines(line.encode() for line in _prepared_header_lines(cm, found, symbol))
+            body.writelines(line.encode() for line in _prepared_source_lines(found, symbol, header.name))
+        return source, header
     size = sum(len(piece) for piece in cm.chunks(names))
     # The array's size is in the header: a new one must not stay beside an old source.
     with replace_files(header, source) as (head, body):
         head.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
         body.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
     return source, header
+
+
+def check_prepared(path: Path, names: bool, prepared: bool) -> None:
+    """Raises PlanError where such tensors cannot be written in this way."""
+    if prepared and path.suffix not in PAIR:
+        raise PlanError(f"prepared tensors are a C source: give a name that ends in .c, not {path.name!r}")
+    if prepared and names:
+        raise PlanError("names=True keeps names in the stream, and prepared tensors have none: leave one of the two out")
 
 
 def outputs(path: Path) -> tuple[Path, ...]:
@@ -83,6 +108,40 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
     yield f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
     facts = {
         "SIZE": (size, "bytes of the stream"),
+        **_demand_facts(demand),
+    }
+    yield from _fact_lines(symbol, facts, demand.slots)
+    yield "\n/* Indices for ncd_tensor_open(). */\n"
+    taken = {guard, *(f"{symbol.upper()}_{fact}" for fact in (*facts, "WORKSPACE"))}
+    yield from _index_lines(entries, symbol, taken)
+    yield '\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
+    yield f"extern const uint8_t {symbol}[{symbol.upper()}_SIZE];\n"
+    yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n"
+
+
+def _prepared_header_lines(cm: CompressedModel, prepared: Prepared, symbol: str) -> Iterator[str]:
+    guard, demand = f"{symbol.upper()}_H", cm.demand()
+    yield f"/* {symbol}: the tensors of a neuralcodec model, opened and prepared, for the decoder of ncd.h. Generated; do not edit.\n *\n"
+    yield " * The smallest decoder for them, whose options are for this file as well:\n"
+    yield from (f" *   {line}\n" for line in textwrap.wrap(smallest(prepared), 110, break_on_hyphens=False))
+    yield f" */\n#ifndef {guard}\n#define {guard}\n\n#include <ncd.h>\n\n"
+    yield from requirements(prepared)
+    facts = {
+        "TENSORS": (len(prepared.tensors), "tensors"),
+        **_demand_facts(demand),
+    }
+    yield "\n"
+    yield from _fact_lines(symbol, facts, prepared.slots)
+    yield "\n/* Places in the array. */\n"
+    taken = {guard, *(f"{symbol.upper()}_{fact}" for fact in (*facts, "WORKSPACE"))}
+    yield from _index_lines(cm.entries, symbol, taken)
+    yield '\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
+    yield f"extern const ncd_tensor {symbol}[{symbol.upper()}_TENSORS];\n"
+    yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n"
+
+
+def _demand_facts(demand: Demand) -> dict[str, tuple[int, str]]:
+    return {
         "TILE": (demand.weights, "weights in the largest tile of levels, or of indices or floats of codec kmeans"),
         "WIDE": (
             int(demand.wide),
@@ -91,16 +150,18 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
         "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
         "TABLES": (demand.tables, "look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each"),
     }
-    taken = {guard}
+
+
+def _fact_lines(symbol: str, facts: Mapping[str, tuple[int, str]], slots: int) -> Iterator[str]:
     for fact, (value, meaning) in facts.items():
-        taken.add(f"{symbol.upper()}_{fact}")
         yield f"#define {symbol.upper()}_{fact} {value}u /* {meaning} */\n"
-    taken.add(f"{symbol.upper()}_WORKSPACE")
     # Only the C compiler knows how large a look-up table is there; an array must not be empty.
-    tables, slots = f"{symbol.upper()}_TABLES * NCD_HUFFMAN_WORKSPACE", max(demand.slots, 4)
+    tables, least = f"{symbol.upper()}_TABLES * NCD_HUFFMAN_WORKSPACE", max(slots, 4)
     yield f"/* Bytes that ncd_tensor_prepare() takes at most. */\n#define {symbol.upper()}_WORKSPACE "
-    yield f"({tables} > {slots}u ? {tables} : {slots}u)\n"
-    yield "\n/* Indices for ncd_tensor_open(). */\n"
+    yield f"({tables} > {least}u ? {tables} : {least}u)\n"
+
+
+def _index_lines(entries: Iterable[Entry], symbol: str, taken: set[str]) -> Iterator[str]:
     for index, entry in enumerate(entries):
         macro = f"{symbol}_{as_identifier(entry.spec.name)}".upper()
         while macro in taken or is_taken_macro(macro):  # "a.b" and "a_b" give the same identifier
@@ -110,9 +171,6 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
         # A tensor's name may hold anything, also the end of a comment.
         named = entry.spec.name.encode("unicode_escape").decode("ascii").replace("*/", "* /").replace("/*", "/ *")
         yield f"#define {macro} {index}u /* {named}: {entry.spec.dtype.name} {shape} */\n"
-    yield '\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
-    yield f"extern const uint8_t {symbol}[{symbol.upper()}_SIZE];\n"
-    yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n"
 
 
 def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator[str]:
@@ -122,7 +180,11 @@ def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator
     for piece in pieces:
         rest += piece
         whole = len(rest) // BYTES_A_LINE * BYTES_A_LINE
-        for start in range(0, whole, BYTES_A_LINE):
-            yield "    " + ",".join(map(str, rest[start : start + BYTES_A_LINE])) + ",\n"
+        yield from byte_lines(rest[:whole])
         rest = rest[whole:]
     yield "    " + ",".join(map(str, rest)) + "\n};\n"
+
+
+def _prepared_source_lines(prepared: Prepared, symbol: str, header: str) -> Iterator[str]:
+    yield f'/* Generated; do not edit. */\n#include "{header}"\n\n'
+    yield from constants(prepared, symbol)

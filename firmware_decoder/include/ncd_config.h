@@ -64,9 +64,23 @@
 #ifndef NCD_TRELLIS_SKIP
 #define NCD_TRELLIS_SKIP 1
 #endif
+/* Levels of 16 bits, which the encoder does without with levels="int8". */
+#ifndef NCD_TRELLIS_WIDE
+#define NCD_TRELLIS_WIDE 1
+#endif
 /* Prefix codes of more than 16 states, whose tables take 1 KB a quantizer; those of fewer take 512 bytes. */
 #ifndef NCD_TRELLIS_WIDE_CODES
 #define NCD_TRELLIS_WIDE_CODES 1
+#endif
+
+/* Whether tables of codec trellis are best read byte by byte: where few instructions take bits out of a word. Tables of coding
+ * "light" are laid out accordingly. */
+#ifndef NCD_TRELLIS_BYTE_LOADS
+#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
+#define NCD_TRELLIS_BYTE_LOADS 1
+#else
+#define NCD_TRELLIS_BYTE_LOADS 0
+#endif
 #endif
 
 /* Bits of a slot by which a symbol of codec trellis is looked up; the rest is searched. A table takes 16 bytes with 4
@@ -80,6 +94,15 @@
  * Workspaces of tensors of five tiles and more take some 20 KB more there. 1: one after the other. */
 #ifndef NCD_TRELLIS_LANES
 #define NCD_TRELLIS_LANES 1
+#endif
+
+/* 1: tensors of codec trellis come from `neuralcodec export-c --prepared`, opened and with their tables, as constants. Decoding
+ * takes no workspace then, and next to no stack; those of a stream are NCD_ERR_UNSUPPORTED. */
+#ifndef NCD_TRELLIS_PREPARED
+#define NCD_TRELLIS_PREPARED 0
+#endif
+#if NCD_TRELLIS_PREPARED && NCD_TRELLIS_LANES > 1
+#error "NCD_TRELLIS_PREPARED is for firmware: it decodes one tile at a time"
 #endif
 
 /* ncd_row_scale and ncd_decode_tile_f32. The rest never touches floating point. */

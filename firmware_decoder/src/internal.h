@@ -261,6 +261,11 @@ void ncd_trellis_prepare(const ncd_tensor *t, uint32_t *workspace);
 /* Levels of a tile, of 8 or 16 bits as t->mode says. */
 ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *workspace);
 
+#if NCD_TRELLIS_PREPARED
+/* The same of a tensor whose tables are constants, at t->tables[0]; there is such a tile, or NCD_ERR_ARG. */
+ncd_status ncd_trellis_prepared(const ncd_tensor *t, uint32_t tile, void *dst, size_t capacity);
+#endif
+
 #if NCD_TRELLIS_LANES > 1
 enum { NCD_TRELLIS_TILES = 16 };
 

@@ -59,7 +59,7 @@ NCD_CODED ncd_status ncd_coded_bind(const ncd_model *m, ncd_tensor *t)
 #endif
 #if NCD_ENABLE_TRELLIS
     if (t->codec == NCD_CODEC_TRELLIS)
-        return ncd_trellis_bind(m, t);
+        return NCD_TRELLIS_PREPARED ? NCD_ERR_UNSUPPORTED : ncd_trellis_bind(m, t);
 #endif
 #if NCD_ENABLE_GENERATIVE
     if (t->codec == NCD_CODEC_GENERATIVE)
@@ -172,7 +172,10 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
         return NCD_OK;
     }
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_PREPARED
+    if (t->codec == NCD_CODEC_TRELLIS)
+        return NCD_OK;
+#elif NCD_ENABLE_TRELLIS
     if (t->codec == NCD_CODEC_TRELLIS) {
         if (t->model_workspace == 0)
             return NCD_OK;
@@ -245,7 +248,7 @@ NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t ro
     if (t->codec == NCD_CODEC_KMEANS)
         return ncd_kmeans_tile(t, tile, dst, workspace);
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_ENABLE_TRELLIS && !NCD_TRELLIS_PREPARED
     if (t->codec == NCD_CODEC_TRELLIS)
         return ncd_trellis_tile(t, tile, dst, n, workspace);
 #endif
@@ -287,7 +290,12 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
                                            const void *workspace)
 {
     uint32_t row, col, rows, cols, n;
-    const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    ncd_status status;
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_PREPARED
+    if (t->codec == NCD_CODEC_TRELLIS)
+        return ncd_trellis_prepared(t, tile, dst, capacity);
+#endif
+    status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     if (status != NCD_OK)
         return status;
     n = rows * cols;
@@ -388,6 +396,10 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
     ncd_status status;
     if (!NCD_GIVEN(t) || !NCD_GIVEN(dst) || (t->mode != NCD_MODE_LEVELS && t->mode != NCD_MODE_WIDE))
         return NCD_ERR_ARG;
+#if NCD_ENABLE_TRELLIS && NCD_TRELLIS_PREPARED
+    if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_TRELLIS)
+        return ncd_trellis_prepared(t, tile, dst, capacity);
+#endif
     status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     if (status != NCD_OK)
         return status;
@@ -406,7 +418,7 @@ ncd_status ncd_decode_tile_i16(const ncd_tensor *t, uint32_t tile, int16_t *dst,
     if (t->mode == NCD_MODE_WIDE && t->codec == NCD_CODEC_AUTOENCODER)
         return ncd_autoencoder_tile(t, tile, dst, n, workspace);
 #endif
-#if NCD_ENABLE_TRELLIS
+#if NCD_ENABLE_TRELLIS && !NCD_TRELLIS_PREPARED
     if (t->mode == NCD_MODE_WIDE)
         return ncd_trellis_tile(t, tile, dst, n, (const uint32_t *)workspace);
 #endif

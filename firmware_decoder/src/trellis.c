@@ -17,7 +17,8 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
     c.p = t->payload;
     c.end = t->end;
     mode = ncd_get_u8(&c); /* 0 where there is none, and then neither is there what follows */
-    if (mode >> (NCD_TRELLIS_SKIP ? 7 : 6) || ((mode & ZEROS) && (mode & (SHARED | SKIP))))
+    if (mode >> (NCD_TRELLIS_SKIP ? 7 : 6) || ((mode & ZEROS) && (mode & (SHARED | SKIP))) ||
+        (!NCD_TRELLIS_WIDE && (mode & NCD_LEVELS_WIDE)))
         return NCD_ERR_UNSUPPORTED;
     status = ncd_tensor_read_levels(t, &c, mode);
     if (status != NCD_OK)

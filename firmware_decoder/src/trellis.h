@@ -10,14 +10,6 @@ enum { NCD_TRELLIS_BINS = 64 };
 
 enum { NCD_TRELLIS_AUTOMATON_STATES = 8 }; /* at most */
 
-/* Whether entries are best read byte by byte: there are few instructions that take bits out of a word. */
-#if defined(NCD_TRELLIS_BYTE_LOADS) /* a test wants it so */
-#elif defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
-#define NCD_TRELLIS_BYTE_LOADS 1
-#else
-#define NCD_TRELLIS_BYTE_LOADS 0
-#endif
-
 /* Whether there may be AVX2, which ncd_trellis_vector_here() tells. Not on Windows, where gcc does not align vectors on the
  * stack. */
 #if defined(NCD_TRELLIS_VECTOR) /* a test wants it so */

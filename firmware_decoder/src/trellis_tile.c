@@ -1,10 +1,32 @@
 /* Tiles of codec 4 (docs/format.md section 12.2). */
+#include "tiles.h"
 #include "trellis.h"
 #include "trellis_vector.h"
 
 #if NCD_ENABLE_TRELLIS
 
 enum { LOWEST = 1 << 16 };
+
+/* One function that decodes a tile takes less stack than several that call each other. Then what is not wanted while symbols
+ * are taken has to be kept from registers. */
+#if NCD_TRELLIS_PREPARED && NCD_TRELLIS_CONTEXTS + NCD_TRELLIS_LIGHT + NCD_TRELLIS_RANS + NCD_TRELLIS_PREFIX == 1 && \
+    defined(__GNUC__) && defined(__OPTIMIZE_SIZE__)
+#define ONE_FRAME 1
+#define PART NCD_INLINE
+#define LOOP NCD_INLINE
+#define PARK(x) __asm__("" : "+m"(x))
+#define AGAIN(x) (x)
+#define WHERE ncd_tile_where
+#define RANGE ncd_tiles_range
+#else
+#define ONE_FRAME 0
+#define PART static
+#define LOOP static NCD_NOINLINE
+#define PARK(x) ((void)0)
+#define AGAIN(x) ((void)0)
+#define WHERE (void)ncd_tile_place
+#define RANGE ncd_tiles_extent
+#endif
 
 typedef ncd_trellis_lane lane;
 
@@ -311,17 +333,27 @@ NCD_INLINE uint32_t ahead_of(const uint32_t *memory)
 
 /* Symbols of a group, and the bytes they take at most: a symbol leaves of x a 2^8th at least, which with a word is 2^24 and
  * more, so that the next symbol takes none. */
-enum { LIGHT_GROUP = 16, LIGHT_GROUP_BYTES = 16 };
+#if !defined(__OPTIMIZE_SIZE__)
+enum { LIGHT_GROUP = 16, LIGHT_GROUP_BYTES = LIGHT_GROUP };
+#elif NCD_TRELLIS_PREPARED && !NCD_TRELLIS_BYTE_LOADS
+enum { LIGHT_GROUP = 12, LIGHT_GROUP_BYTES = LIGHT_GROUP };
+#elif NCD_TRELLIS_PREPARED
+enum { LIGHT_GROUP = 8, LIGHT_GROUP_BYTES = LIGHT_GROUP };
+#else /* one after the other */
+enum { LIGHT_GROUP = 0 };
+#endif
 
 /* n symbols, each with the table that the automaton picks. */
-static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t n)
+LOOP void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t n)
 {
-    const uint8_t *const base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES, *const last = dst + n;
+    const uint8_t *base = (const uint8_t *)memory + NCD_TRELLIS_ENTRIES, *block;
+    const uint8_t *const last = dst + n;
     const uint32_t ahead = ahead_of(memory);
-    const uint8_t *block = base + left->a;
     uint32_t s = left->s;
     lane l = *left;
-#ifndef __OPTIMIZE_SIZE__
+    NCD_KEEP(base);
+    block = base + left->a;
+#if !defined(__OPTIMIZE_SIZE__) || NCD_TRELLIS_PREPARED /* LIGHT_GROUP is not 0 */
     /* As long as there are words, whatever the symbols. What an entry takes off x for each 2^8 of it, it takes off for each of
      * y and 2^8 times besides, as LIGHT_BOTH does. */
     if (l.x >= LOWEST && ahead == 0) {
@@ -345,14 +377,18 @@ static NCD_NOINLINE void take_light(const uint32_t *memory, lane *left, uint8_t 
                 TAKE(5);
                 TAKE(6);
                 TAKE(7);
+#if !defined(__OPTIMIZE_SIZE__) || !NCD_TRELLIS_BYTE_LOADS
                 TAKE(8);
                 TAKE(9);
                 TAKE(10);
                 TAKE(11);
+#endif
+#ifndef __OPTIMIZE_SIZE__
                 TAKE(12);
                 TAKE(13);
                 TAKE(14);
                 TAKE(15);
+#endif
 #undef TAKE
                 dst += LIGHT_GROUP;
                 NCD_KEEP(dst);
@@ -584,7 +620,7 @@ static NCD_NOINLINE void take_four_light(const uint32_t *memory, lane *lanes, in
 
 /* ---- Tiles ---- */
 
-static void widen(const int8_t *narrow, int16_t *dst, uint32_t n)
+PART void widen(const int8_t *narrow, int16_t *dst, uint32_t n)
 {
     const int16_t *const last = dst + n;
 #ifndef __OPTIMIZE_SIZE__
@@ -610,7 +646,7 @@ static NCD_NOINLINE int take_wide(const uint32_t *memory, lane *left, void *out,
 }
 
 /* The next `width` bits, at most 15. */
-static uint32_t take_bits(lane *left, uint32_t width)
+PART uint32_t take_bits(lane *left, uint32_t width)
 {
     const uint32_t bits = left->x & ((1u << width) - 1u);
     left->x >>= width;
@@ -618,108 +654,81 @@ static uint32_t take_bits(lane *left, uint32_t width)
     return bits;
 }
 
-#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__OPTIMIZE_SIZE__)
-/* 0 if, byte by byte, four levels with this added (mod 2^8) are at most so large. */
-NCD_INLINE uint32_t open_of_four(const int8_t *level, uint32_t add, uint32_t most)
+/* ---- Open ends ---- */
+
+#if NCD_TRELLIS_OPEN_ENDS
+/* The distance of a level from the value of its symbol, which is open, in steps of its quantizer. */
+PART int32_t take_distance(lane *left)
 {
-    uint32_t four;
-    NCD_COPY(&four, level, 4);
-    __asm__("uadd8 %0, %0, %1" : "+r"(four) : "r"(add));
-    __asm__("uqsub8 %0, %0, %1" : "+r"(four) : "r"(most));
-    return four;
+    const uint32_t length = take_bits(left, 4);
+    return (int32_t)((1u << length) - 1u + take_bits(left, length));
 }
-#define OPEN_OF_FOUR 1
-#elif defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
-#define EIGHT_AT_ONCE 1
+
+/* FOUR finds those of four levels that are not above low and below high: nonzero bytes. */
+#if defined(__OPTIMIZE_SIZE__) && !NCD_TRELLIS_PREPARED
+#define FOUR_AT_ONCE 0
+#define FOUR_APART 0u
+#elif defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__ARM_FEATURE_UNALIGNED)
+#define FOUR_AT_ONCE 1
+#define FOUR_APART 0u /* addresses are whole multiples of four but for these bits */
+#define FOUR_FITS(low, high) ((high) - (low) > 1)
+#define FOUR_A(low, high) (((uint32_t)(-(low) - 1) & 255u) * 0x01010101u)
+#define FOUR_B(low, high) ((uint32_t)((high) - (low) - 2) * 0x01010101u)
+#define FOUR_MASK(m) (m)
+#define FOUR(levels, a, b)                                                          \
+    do {                                                                            \
+        __asm__("uadd8 %0, %0, %1" : "+r"(levels) : "r"(a));                        \
+        __asm__("uqsub8 %0, %0, %1" : "+r"(levels) : "r"(b));                       \
+    } while (0)
+#elif defined(__GNUC__)
+#define FOUR_AT_ONCE 1
+#define FOUR_APART 3u
+/* Then values are from -64 to 63, bytes are levels and 128, and neither sum carries from a byte to the next. */
+#define FOUR_FITS(low, high) ((low) >= -61 && (high) <= 60)
+#define FOUR_A(low, high) ((uint32_t)(high) * 0x01010101u)
+#define FOUR_B(low, high) ((uint32_t)((low) + 256) * 0x01010101u)
+#define FOUR(levels, a, b)                                                          \
+    do {                                                                            \
+        (levels) ^= 0x80808080u;                                                    \
+        (levels) = ((levels) - (a)) | ((b) - (levels));                             \
+    } while (0)
+#define FOUR_MASK(m) ((m) & 0x80808080u)
+#else
+#define FOUR_AT_ONCE 0
+#define FOUR_APART 0u
 #endif
 
-#ifndef __OPTIMIZE_SIZE__
-/* How many of n levels of 8 bits come before the first one that is not above low and below high. */
-static uint32_t count_closed(const int8_t *level, uint32_t n, int32_t low, int32_t high)
+#if !FOUR_AT_ONCE || NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LANES > 1
+/* The value of a level without its raw bits; in two's complement these are below those that the quantizers share, `low`. */
+NCD_INLINE int32_t without_raw(int32_t level, uint32_t shift, uint32_t low)
 {
-    const uint32_t inside = (uint32_t)(high - low - 1);
-    uint32_t i = 0;
-#ifdef OPEN_OF_FOUR
-    const uint32_t bytes = 0x01010101u, add = ((uint32_t)(-low - 1) & 255u) * bytes, most = (inside - 1u) * bytes;
-    for (; inside && n - i >= 16; i += 16) {
-        const uint32_t a = open_of_four(level + i, add, most), b = open_of_four(level + i + 4, add, most);
-        const uint32_t c = open_of_four(level + i + 8, add, most), d = open_of_four(level + i + 12, add, most);
-        if (a | b)
-            return i + (a ? 0 : 4) + ((uint32_t)__builtin_ctz(a ? a : b) >> 3);
-        if (c | d)
-            return i + (c ? 8 : 12) + ((uint32_t)__builtin_ctz(c ? c : d) >> 3);
-    }
-#endif
-#ifdef EIGHT_AT_ONCE
-    if (low >= -61 && high <= 60) { /* then values are from -64 to 63, and neither sum carries from a byte to the next */
-        const uint32_t bytes = 0x01010101u, bits = 0x80808080u, above = (uint32_t)high * bytes, below = (uint32_t)(low + 256) * bytes;
-        for (; i < n && ((uintptr_t)(level + i) & 3u); ++i)
-            if ((uint32_t)(level[i] - low - 1) >= inside)
-                return i;
-        for (; n - i >= 8; i += 8) {
-            const uint8_t *const at = (const uint8_t *)NCD_ALIGNED(level + i, 4);
-            uint32_t a, b;
-            NCD_COPY(&a, at, 4);
-            NCD_COPY(&b, at + 4, 4);
-            a ^= bits; /* bytes are levels, and 128 */
-            b ^= bits;
-            if (((a - above) | (below - a) | (b - above) | (below - b)) & bits)
-                break;
-        }
-    }
-#endif
-    while (i < n && (uint32_t)(level[i] - low - 1) < inside)
-        ++i;
-    return i;
+    const uint32_t sum = (uint32_t)(level + 32768) >> shift;
+    return ((int32_t)sum - (int32_t)(32768u >> shift)) * (int32_t)(low + 1u) + (int32_t)((uint32_t)level & low);
 }
 #endif
 
-#ifndef __OPTIMIZE_SIZE__
-NCD_NOINLINE /* alone, its loop has registers enough */
-#endif
-/* Moves the levels of open symbols outwards. Gives 0 where one does not fit. Wide levels may be bytes yet, those of `narrow`,
- * if it is not null, and are widened as well. */
-static int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n, const int8_t *narrow)
+/* Moves the levels of open symbols outwards. Gives 0 where one does not fit. Wide levels may be bytes yet, those of `narrow`, if
+ * it is not null, and are widened as well. */
+#if !FOUR_AT_ONCE
+PART int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n, const int8_t *narrow)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
     const uint32_t raw_bits = NCD_TRELLIS_CONTEXTS ? w->raw_bits : 0, shift = raw_bits + w->union_shift;
     const uint32_t low = (1u << w->union_shift) - 1u;
-    const int32_t most = wide ? 32767 : 127, from = w->high, to = w->low;
-    const int8_t *const bytes = narrow || wide ? narrow : (const int8_t *)out;
+    const int32_t from = w->high, to = w->low;
     uint32_t i;
-    if (!NCD_TRELLIS_OPEN_ENDS || from == 32767)
+    (void)narrow; /* there is none */
+    if (from == 32767)
         return 1;
     for (i = 0; i < n; ++i) {
-        int32_t level, value, by;
-        uint32_t length;
-#ifndef __OPTIMIZE_SIZE__
-        if (bytes) {
-            const uint32_t closed = count_closed(bytes + i, n - i, to, from);
-            if (wide)
-                widen(bytes + i, (int16_t *)out + i, closed);
-            i += closed;
-        } else if (!raw_bits) {
-            const int16_t *const levels = (const int16_t *)out;
-            while (i < n && levels[i] < from && levels[i] > to)
-                ++i;
-        }
-        if (i == n)
-            break;
-#endif
-        level = bytes ? bytes[i] : ((int16_t *)out)[i];
-        value = level;
-        if (raw_bits) { /* without them; two's complement, shifted down */
-            const uint32_t sum = (uint32_t)(level + 32768) >> shift;
-            value = ((int32_t)sum - (int32_t)(32768u >> shift)) * (int32_t)(low + 1u) + (int32_t)((uint32_t)level & low);
-        }
+        int32_t level = wide ? ((int16_t *)out)[i] : ((int8_t *)out)[i], value = level, by;
+        if (raw_bits)
+            value = without_raw(level, shift, low);
         if (value < from && value > to)
             continue;
-        length = take_bits(left, 4);
-        if (!length && !narrow)
-            continue;
-        by = (int32_t)((1u << length) - 1u + take_bits(left, length)) * (int32_t)(1u << shift);
+        by = take_distance(left) * (int32_t)(1u << shift);
         level += value < from ? -by : by;
-        if (level > most || level < -most - 1)
+        if (level != (wide ? (int16_t)level : (int8_t)level))
             return 0;
         if (wide)
             ((int16_t *)out)[i] = (int16_t)level;
@@ -728,16 +737,154 @@ static int open_ends(const uint32_t *memory, lane *left, const int wide, void *o
     }
     return 1;
 }
+#else
+NCD_INLINE uint32_t four_of(const int8_t *p)
+{
+    uint32_t four;
+    NCD_COPY(&four, FOUR_APART ? (const int8_t *)NCD_ALIGNED(p, 4) : p, 4);
+    return four;
+}
+
+/* Of levels that are bytes. */
+NCD_INLINE int move_bytes(const uint32_t *memory, lane *left, const int wide, const int8_t *p, void *out, uint32_t n)
+{
+    const ncd_trellis_workspace *w = (const ncd_trellis_workspace *)(const void *)memory;
+    const int8_t *const first = p, *const last = p + n;
+    uint32_t a = FOUR_A(w->low, w->high), b = FOUR_B(w->low, w->high);
+    NCD_KEEP(a); /* compilers would compute them again and again */
+    NCD_KEEP(b);
+    if (w->high == 32767)
+        return 1;
+    while (p != last) {
+        const int8_t *stop = p; /* what is before it has been looked at */
+        uint32_t open = 0;      /* a byte for each level up to stop, 0 where its symbol is not open */
+        if (FOUR_FITS(w->low, w->high) && ((uintptr_t)p & FOUR_APART) == 0) {
+            for (; last - p >= 16; p += 16) {
+                uint32_t m0 = four_of(p), m1 = four_of(p + 4), m2 = four_of(p + 8), m3 = four_of(p + 12);
+                FOUR(m0, a, b);
+                FOUR(m1, a, b);
+                FOUR(m2, a, b);
+                FOUR(m3, a, b);
+                if (FOUR_MASK(m0 | m1 | m2 | m3))
+                    break;
+                if (wide)
+                    widen(p, (int16_t *)out + (p - first), 16);
+            }
+            for (; last - p >= 4; p += 4) {
+                open = four_of(p);
+                FOUR(open, a, b);
+                open = FOUR_MASK(open);
+                if (open)
+                    break;
+                if (wide)
+                    widen(p, (int16_t *)out + (p - first), 4);
+            }
+            if (p == last)
+                break;
+            stop = p + 4;
+        }
+        if (!open) {
+            NCD_KEEP(w); /* what is read again need not be kept */
+            open = *p >= w->high || *p <= w->low;
+            stop = p + 1;
+            if (!wide && !open) {
+                p = stop;
+                continue;
+            }
+        }
+        for (; wide ? p != stop : open != 0; ++p, open >>= 8) {
+            int32_t level = *p, by;
+            if (open & 255u) {
+                by = take_distance(left);
+                NCD_KEEP(w);
+                NCD_KEEP(p);
+                by *= (int32_t)(1u << w->union_shift);
+                level = *p;
+                level += level < w->high ? -by : by;
+                if (level != (wide ? (int16_t)level : (int8_t)level))
+                    return 0;
+            } else if (!wide) {
+                continue;
+            }
+            if (wide)
+                ((int16_t *)out)[p - first] = (int16_t)level;
+            else
+                ((int8_t *)out)[p - first] = (int8_t)level;
+        }
+        if (wide || FOUR_APART != 0)
+            p = stop;
+    }
+    return 1;
+}
+
+#if NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LANES > 1
+/* Of levels that have 16 bits already. */
+static NCD_NOINLINE int move_wide(const uint32_t *memory, lane *left, int16_t *out, uint32_t n)
+{
+    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
+    const uint32_t raw_bits = NCD_TRELLIS_CONTEXTS ? w->raw_bits : 0, shift = raw_bits + w->union_shift;
+    const uint32_t low = (1u << w->union_shift) - 1u;
+    const int32_t from = w->high, to = w->low;
+    const int16_t *const last = out + n;
+    if (from == 32767)
+        return 1;
+    for (; out != last; ++out) {
+        int32_t level = *out, value = level, by;
+        if (raw_bits)
+            value = without_raw(level, shift, low);
+        if (value < from && value > to)
+            continue;
+        by = take_distance(left) * (int32_t)(1u << shift);
+        level += value < from ? -by : by;
+        if (level != (int16_t)level)
+            return 0;
+        *out = (int16_t)level;
+    }
+    return 1;
+}
+#endif
+
+#ifndef __OPTIMIZE_SIZE__
+static NCD_NOINLINE int move_narrow(const uint32_t *memory, lane *left, const int8_t *narrow, int16_t *out, uint32_t n)
+{
+    return move_bytes(memory, left, 1, narrow, out, n);
+}
+#endif
+
+#ifdef __OPTIMIZE_SIZE__
+PART
+#else
+static NCD_NOINLINE /* alone, its loop has registers enough */
+#endif
+int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n, const int8_t *narrow)
+{
+#if NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LANES > 1
+    if (wide && !narrow)
+        return move_wide(memory, left, (int16_t *)out, n);
+#endif
+#ifdef __OPTIMIZE_SIZE__
+    return move_bytes(memory, left, wide, wide ? narrow : (int8_t *)out, out, n);
+#else
+    return wide ? move_narrow(memory, left, narrow, (int16_t *)out, n) : move_bytes(memory, left, 0, (int8_t *)out, out, n);
+#endif
+}
+#endif
+#else
+#define FOUR_AT_ONCE 0
+#define open_ends(memory, left, wide, out, n, narrow) ((void)(memory), (void)(wide), 1)
+#endif
 
 /* The data of a tile. */
-static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memory, lane *l)
+PART ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memory, lane *l)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
     size_t size;
     ncd_status status;
+#if !NCD_TRELLIS_PREPARED
     if (!NCD_GIVEN(memory) || !NCD_GIVEN(((uintptr_t)memory & 3u) == 0) || memory[0] != ncd_trellis_tag(t))
         return NCD_ERR_WORKSPACE;
-    status = ncd_tiles_extent(t, tile, &l->src, &size);
+#endif
+    status = RANGE(t, tile, &l->src, &size);
     if (status != NCD_OK)
         return status;
     l->end = l->src + size;
@@ -756,7 +903,7 @@ static ncd_status begin(const ncd_tensor *t, uint32_t tile, const uint32_t *memo
 }
 
 /* What stands behind the symbols, and whether all of the tile has been used; narrow: see open_ends. */
-static ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, uint32_t n, const int8_t *narrow)
+PART ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, uint32_t n, const int8_t *narrow)
 {
     if (l->x != 0 || l->src != l->end) {
         if (!open_ends(memory, l, wide, dst, n, narrow))
@@ -765,6 +912,11 @@ static ncd_status finish(const uint32_t *memory, lane *l, int wide, void *dst, u
         widen(narrow, (int16_t *)dst, n);
     }
     return l->x == 0 && l->src == l->end ? NCD_OK : NCD_ERR_CORRUPT;
+}
+
+static int is_wide(const ncd_tensor *t)
+{
+    return NCD_TRELLIS_WIDE && t->mode == NCD_MODE_WIDE;
 }
 
 static uint32_t kind_of(const uint32_t *memory)
@@ -779,87 +931,142 @@ NCD_INLINE uint32_t is_coded(const ncd_tensor *t, uint32_t row)
     return (uint32_t)t->coded_rows[row >> 3] >> (row & 7u) & 1u;
 }
 
-/* The levels of a tile that are coded, the row behind its last one, and the bytes of a row. */
-static uint32_t coded_of(const ncd_tensor *t, uint32_t tile, uint32_t *end, uint32_t *size)
+/* Levels of a tile that are coded. */
+PART uint32_t coded_of(const ncd_tensor *t, uint32_t tile)
 {
     uint32_t row, col, rows, cols, coded = 0;
-    (void)ncd_tile_place(t, tile, &row, &col, &rows, &cols); /* the caller has found it before */
-    for (*end = row + rows; row != *end; ++row)
+    WHERE(t, tile, &row, &col, &rows, &cols);
+    for (rows += row; row != rows; ++row)
         coded += is_coded(t, row);
-    *size = t->mode == NCD_MODE_WIDE ? 2 * cols : cols;
     return coded * cols;
 }
 
-/* Moves what is coded from the front of a tile to its rows: from the last one on, until all that are left are coded. */
-static void place_rows(const ncd_tensor *t, uint32_t end, uint32_t size, const uint8_t *src, uint8_t *to)
+/* Moves the n levels that are coded from the front of a tile to their rows: from the last one on, until all that are left are
+ * coded. */
+PART void place_rows(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n)
 {
-    while (src != to) {
-        uint32_t left = size;
-        const uint32_t coded = is_coded(t, --end);
+    const uint32_t wide = is_wide(t) ? 1 : 0;
+    uint32_t row, col, rows, cols;
+    const uint8_t *src = dst + (n << wide);
+    WHERE(t, tile, &row, &col, &rows, &cols);
+    row += rows;
+    cols <<= wide;
+    dst += rows * cols;
+    while (src != dst) {
+        uint32_t left = cols;
+        const uint32_t coded = is_coded(t, --row);
         do
-            *--to = coded ? *--src : 0;
+            *--dst = coded ? *--src : 0;
         while (--left > 0);
     }
 }
 #endif
 
-ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
-{
-    const int wide = t->mode == NCD_MODE_WIDE;
-    const int8_t *narrow = NULL;
-    const uint32_t *entries;
-    uint32_t kind;
-    lane l;
-    ncd_status status;
-#if NCD_TRELLIS_SKIP
-    const uint32_t all = n;
-    uint32_t end = 0, size = 0;
+/* A tile to decode. */
+typedef struct job {
+    const ncd_tensor *t;
+    uint32_t tile;
+    void *dst;
+    uint32_t n; /* its levels that are coded */
+#if !NCD_TRELLIS_PREPARED
+    const uint32_t *memory;
+#endif
+} job;
+
+#if NCD_TRELLIS_PREPARED
+#define MEMORY(j) ((const uint32_t *)(const void *)(j)->t->tables[0])
+#else
+#define MEMORY(j) (j)->memory
 #endif
 
-    if (t->zeros) {
-        NCD_FILL(dst, 0, wide ? 2u * (size_t)n : n);
+/* Its levels that are coded, one behind the other. */
+PART ncd_status take_levels(job *j, lane *l)
+{
+    const uint32_t *const entries = MEMORY(j) + NCD_TRELLIS_ENTRIES / 4;
+    const uint32_t kind = kind_of(MEMORY(j));
+    const int8_t *narrow = NULL;
+    int wide = is_wide(j->t);
+    if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES)
+        return take_codes(entries, l->src, l->end, (uint8_t *)j->dst, j->n) ? NCD_OK : NCD_ERR_CORRUPT;
+    if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE)
+        return take_wide_codes(entries, l->src, l->end, (uint8_t *)j->dst, j->n) ? NCD_OK : NCD_ERR_CORRUPT;
+    if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_OPEN_ENDS || kind == NCD_TRELLIS_SLOTS))
+        take_slots(entries, l, (uint8_t *)j->dst, j->n);
+#if NCD_TRELLIS_LIGHT
+    else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
+        /* Wide levels start as bytes in the second half, and are widened from the first one on. */
+        take_light(MEMORY(j), l, (uint8_t *)j->dst + (wide ? j->n : 0), j->n);
+        PARK(*j);
+        AGAIN(wide = is_wide(j->t));
+#if FOUR_AT_ONCE
+        narrow = wide ? (const int8_t *)j->dst + j->n : NULL;
+#else
+        if (wide)
+            widen((const int8_t *)j->dst + j->n, (int16_t *)j->dst, j->n);
+#endif
+    }
+#endif
+    else if (NCD_TRELLIS_CONTEXTS && (!NCD_TRELLIS_SKIP || j->n) &&
+             !(wide ? take_wide(MEMORY(j), l, j->dst, j->n) : take_narrow(MEMORY(j), l, j->dst, j->n)))
+        return NCD_ERR_CORRUPT;
+    PARK(*j);
+    AGAIN(wide = is_wide(j->t));
+    return finish(MEMORY(j), l, wide, j->dst, j->n, narrow);
+}
+
+PART ncd_status take_tile(job *j)
+{
+    lane l;
+    ncd_status status;
+    if (j->t->zeros) {
+        NCD_FILL(j->dst, 0, is_wide(j->t) ? 2u * (size_t)j->n : j->n);
         return NCD_OK;
     }
-    status = begin(t, tile, memory, &l);
+    PARK(*j);
+#if NCD_TRELLIS_SKIP
+    if (j->t->coded_rows)
+        j->n = coded_of(j->t, j->tile);
+    PARK(*j);
+#endif
+    status = begin(j->t, j->tile, MEMORY(j), &l);
     if (status != NCD_OK)
         return status;
+    PARK(*j);
+    status = take_levels(j, &l);
 #if NCD_TRELLIS_SKIP
-    if (t->coded_rows)
-        n = coded_of(t, tile, &end, &size);
-#endif
-    entries = memory + NCD_TRELLIS_ENTRIES / 4;
-    kind = kind_of(memory);
-    if (NCD_TRELLIS_PREFIX && kind == NCD_TRELLIS_CODES) {
-        status = take_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    } else if (NCD_TRELLIS_PREFIX && NCD_TRELLIS_WIDE_CODES && kind == NCD_TRELLIS_CODES_WIDE) {
-        status = take_wide_codes(entries, l.src, l.end, (uint8_t *)dst, n) ? NCD_OK : NCD_ERR_CORRUPT;
-    } else {
-        if (NCD_TRELLIS_RANS && (!NCD_TRELLIS_OPEN_ENDS || kind == NCD_TRELLIS_SLOTS))
-            take_slots(entries, &l, (uint8_t *)dst, n);
-#if NCD_TRELLIS_LIGHT
-        else if (!NCD_TRELLIS_CONTEXTS || kind == NCD_TRELLIS_LIGHT_SLOTS) {
-            /* Wide levels start as bytes in the second half, and are widened from the first one on. */
-            uint8_t *const levels = (uint8_t *)dst + (wide ? n : 0);
-            take_light(memory, &l, levels, n);
-#ifdef __OPTIMIZE_SIZE__
-            if (wide)
-                widen((const int8_t *)levels, (int16_t *)dst, n);
-#else
-            narrow = wide ? (const int8_t *)levels : NULL;
-#endif
-        }
-#endif
-        else if (NCD_TRELLIS_CONTEXTS && (!NCD_TRELLIS_SKIP || n) &&
-                 !(wide ? take_wide(memory, &l, dst, n) : take_narrow(memory, &l, dst, n)))
-            return NCD_ERR_CORRUPT;
-        status = finish(memory, &l, wide, dst, n, narrow);
-    }
-#if NCD_TRELLIS_SKIP
-    if (status == NCD_OK && t->coded_rows)
-        place_rows(t, end, size, (uint8_t *)dst + (n << wide), (uint8_t *)dst + (all << wide));
+    PARK(*j);
+    if (status == NCD_OK && j->t->coded_rows)
+        place_rows(j->t, j->tile, (uint8_t *)j->dst, j->n);
 #endif
     return status;
 }
+
+#if NCD_TRELLIS_PREPARED
+ncd_status ncd_trellis_prepared(const ncd_tensor *t, uint32_t tile, void *dst, size_t capacity)
+{
+    uint32_t row, col, rows, cols;
+    job j;
+    j.t = t;
+    j.tile = tile;
+    j.dst = dst;
+    if (tile >= t->tiles)
+        return NCD_ERR_ARG;
+    WHERE(t, tile, &row, &col, &rows, &cols);
+    j.n = rows * cols;
+    return capacity < j.n ? NCD_ERR_CAPACITY : take_tile(&j);
+}
+#else
+ncd_status ncd_trellis_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const uint32_t *memory)
+{
+    job j;
+    j.t = t;
+    j.tile = tile;
+    j.dst = dst;
+    j.n = n;
+    j.memory = memory;
+    return take_tile(&j);
+}
+#endif
 
 #if NCD_TRELLIS_LANES > 1
 static int is_light(const uint32_t *memory)
@@ -958,9 +1165,6 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
     lane l[NCD_TRELLIS_TILES];
     uint8_t *out[NCD_TRELLIS_TILES], *to[NCD_TRELLIS_TILES], *at = (uint8_t *)dst;
     uint32_t n[NCD_TRELLIS_TILES], done[NCD_TRELLIS_TILES], i = 0;
-#if NCD_TRELLIS_SKIP
-    uint32_t end[NCD_TRELLIS_TILES], size[NCD_TRELLIS_TILES];
-#endif
     do {
         const ncd_status status = begin(t, first + i, memory, &l[i]);
         if (status != NCD_OK)
@@ -968,7 +1172,7 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
         n[i] = sizes[i];
 #if NCD_TRELLIS_SKIP
         if (t->coded_rows)
-            n[i] = coded_of(t, first + i, &end[i], &size[i]);
+            n[i] = coded_of(t, first + i);
 #endif
         done[i] = 0;
         out[i] = at;
@@ -996,7 +1200,7 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
             return status;
 #if NCD_TRELLIS_SKIP
         if (t->coded_rows)
-            place_rows(t, end[i], size[i], out[i] + ((size_t)n[i] << wide), out[i] + ((size_t)sizes[i] << wide));
+            place_rows(t, first + i, out[i], n[i]);
 #endif
     }
     return NCD_OK;

@@ -30,6 +30,12 @@ HOST_CONFIGS = tuple(
     f"-DNCD_TRELLIS_INDEX_LOG2=8 -DNCD_TRELLIS_LANES=4 {more}".strip()
     for more in ("", "-DNCD_TRELLIS_VECTOR=0", TRELLIS["light"])
 )
+ONLY = {kept: " ".join(option for other, option in TRELLIS.items() if other != kept) for kept in TRELLIS}
+PREPARED_CONFIGS = (
+    "-DNCD_TRELLIS_PREPARED=1",
+    *(f"-DNCD_TRELLIS_PREPARED=1 {only}" for only in ONLY.values()),
+    f"-DNCD_TRELLIS_PREPARED=1 -DNCD_TRELLIS_WIDE=0 -DNCD_TRELLIS_SKIP=0 {ONLY['light']} {NO['huffman']} {NO['kmeans']}",
+)
 DECODER_CONFIGS = (
     "",
     *NO.values(),
@@ -39,9 +45,11 @@ DECODER_CONFIGS = (
     " ".join(NO.values()),
     f"-DNCD_ENABLE_GENERATIVE=1 {NO['trellis']}",
     TRELLIS["light"],
-    *(" ".join(option for other, option in TRELLIS.items() if other != only) for only in TRELLIS),
+    *ONLY.values(),
     "-DNCD_TRELLIS_WIDE_CODES=0",
     "-DNCD_TRELLIS_SKIP=0",
+    "-DNCD_TRELLIS_WIDE=0",
+    *PREPARED_CONFIGS,
     "-DNCD_MAX_PLANES=4",
     *(f"-DNCD_FULL_CHECK={full}" for full in (0, 1)),
     *(f"-DNCD_HUFFMAN_LOOKUP_BITS={bits}" for bits in (9, 12)),
@@ -63,6 +71,10 @@ DECODER_COMPILERS = {
     f"{CLANG} -std=c99 --target=armv7-none-eabi -mthumb": FEW_CONFIGS,
     f"{CLANG} --target=armv6m-none-eabi": FEW_CONFIGS,
     f"{ARM}gcc -std=c99 -mcpu=cortex-m33 -mthumb": FEW_CONFIGS,
+    # Where code is to be small, tiles of prepared tensors are decoded by one function.
+    f"{ARM}gcc -std=c99 -Os -mcpu=cortex-m4 -mthumb": PREPARED_CONFIGS,
+    f"{ARM}gcc -std=c99 -Os -mcpu=cortex-m0 -mthumb": PREPARED_CONFIGS,
+    f"{CLANG} -std=c99 -Os --target=armv7em-none-eabi -mcpu=cortex-m4 -mthumb": PREPARED_CONFIGS,
     f"{ARM}gcc -std=c99 -mcpu=cortex-m55 -mthumb -mfloat-abi=hard": ("", "-DNCD_MVE=0"),
     f"{ARM}g++ -x c++ -std=c++14 -mcpu=cortex-m55 -mthumb -mfloat-abi=hard": ("",),
     f"{RISCV} -std=c99 -march=rv32imac -mabi=ilp32": FEW_CONFIGS,

@@ -140,5 +140,6 @@ void bind_generative(nb::module_ &m);
 void bind_generative_tune(nb::module_ &m);
 void bind_autoencoder(nb::module_ &m);
 void bind_decode(nb::module_ &m);
+void bind_prepared(nb::module_ &m);
 
 }  // namespace neuralcodec

@@ -21,4 +21,5 @@ NB_MODULE(_native, m) {
     neuralcodec::bind_generative_tune(m);
     neuralcodec::bind_autoencoder(m);
     neuralcodec::bind_decode(m);
+    neuralcodec::bind_prepared(m);
 }

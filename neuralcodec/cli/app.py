@@ -21,7 +21,7 @@ from neuralcodec.cli.paths import check_input, check_outputs, output_beside, tol
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.cli.training import train_codec
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
-from neuralcodec.export_c import outputs, symbol_for
+from neuralcodec.export_c import check_prepared, outputs, symbol_for
 from neuralcodec.printable import printable
 from neuralcodec.profiling.run import require
 from neuralcodec.registry import codec_class, make_codec
@@ -389,6 +389,14 @@ def export_c(
     names: Annotated[
         bool, typer.Option("--names", help="Keep tensor names in the stream, for ncd_tensor_find().")
     ] = False,
+    prepared: Annotated[
+        bool,
+        typer.Option(
+            "--prepared",
+            help="Write tensors that are open already, with the tables of codec trellis as constants: they cost flash "
+            "instead of RAM, and a fraction of the decoder's code.",
+        ),
+    ] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Write a compressed model for a firmware build.
@@ -399,9 +407,10 @@ def export_c(
     try:
         check_outputs(source, *outputs(output))
         symbol_for(output, name)
+        check_prepared(output, names, prepared)
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
-    written = neuralcodec.export_c(neuralcodec.load(source), output, name, names)
+    written = neuralcodec.export_c(neuralcodec.load(source), output, name, names, prepared)
     told = told_beside(output, out, err)
     if as_json:
         _print_json({"files": [str(path) for path in written]}, told)

@@ -1,0 +1,54 @@
+// Tensors opened, and tables built, as firmware has them: see firmware/opened.h.
+#include <nanobind/stl/string.h>
+
+#include <vector>
+
+#include "common.hpp"
+#include "firmware/opened.h"
+
+namespace neuralcodec {
+
+namespace {
+
+const char *const kinds[] = {"contexts", "light", "rans", "prefix", "prefix"};
+
+nb::tuple opened_tensor(nb::bytes stream, uint32_t index) {
+    ncd_opened t;
+    const auto *const blob = static_cast<const uint8_t *>(stream.data());
+    const int status = ncd_opened_firmware_0(blob, stream.size(), index, &t);
+    if (status) throw nb::value_error(("ncd_status " + std::to_string(status)).c_str());
+    nb::dict numbers, places;
+#define NUMBER(name) numbers[#name] = t.name;
+    NCD_OPENED_NUMBERS(NUMBER)
+#undef NUMBER
+#define PLACE(name) \
+    if (t.name >= 0) places[#name] = t.name;
+    NCD_OPENED_PLACES(PLACE)
+#undef PLACE
+    nb::list tables;
+    for (const int64_t at : t.tables) tables.append(at);
+    const bool has_kind = t.codec == 4 && t.workspace;
+    const nb::object coding = has_kind ? nb::object(nb::str(kinds[t.kind])) : nb::object(nb::none());
+    return nb::make_tuple(numbers, places, nb::tuple(tables), t.workspace, coding, has_kind && t.kind == 4);
+}
+
+nb::bytes tables_of(nb::bytes stream, uint32_t index, bool byte_loads) {
+    ncd_opened t;
+    const auto *const blob = static_cast<const uint8_t *>(stream.data());
+    const auto open = byte_loads ? ncd_opened_firmware_1 : ncd_opened_firmware_0;
+    const auto prepare = byte_loads ? ncd_workspace_firmware_1 : ncd_workspace_firmware_0;
+    int status = open(blob, stream.size(), index, &t);
+    std::vector<uint32_t> words(status ? 0 : (t.workspace + 3) / 4);
+    if (!status) status = prepare(blob, stream.size(), index, words.data(), words.size() * 4);
+    if (status) throw nb::value_error(("ncd_status " + std::to_string(status)).c_str());
+    return nb::bytes(words.data(), words.size() * 4);
+}
+
+}  // namespace
+
+void bind_prepared(nb::module_ &m) {
+    m.def("opened_tensor", &opened_tensor, nb::arg("stream"), nb::arg("index"));
+    m.def("prepared_tables", &tables_of, nb::arg("stream"), nb::arg("index"), nb::arg("byte_loads"));
+}
+
+}  // namespace neuralcodec
