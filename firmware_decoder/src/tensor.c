@@ -1,5 +1,5 @@
 /* Tensors: from a record to tiles of levels or bytes. */
-#include "internal.h"
+#include "tiles.h"
 
 ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tensor *t)
 {
@@ -290,14 +290,17 @@ static NCD_NOINLINE ncd_status decode_tile(const ncd_tensor *t, uint32_t tile, u
                                            const void *workspace)
 {
     uint32_t row, col, rows, cols, n;
-    ncd_status status;
 #if NCD_ENABLE_TRELLIS && NCD_TRELLIS_PREPARED
     if (t->codec == NCD_CODEC_TRELLIS)
         return ncd_trellis_prepared(t, tile, dst, capacity);
-#endif
-    status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
+    if (tile >= t->tiles)
+        return NCD_ERR_ARG;
+    ncd_tile_where(t, tile, &row, &col, &rows, &cols); /* which takes less stack than a call */
+#else
+    const ncd_status status = ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     if (status != NCD_OK)
         return status;
+#endif
     n = rows * cols;
     if (capacity < (t->mode == NCD_MODE_LEVELS ? n : n * t->elem_size))
         return NCD_ERR_CAPACITY;

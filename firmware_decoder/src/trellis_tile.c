@@ -198,7 +198,7 @@ NCD_INLINE uint32_t code_entry(const uint32_t *entries, uint32_t s, uint32_t bit
 #endif
 
 /* n symbols, of which an entry tells all of a slot. */
-static NCD_NOINLINE void take_slots(const uint32_t *entries, lane *left, uint8_t *dst, uint32_t n)
+LOOP void take_slots(const uint32_t *entries, lane *left, uint8_t *dst, uint32_t n)
 {
     const uint8_t *const last = dst + n;
     uint32_t s = 0, step = STEP;
@@ -449,7 +449,7 @@ LOOP void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t 
         bits -= (int32_t)(length);                                          \
     } while (0)
 
-static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
+LOOP int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
                                    uint32_t n)
 {
     uint32_t step = STEP;
@@ -467,7 +467,7 @@ static NCD_NOINLINE int take_codes(const uint32_t *entries, const uint8_t *src, 
 #undef TAKE
 }
 
-static NCD_NOINLINE int take_wide_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
+LOOP int take_wide_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
                                         uint32_t n)
 {
     uint32_t step = STEP;
@@ -635,12 +635,12 @@ PART void widen(const int8_t *narrow, int16_t *dst, uint32_t n)
         *dst++ = *narrow++;
 }
 
-static NCD_NOINLINE int take_narrow(const uint32_t *memory, lane *left, void *out, uint32_t n)
+LOOP int take_narrow(const uint32_t *memory, lane *left, void *out, uint32_t n)
 {
     return take_symbols(memory, left, 0, out, n);
 }
 
-static NCD_NOINLINE int take_wide(const uint32_t *memory, lane *left, void *out, uint32_t n)
+LOOP int take_wide(const uint32_t *memory, lane *left, void *out, uint32_t n)
 {
     return take_symbols(memory, left, 1, out, n);
 }

@@ -1,7 +1,9 @@
 """What the decoder takes of RAM: its structures, and its deepest stack by the call graphs of -fcallgraph-info=su.
 
-There is no recursion and no call through a pointer, so the sums are bounds; memcpy and memset are not counted.
-`python3 stack.py FOLDER ELF NM`: FOLDER is full of .ci files, ELF holds arrays as large as the structures.
+There is no recursion and no call through a pointer, so the sums are bounds; memcpy and memset are not counted. A function that
+ends with a jump to another one has left its stack to that; which do, the program's code tells.
+`python3 stack.py FOLDER ELF CROSS`: FOLDER is full of .ci files, ELF holds arrays as large as the structures, or decodes prepared
+tensors and has none; CROSS is the prefix of the compiler's programs.
 """
 
 import re
@@ -16,10 +18,32 @@ TENSOR = (
     *("ncd_decode_tile_i8", "ncd_decode_tile_bytes", "ncd_row_scale", "ncd_decode_tile_f32"),
 )
 
+FIFTH_ARGUMENT = 8
+"""Bytes that a call of ncd_decode_tile_i8 puts on the stack: four arguments are in registers, and a stack is aligned to 8."""
+
+
+def plain(name: str) -> str:
+    """A function's name without its file, or what the compiler adds to it."""
+    return re.sub(r"\.(constprop|isra|part)(\.\d+)?$", "", name.rsplit(":", 1)[-1])
+
+
+def jumps(elf: str, cross: str) -> dict[tuple[str, str], set[str]]:
+    """How one function goes to another: by ``bl``, after which it goes on, or ``b``."""
+    code = subprocess.run([f"{cross}objdump", "-d", elf], capture_output=True, text=True, check=True).stdout
+    found: dict[tuple[str, str], set[str]] = {}
+    source = ""
+    for line in code.splitlines():
+        if head := re.match(r"[0-9a-f]+ <(.+)>:", line):
+            source = plain(head.group(1))
+        elif jump := re.search(r"\t(blx?|b)(?:\.[nw])?\t[0-9a-f]+ <([^+>]+)>", line):
+            found.setdefault((source, plain(jump.group(2))), set()).add(jump.group(1))
+    return found
+
 
 def main() -> None:
     """Prints it."""
-    folder, elf, nm = sys.argv[1:]
+    folder, elf, cross = sys.argv[1:]
+    called = jumps(elf, cross)
     own: dict[str, int] = {}
     calls: dict[str, set[str]] = {}
     for path in Path(folder).glob("*.ci"):
@@ -35,10 +59,17 @@ def main() -> None:
 
     @cache
     def depth(name: str) -> int:
-        return own.get(name, 0) + max((depth(callee) for callee in calls.get(name, ())), default=0)
+        mine, deepest = own.get(name, 0), 0
+        for callee in calls.get(name, ()):
+            ended = called.get((plain(name), plain(callee))) == {"b"}
+            deepest = max(deepest, depth(callee) - (mine if ended else 0))
+        return mine + deepest
 
-    symbols = subprocess.run([nm, "-S", "-t", "d", elf], capture_output=True, text=True, check=True).stdout
+    symbols = subprocess.run([f"{cross}nm", "-S", "-t", "d", elf], capture_output=True, text=True, check=True).stdout
     size = {line.split()[3]: int(line.split()[1]) for line in symbols.splitlines() if len(line.split()) == 4}
+    if "size_ncd_tensor" not in size:
+        print(f"  RAM beside tile and table    {depth('ncd_decode_tile_i8') + FIFTH_ARGUMENT:4}")
+        return
     for name in MODEL + TENSOR:
         if name in own:
             print(f"  stack {name:<22} {depth(name):4}")
