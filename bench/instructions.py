@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ sys.path += [str(ROOT), str(ROOT / "firmware_decoder" / "ports")]
 import emulator  # noqa: E402 (needs the line above)
 
 from bench import rates  # noqa: E402
-from bench.emulated import decoded  # noqa: E402
+from bench.emulated import decoded, decoded_prepared  # noqa: E402
 from bench.report.console import show  # noqa: E402
 from bench.report.markdown import markdown, put  # noqa: E402
 from bench.report.tables import Table  # noqa: E402
@@ -138,6 +138,23 @@ def full_table(stream: Stream, costs: Mapping[tuple[str, str], Cost]) -> Table:
     return Table(stream.whole_title, HEADINGS, rows, "Instructions retired in QEMU, whole calls with all checks.")
 
 
+def prepared_table(found: Sequence[Stream]) -> Table:
+    """Streams of codec trellis as prepared tensors, each with the smallest decoder."""
+    streams_ = [stream for stream in found if stream.family == TRELLIS]
+    rows = [
+        [
+            emulator.BOARDS[board].core,
+            *(
+                f"{decoded_prepared(stream.model, board).number('trellis.per_weight_x100') / 100:.2f}"
+                for stream in streams_
+            ),
+        ]
+        for board in OF_PAGE
+    ]
+    note = "Instructions a weight, -Os, otherwise as above; each with the options that the header of the export names."
+    return Table("Of prepared tensors of trellis, the same weights", ["core", *(s.title for s in streams_)], rows, note)
+
+
 def page_tables(found: Mapping[Stream, Mapping[tuple[str, str], Cost]]) -> list[Table]:
     """One for each family: its streams beside each other, on few cores."""
     tables = []
@@ -180,7 +197,8 @@ def main() -> None:
     for stream in streams():
         found[stream] = {(board, opt): measure(stream.model, board, opt) for board in boards for opt in opts}
         show(full_table(stream, found[stream]), console)
-    text = "\n".join(markdown(table, heading="###") for table in page_tables(found)) if arguments.page else ""
+    tables = [*page_tables(found), prepared_table(list(found))] if arguments.page else []
+    text = "\n".join(markdown(table, heading="###") for table in tables)
     if text and not put(text, ROOT / "firmware_decoder" / "README.md", MARKS):
         sys.exit("firmware_decoder/README.md lacks the lines between which the tables go")
 

@@ -45,6 +45,9 @@ CODINGS = {
 }
 """Configurations of codec trellis alone, with one of its codings."""
 
+PREPARED = {"contexts": "contexts", "light": "light", "rans": "rans", "prefix": "prefix"}
+"""Of prepared tensors."""
+
 
 def linked(name: str) -> int:
     """Bytes of code and constants of a configuration, as the linker leaves them."""
@@ -97,6 +100,16 @@ def measured() -> list[Table]:
                 ["RAM beside tile and table", *(f"{ram(name):,}" for name in CODINGS)],
             ],
             "Without `NCD_TRELLIS_SKIP` where it does not say so; prefix without `NCD_TRELLIS_WIDE_CODES`.",
+        ),
+        Table(
+            "Of prepared tensors of trellis, with one coding",
+            ("", *PREPARED.values()),
+            [
+                ["code and constants", *(f"{linked(f'prepared_{name}'):,}" for name in PREPARED)],
+                ["RAM beside the tile", *(f"{ram(f'prepared_{name}'):,}" for name in PREPARED)],
+            ],
+            "All that decodes tiles of such tensors and of raw ones, with `NCD_TRELLIS_SKIP` and without `NCD_TRELLIS_WIDE`; "
+            "RAM is the stack, with what a call puts on it.",
         ),
     ]
 

@@ -812,3 +812,31 @@ def autoencoder_covariance(weights: npt.NDArray[np.float32], lags: list[int]) ->
 
 def autoencoder_universal(version: int) -> bytes | None:
     """The universal model of a version, if the decoder has it."""
+
+# prepared.cpp
+
+def opened_tensor(
+    stream: bytes, index: int
+) -> tuple[dict[str, int], dict[str, int], tuple[int, ...], int, str | None, bool]:
+    """What ``ncd_tensor_open`` makes of tensor ``index`` of a stream on a microcontroller.
+
+    Returns:
+        Fields of ncd_tensor that are numbers; those that point into the stream, as offsets, without null ones; offsets
+        of its code tables, -1 for null; bytes of its workspace; with codec trellis the coding, else None; whether that
+        is prefix codes of more than 16 states.
+
+    Raises:
+        ValueError: it does not open.
+    """
+
+def prepared_tables(stream: bytes, index: int, byte_loads: bool) -> bytes:
+    """The workspace of tensor ``index`` as ``ncd_tensor_prepare`` fills it on a microcontroller, its first word 0.
+
+    Args:
+        stream: a whole model stream.
+        index: of a tensor.
+        byte_loads: NCD_TRELLIS_BYTE_LOADS there.
+
+    Raises:
+        ValueError: it does not open.
+    """

@@ -1,4 +1,4 @@
-"""Writes a compressed model for firmware: a C source and a header, with the stream or with tensors ready to decode; or a .bin."""
+"""Writes a compressed model for firmware: a C source and a header, of its stream or of opened tensors; or a .bin."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def export_c(
         prepared: writes an array of opened tensors (``const ncd_tensor``) instead of a stream, and the tables of codec
             trellis with it. They stay in flash: firmware opens nothing, and decodes those tensors without a workspace
             and without code that checks streams and builds tables. The decoder is compiled with
-            ``-DNCD_TRELLIS_PREPARED=1`` then; the header names the other options. For codecs raw, huffman, kmeans (whose
-            look-ups firmware still builds) and trellis.
+            ``-DNCD_TRELLIS_PREPARED=1`` then; the header names the other options. For codecs raw, huffman and kmeans
+            (whose look-ups firmware still builds), and trellis.
 
     Returns:
         The files that were written.
@@ -78,7 +78,9 @@ def check_prepared(path: Path, names: bool, prepared: bool) -> None:
     if prepared and path.suffix not in PAIR:
         raise PlanError(f"prepared tensors are a C source: give a name that ends in .c, not {path.name!r}")
     if prepared and names:
-        raise PlanError("names=True keeps names in the stream, and prepared tensors have none: leave one of the two out")
+        raise PlanError(
+            "names=True keeps names in the stream, and prepared tensors have none: leave one of the two out"
+        )
 
 
 def outputs(path: Path) -> tuple[Path, ...]:
@@ -121,7 +123,8 @@ def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Dema
 
 def _prepared_header_lines(cm: CompressedModel, prepared: Prepared, symbol: str) -> Iterator[str]:
     guard, demand = f"{symbol.upper()}_H", cm.demand()
-    yield f"/* {symbol}: the tensors of a neuralcodec model, opened and prepared, for the decoder of ncd.h. Generated; do not edit.\n *\n"
+    yield f"/* {symbol}: the tensors of a neuralcodec model, opened and prepared, for the decoder of ncd.h.\n"
+    yield " * Generated; do not edit.\n *\n"
     yield " * The smallest decoder for them, whose options are for this file as well:\n"
     yield from (f" *   {line}\n" for line in textwrap.wrap(smallest(prepared), 110, break_on_hyphens=False))
     yield f" */\n#ifndef {guard}\n#define {guard}\n\n#include <ncd.h>\n\n"

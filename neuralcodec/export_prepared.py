@@ -10,7 +10,6 @@ import numpy as np
 from neuralcodec import _native
 from neuralcodec.errors import PlanError
 from neuralcodec.model import CompressedModel
-from neuralcodec.stream.writer import Entry
 
 CODECS = {1: None, 2: "HUFFMAN", 3: "KMEANS", 4: "TRELLIS"}
 """Numbers of the codecs that can be prepared, and the macro of each that has one."""
@@ -107,9 +106,7 @@ def prepare(cm: CompressedModel) -> Prepared:
             slots = max(slots, workspace)
         numbers = {name: value for name, value in numbers.items() if value}
         tables = () if built is not None else tables
-        tensors.append(
-            PreparedTensor(numbers, places, tables, built, _needs(numbers, places, coding, wide_codes))
-        )
+        tensors.append(PreparedTensor(numbers, places, tables, built, _needs(numbers, places, coding, wide_codes)))
     # Front of it are the directory, and models of which the tables have been built.
     offsets = [at for tensor in tensors for at in (*tensor.places.values(), *(t for t in tensor.tables if t >= 0))]
     start = min(offsets, default=len(stream))

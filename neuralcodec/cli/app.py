@@ -379,7 +379,7 @@ def codecs(
 
 
 @app.command("export-c")
-def export_c(
+def export_c(  # noqa: PLR0917 (typer reads them by name)
     source: opt.Compressed,
     output: Annotated[
         Path,
