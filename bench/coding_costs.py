@@ -16,7 +16,7 @@ from rich.console import Console
 
 import neuralcodec
 from bench import page
-from bench.emulated import decoded
+from bench.emulated import decoded, decoded_prepared
 from bench.firmware import CORES, missing, version
 from bench.network import networks
 from bench.report.console import show
@@ -58,22 +58,30 @@ def costs(tensors: list[torch.Tensor]) -> Table:
     rows = []
     for coding, tables in CODINGS.items():
         taken: dict[tuple[torch.dtype, str], list[float]] = {kind: [] for kind in kinds}
+        prepared: dict[str, list[float]] = {core: [] for core in CORES}
         room: list[float] = []
         for weights, bits in itertools.product(tensors, BITS):
             target = Target(bits_per_weight=bits)
             model = neuralcodec.encode({"w": weights}, "trellis", target=target, coding=coding)
             for core in CORES:
-                result = decoded(model, core)
-                taken[model.levels("w")[0].dtype, core].append(result.number("trellis.per_weight_x100") / 100)
+                result, kind = decoded(model, core), model.levels("w")[0].dtype
+                taken[kind, core].append(result.number("trellis.per_weight_x100") / 100)
                 room.append(result.number("table_bytes"))
-        figures = *(between(each, ".1f") for each in taken.values()), between(room, ",.0f")
+                if kind == torch.int8:
+                    ready = decoded_prepared(model, core)
+                    prepared[core].append(ready.number("trellis.per_weight_x100") / 100)
+        figures = *(between(each, ".1f") for each in (*taken.values(), *prepared.values())), between(room, ",.0f")
         named = f'`"{coding}"`' + " (default)" * (coding == Trellis.coding)
         rows.append([named, tables, *figures])
-    cores = (f"{CORES[core]}{', levels of 16 bits' if kind == torch.int16 else ''}" for kind, core in kinds)
+    cores = (
+        *(f"{CORES[core]}{', levels of 16 bits' if kind == torch.int16 else ''}" for kind, core in kinds),
+        *(f"{CORES[core]}, prepared" for core in CORES),
+    )
     note = (
         f"Instructions a weight, {version()}, whole calls with all checks, default states. From the least to the most "
         f"of {LAYER} of {NETWORK} and of as many Gaussian weights, {tensors[0].numel():,}, "
-        f"at {', '.join(f'{bits:g}' for bits in BITS)} bits a weight."
+        f"at {', '.join(f'{bits:g}' for bits in BITS)} bits a weight. Prepared tensors: -Os, levels of 8 bits, the "
+        "decoder that the header of the export names."
     )
     return Table("Decoding by coding", ("`coding=`", "tables", *cores, "bytes of tables"), rows, note)
 

@@ -108,8 +108,8 @@ def measured() -> list[Table]:
                 ["code and constants", *(f"{linked(f'prepared_{name}'):,}" for name in PREPARED)],
                 ["RAM beside the tile", *(f"{ram(f'prepared_{name}'):,}" for name in PREPARED)],
             ],
-            "All that decodes tiles of such tensors and of raw ones, with `NCD_TRELLIS_SKIP` and without `NCD_TRELLIS_WIDE`; "
-            "RAM is the stack, with what a call puts on it.",
+            "All that decodes tiles of such tensors and of raw ones, with `NCD_TRELLIS_SKIP` and without "
+            "`NCD_TRELLIS_WIDE`; RAM is the stack, with what a call puts on it.",
         ),
     ]
 
