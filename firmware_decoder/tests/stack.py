@@ -1,9 +1,9 @@
 """What the decoder takes of RAM: its structures, and its deepest stack by the call graphs of -fcallgraph-info=su.
 
-There is no recursion and no call through a pointer, so the sums are bounds; memcpy and memset are not counted. A function that
-ends with a jump to another one has left its stack to that; which do, the program's code tells.
-`python3 stack.py FOLDER ELF CROSS`: FOLDER is full of .ci files, ELF holds arrays as large as the structures, or decodes prepared
-tensors and has none; CROSS is the prefix of the compiler's programs.
+There is no recursion and no call through a pointer, so the sums are bounds; memcpy and memset are not counted. A
+function that ends with a jump to another one has left its stack to that; which do, the program's code tells.
+`python3 stack.py FOLDER ELF CROSS`: FOLDER is full of .ci files, ELF holds arrays as large as the structures, or decodes
+prepared tensors and has none; CROSS is the prefix of the compiler's programs.
 """
 
 import re
@@ -19,7 +19,7 @@ TENSOR = (
 )
 
 FIFTH_ARGUMENT = 8
-"""Bytes that a call of ncd_decode_tile_i8 puts on the stack: four arguments are in registers, and a stack is aligned to 8."""
+"""Bytes that a call of ncd_decode_tile_i8 puts on the stack: four are in registers, and stacks are aligned to 8."""
 
 
 def plain(name: str) -> str:

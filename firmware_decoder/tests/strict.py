@@ -34,7 +34,7 @@ ONLY = {kept: " ".join(option for other, option in TRELLIS.items() if other != k
 PREPARED_CONFIGS = (
     "-DNCD_TRELLIS_PREPARED=1",
     *(f"-DNCD_TRELLIS_PREPARED=1 {only}" for only in ONLY.values()),
-    f"-DNCD_TRELLIS_PREPARED=1 -DNCD_TRELLIS_WIDE=0 -DNCD_TRELLIS_SKIP=0 {ONLY['light']} {NO['huffman']} {NO['kmeans']}",
+    f"-DNCD_TRELLIS_PREPARED=1 -DNCD_TRELLIS_WIDE=0 -DNCD_TRELLIS_SKIP=0 {ONLY['light']} {NO['huffman']}",
 )
 DECODER_CONFIGS = (
     "",
