@@ -2,8 +2,8 @@
 
 There is no recursion and no call through a pointer, so the sums are bounds; memcpy and memset are not counted. A
 function that ends with a jump to another one has left its stack to that; which do, the program's code tells.
-`python3 stack.py FOLDER ELF CROSS`: FOLDER is full of .ci files, ELF holds arrays as large as the structures, or decodes
-prepared tensors and has none; CROSS is the prefix of the compiler's programs.
+`python3 stack.py FOLDER ELF CROSS`: FOLDER is full of .ci files, ELF holds arrays as large as the structures, or
+decodes prepared tensors and has none; CROSS is the prefix of the compiler's programs.
 """
 
 import re
