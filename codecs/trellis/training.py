@@ -95,7 +95,7 @@ def train(parts: Sequence[Part], largest: float, size: int, beyond: Sequence[int
         return train(parts, largest, size, beyond, replace(settings, coding="contexts"))
     if found is not begun:
         found = _improved(found, wanted)
-    found = _searched(found, wanted, settings.states_log2)
+    found = _searched(found, wanted)
     if light:
         found = _climbed(found, wanted)
     classes, maps, tables, parts = found.classes, found.maps, found.tables, found.parts
@@ -170,14 +170,14 @@ def _begun(parts: Sequence[Part], wanted: _Wanted) -> _Fitted:
 
 def _first(classes: Classes, mean: float, parts: Sequence[Part], wanted: _Wanted) -> _Fitted:
     """What to begin with: levels by rates of a Laplacian of this mean magnitude."""
-    context, rates = classes.context(classes.one_table()), first_rates(classes, mean)
-    return _picked(classes, parts, [search(context, part, rates) for part in parts], wanted)
+    every = _levels(classes, classes.one_table(), first_rates(classes, mean), parts)
+    return _picked(classes, parts, every, wanted)
 
 
 def _improved(found: _Fitted, wanted: _Wanted) -> _Fitted:
     """Levels by the rates of those before, and what picks tables best for them."""
-    context, rates = found.classes.context(found.maps), _rates(found)
-    return _picked(found.classes, found.parts, [search(context, part, rates) for part in found.parts], wanted)
+    every = _levels(found.classes, found.maps, _rates(found), found.parts)
+    return _picked(found.classes, found.parts, every, wanted)
 
 
 def _ranged(begun: _Fitted, wanted: _Wanted) -> _Fitted:
@@ -198,11 +198,11 @@ def _recast(found: _Fitted, wanted: _Wanted, most: int, bulk: float) -> _Fitted:
     return _picked(classes, found.parts, found.every, wanted)
 
 
-def _searched(found: _Fitted, wanted: _Wanted, states_log2: int) -> _Fitted:
-    """The same classes with levels, of paths through so many states, that were searched for with them."""
-    classes = replace(found.classes, states_log2=states_log2)
-    context, rates = classes.context(found.maps), _rates(found)
-    return _fitted(classes, found.parts, [search(context, part, rates) for part in found.parts], wanted)
+def _searched(found: _Fitted, wanted: _Wanted) -> _Fitted:
+    """The same classes with levels, of paths through all states, that were searched for with them."""
+    classes = replace(found.classes, states_log2=wanted.settings.states_log2)
+    every = _levels(classes, found.maps, _rates(found), found.parts)
+    return _fitted(classes, found.parts, every, wanted)
 
 
 def _cheaper(found: _Fitted, other: _Fitted, wanted: _Wanted, worth: float = 1.0) -> _Fitted:
@@ -311,6 +311,14 @@ def _fitted(
     for part, of in zip(parts, every, strict=True):
         bits += times * (_native.trellis_open_bits(context, of, part.tile, part.coded) + error_bits(part, of))
     return _Fitted(classes, maps, counts, tables, bits, coded > enough, parts, every)
+
+
+def _levels(
+    classes: Classes, maps: list[list[int]], rates: npt.NDArray[np.float32], parts: Sequence[Part]
+) -> list[npt.NDArray[np.int16]]:
+    """Levels of each part that a search finds."""
+    context = classes.context(maps)
+    return [search(context, part, rates) for part in parts]
 
 
 def _rates(found: _Fitted) -> npt.NDArray[np.float32]:

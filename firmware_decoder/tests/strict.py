@@ -63,8 +63,8 @@ DECODER_COMPILERS = {
     f"{CLANG} -std=c99": DECODER_CONFIGS,
     f"{CC} -std=c99 -m32": DECODER_CONFIGS,
     f"{ARM}gcc -std=c99 -mcpu=cortex-m0 -mthumb": DECODER_CONFIGS,
-    f"{CC} -x c++ -std=c++11": DECODER_CONFIGS,
     # What differs from those by a language or a target takes the configurations that depend on these.
+    f"{CC} -x c++ -std=c++11": (*FEW_CONFIGS, *HOST_CONFIGS, *PREPARED_CONFIGS),
     f"{CC} -std=c11": FEW_CONFIGS,
     f"{CC} -std=c99 -O3": FEW_CONFIGS,
     f"{CLANG} -std=c11": FEW_CONFIGS,

@@ -202,7 +202,7 @@ struct Group {
     double total, total_times_log;
 };
 
-// Fills in all that follows from the counts, of which there are some.
+// Fills in all that follows from the counts.
 void tally(Group *g) {
     g->times_logs.assign(g->counts.size(), 0);
     g->first = g->counts.size(), g->end = 0, g->total = 0;
