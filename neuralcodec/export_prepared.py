@@ -26,6 +26,9 @@ SWITCHES = (
 LEVELS, LOSSLESS, WIDE = 0, 1, 3
 """Of what tiles hold, ``mode`` of ncd_tensor."""
 
+LEAST_TENSOR = 64
+"""Bytes of ncd_tensor on a machine of 32 bits with codecs raw and huffman alone."""
+
 BYTES_A_LINE, WORDS_A_LINE = 20, 8
 
 KMEANS_PREFIX, KMEANS_RANS = 1, 2
@@ -74,6 +77,14 @@ class Prepared:
     searches: bool
 
     @property
+    def flash_bytes(self) -> int:
+        """Bytes of data, tables and tensors on a machine of 32 bits, with the smallest decoder for them."""
+        needs = self.needs
+        fields = {"NCD_ENABLE_LOSSLESS": 28, "NCD_ENABLE_KMEANS": 20, "NCD_ENABLE_TRELLIS": 16, "NCD_TRELLIS_SKIP": 8}
+        tensor = LEAST_TENSOR + sum(size for macro, size in fields.items() if macro in needs)
+        return len(self.data) + sum(len(words) for words, _ in self.tables) + len(self.tensors) * tensor
+
+    @property
     def needs(self) -> frozenset[str]:
         """Macros of the decoder that must be 1."""
         return frozenset().union(*(tensor.needs for tensor in self.tensors))
@@ -87,15 +98,21 @@ def prepare(cm: CompressedModel) -> Prepared:
     """
     for entry in cm.entries:
         if entry.tied_to is None and entry.number not in CODECS:
-            raise PlanError(
-                f"tensor {entry.spec.name!r} is of codec {entry.codec}, whose tensors cannot be prepared: "
-                "raw, huffman, kmeans and trellis can"
-            )
-    stream = cm.to_bytes(names=False)
+            raise PlanError(f"tensor {entry.spec.name!r} {cannot_be(entry.codec)}")
+    return prepare_stream(cm.to_bytes(names=False), len(cm.entries))
+
+
+def cannot_be(codec: str) -> str:
+    """Why a tensor of a codec cannot be prepared, behind its name."""
+    return f"is of codec {codec}, whose tensors cannot be prepared: raw, huffman, kmeans and trellis can"
+
+
+def prepare_stream(stream: bytes, count: int) -> Prepared:
+    """The same for the ``count`` tensors of a stream, all of codecs that can be prepared."""
     found: dict[tuple[bytes, bytes], int] = {}
     tensors: list[PreparedTensor] = []
     slots, searches = 0, False
-    for index in range(len(cm.entries)):
+    for index in range(count):
         numbers, places, tables, workspace, coding, wide_codes = _native.opened_tensor(stream, index)
         built = None
         if numbers["codec"] == TRELLIS and workspace:
@@ -165,7 +182,7 @@ def constants(prepared: Prepared, symbol: str) -> Iterator[str]:
             continue
         yield from ("\n#if NCD_TRELLIS_BYTE_LOADS", name, *_word_lines(by_bytes), "};\n")
         yield from ("#else", name, *_word_lines(words), "};\n#endif\n")
-    yield f"\nconst ncd_tensor {symbol}[{symbol.upper()}_TENSORS] = {{\n"
+    yield f"\nconst ncd_tensor {symbol}[{len(prepared.tensors)}] = {{\n"
     for tensor in prepared.tensors:
         fields = [f".{name} = {value}u" for name, value in tensor.numbers.items()]
         fields += [f".{name} = {symbol}_data + {at - prepared.start}" for name, at in tensor.places.items()]

@@ -885,3 +885,52 @@ def test_command_line_exports(tmp_path, monkeypatch):
     assert CliRunner().invoke(app, arguments).exit_code == 2
     arguments[3] = "small_networks:NoSuch"
     assert isinstance(CliRunner().invoke(app, arguments + calibration).exception, ExportError)
+
+
+@pytest.mark.parametrize("bundle", [True, False])
+@pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
+def test_tables_in_flash_take_no_ram(coding, bundle, tmp_path):
+    options = {"coding": coding, "relative_step": 0.15, "levels": "int8", "scan": "rows"}
+    network, cm = encoded(Residual, "trellis", **options)
+    inputs = inputs_of(Residual, 4)
+    outputs, reports = [], []
+    for tables in ("ram", "flash"):
+        folder = tmp_path / tables
+        reports.append(
+            neuralcodec.export_firmware(cm, network, inputs[:1], inputs, folder, bundle=bundle, tables=tables)
+        )
+        outputs.append(neuralcodec.simulate(folder, inputs).levels)
+    assert np.array_equal(*outputs)
+    ram, flash = reports
+    assert (ram.tables, flash.tables) == ("ram", "flash")
+    assert any(layer.tables for layer in ram.layers)
+    assert not any(layer.tables for layer in flash.layers)
+    assert flash.arena_bytes < ram.arena_bytes
+    assert flash.weight_bytes == ram.weight_bytes
+    assert flash.overhead_bytes > ram.overhead_bytes
+    assert flash.decoder["NCD_TRELLIS_PREPARED"] == 1
+    assert "NCD_TRELLIS_PREPARED" not in ram.decoder
+
+
+def test_tables_in_flash_count_what_the_compiler_makes_of_them(tmp_path):
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("needs gcc-arm-none-eabi")
+    network, cm = encoded(Residual, "trellis", coding="light", relative_step=0.15, levels="int8", scan="rows")
+    inputs = inputs_of(Residual, 4)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name="net", tables="flash")
+    compiler = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-std=c99", "-ffreestanding", "-c"]
+    include = ["-I", tmp_path / "ncd" / "include"]
+    subprocess.run([*compiler, *include, tmp_path / "net_blob.c", "-o", tmp_path / "blob.o"], check=True)
+    size = subprocess.run(["arm-none-eabi-size", tmp_path / "blob.o"], capture_output=True, text=True, check=True)
+    taken = int(size.stdout.splitlines()[1].split()[0])
+    assert abs(taken - report.weight_bytes - report.overhead_bytes) < 16  # alignment
+
+
+def test_what_cannot_have_its_tables_in_flash_is_named(tmp_path):
+    network, cm = encoded(Spotter, "autoencoder", relative_step=0.1)
+    inputs = inputs_of(Spotter, 4)
+    with pytest.raises(ExportError, match="of codec autoencoder, whose tensors cannot be prepared"):
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, tables="flash")
+    with pytest.raises(ExportError, match=r"\"ram\" or \"flash\", not 'rom'"):
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, tables="rom")
+    assert not list(tmp_path.iterdir())

@@ -451,6 +451,13 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
     ] = None,
     checks: Annotated[bool, typer.Option("--checks", help="Check each tile when it is decoded.")] = False,
     bundle: Annotated[bool, typer.Option(help="Put the decoder's sources into the folder.")] = True,
+    tables: Annotated[
+        str,
+        typer.Option(
+            help="Where tables of codec trellis lie: [bold]ram[/], built at each inference, or [bold]flash[/], ready "
+            "to use."
+        ),
+    ] = "ram",
     as_json: opt.Json = False,
 ) -> None:
     """Write a network for a microcontroller, its weights compressed: C sources that compile as they are.
@@ -464,6 +471,8 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
         _fail("--mode is int8 or float", EXIT_USAGE)
     if weights not in ("compressed", "plain"):
         _fail("--weights is compressed or plain", EXIT_USAGE)
+    if tables not in ("ram", "flash"):
+        _fail("--tables is ram or flash", EXIT_USAGE)
     if calibration is None and mode == "int8":
         _fail("--calibration is needed in int8 mode", EXIT_USAGE)
     check_input(source)
@@ -479,6 +488,7 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
         tile=tile,
         checks=checks,
         bundle=bundle,
+        tables=tables,  # type: ignore[arg-type]
     )
     if as_json:
         _print_json({"output": str(output), **report.to_dict()})

@@ -35,7 +35,7 @@ from neuralcodec.firmware.settings import settings
 from neuralcodec.firmware.simplify import norms_as_convolutions, simplify
 from neuralcodec.firmware.states import find_states
 from neuralcodec.firmware.trace import trace
-from neuralcodec.firmware.weights import Blob, Weights, Wish, make_float_blob, make_int8_blob
+from neuralcodec.firmware.weights import Blob, Weights, Wish, make_float_blob, make_int8_blob, with_tables_in_flash
 from neuralcodec.model import CompressedModel
 
 LONGEST_TILE = 65_535
@@ -54,6 +54,7 @@ def export_firmware(
     tile: int | None = None,
     checks: bool = False,
     bundle: bool = True,
+    tables: Literal["ram", "flash"] = "ram",
 ) -> ExportReport:
     """Writes a network as C sources: a model blob, a plan, one header, a CMakeLists and a README with sizes.
 
@@ -78,6 +79,10 @@ def export_firmware(
             trellis. A layer's scratch holds a tile.
         checks: firmware compares a checksum of each tile when it is decoded. Int8 mode only.
         bundle: put the decoder's sources into the folder, so that it builds with nothing else.
+        tables: "flash" writes opened tensors, and tables of codec trellis, as constants: layers then decode without RAM
+            for these, nor time to build them at each inference. Flash grows by up to 4 KB for each model that tensors
+            share, less the code that builds tables. Weights cannot be updated apart from the program then. For codecs
+            raw, huffman, kmeans and trellis.
 
     Returns:
         A report: flash and RAM by part and layer.
@@ -90,12 +95,15 @@ def export_firmware(
     """
     if weights not in ("compressed", "plain"):
         raise ExportError(f'weights is "compressed" or "plain", not {weights!r}')
+    if tables not in ("ram", "flash"):
+        raise ExportError(f'tables is "ram" or "flash", not {tables!r}')
     if checks and mode != "int8":
         raise ExportError("checks are of int8 levels: they need mode='int8'")
     names = Names(model_name(type(model).__name__) if name is None else name)
     plain = weights == "plain"
-    made = make_plan(cm, model, example_input, calibration, mode=mode, tile=tile, plain=plain)
-    needs = settings(made.blob.tensors.values(), mode, plain=plain)
+    in_flash = tables == "flash" and not plain
+    made = make_plan(cm, model, example_input, calibration, mode=mode, tile=tile, plain=plain, in_flash=in_flash)
+    needs = settings(made.blob.tensors.values(), mode, plain=plain, in_flash=in_flash)
     report = make_report(
         made.plan,
         made.blob,
@@ -136,6 +144,7 @@ def make_plan(
     mode: Mode = "int8",
     tile: int | None = None,
     plain: bool = False,
+    in_flash: bool = False,
 ) -> Planned:
     """What :func:`export_firmware` writes; arguments and errors as there."""
     if mode not in ("int8", "float"):
@@ -160,6 +169,8 @@ def make_plan(
         zeros = dict.fromkeys(graph.shapes, 0.0)
         ranges = Ranges(zeros, zeros, 0)
         blob = make_float_blob(coded, _float_wishes(graph))
+    if in_flash:
+        blob = with_tables_in_flash(blob)
     lowered = lower(graph, mode, parameters, blob.tensors, scales, ranges, states, plain)
     plan = Plan(
         mode,
@@ -188,15 +199,16 @@ def _write(
     needs: Mapping[str, int],
 ) -> None:
     (crc,) = struct.unpack_from("<I", blob.data, 12)
+    in_flash = blob.prepared is not None
     files = {
-        f"{names.model}.h": header(plan, names, plain=plain, blob_size=len(blob.data)).encode(),
-        f"{names.model}.c": source(plan, names, plain=plain, checks=checks, blob_crc=crc).encode(),
+        f"{names.model}.h": header(plan, names, plain=plain, blob=blob).encode(),
+        f"{names.model}.c": source(plan, names, plain=plain, checks=checks, blob_crc=crc, prepared=in_flash).encode(),
         "CMakeLists.txt": cmake(names, plain=plain, bundled=bundle, settings=needs).encode(),
         "README.md": readme(report, names, plan, plain=plain, bundled=bundle).encode(),
         "report.json": report.to_json().encode(),
     }
     if not plain:
-        files[f"{names.model}_blob.c"] = blob_text(blob.data, names).encode()
+        files[f"{names.model}_blob.c"] = blob_text(blob, names).encode()
     if bundle:
         files |= {f"ncd/{path}": data for path, data in decoder_sources(needs).items()}
     _remove_stale(folder, files)

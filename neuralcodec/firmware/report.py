@@ -33,7 +33,7 @@ from neuralcodec.firmware.plan import (
 from neuralcodec.firmware.weights import Blob
 from neuralcodec.printable import printable
 
-CONTEXT_BYTES = 48
+CONTEXT_BYTES = 52
 """ncd_nn and the pointer to the arena, on a machine of 32 bits."""
 
 _STRUCT_BYTES: Mapping[tuple[type, str], int] = {
@@ -95,7 +95,7 @@ class ExportReport:
             zero point; the latter two None in float mode.
         layers: in the order in which they run.
         weight_bytes: flash of the weights, compressed or plain.
-        overhead_bytes: of the blob besides: header, directory, shared tables.
+        overhead_bytes: of the blob besides: header, directory, shared tables; or opened tensors and tables.
         constant_bytes: flash of all other constants.
         plain_weight_bytes: what the weights take as they are, int8 (float in float mode).
         arena_bytes: RAM of activations, tables and scratch.
@@ -108,6 +108,7 @@ class ExportReport:
         decoder: macros of ncd_config.h that leave out what the network does not need of the decoder.
         code_bytes: flash of the code, where it was measured.
         energy_model: where the figures of the estimated energy come from.
+        tables: where those of codec trellis lie, "ram" or "flash".
     """
 
     model: str
@@ -130,6 +131,7 @@ class ExportReport:
     decoder: Mapping[str, int]
     code_bytes: int | None = None
     energy_model: EnergyModel = STM32L412
+    tables: str = "ram"
 
     @property
     def flash_bytes(self) -> int:
@@ -300,6 +302,7 @@ def make_report(
         samples=samples,
         warnings=tuple(notes),
         decoder=decoder,
+        tables="ram" if blob.prepared is None else "flash",
     )
 
 

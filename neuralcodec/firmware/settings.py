@@ -14,7 +14,7 @@ HUFFMAN, KMEANS, TRELLIS = 2, 3, 4
 """Codecs of nested tensors."""
 
 
-def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, int]:
+def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool, in_flash: bool = False) -> dict[str, int]:
     """The macros, 1 or 0."""
     tensors = list(tensors)
     codings = {tensor.trellis for tensor in tensors if tensor.trellis is not None and not plain}
@@ -34,5 +34,9 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool) -> dict[str, 
     if codings and TRELLIS not in nested:  # what coding these have is not told
         found |= {f"NCD_TRELLIS_{coding.upper()}": int(coding in codings) for coding in CODINGS}
         found["NCD_TRELLIS_SKIP"] = int(any(tensor.skips for tensor in tensors))
+        if mode == "int8":  # other levels than of 8 bits are coded again
+            found["NCD_TRELLIS_WIDE"] = 0
+        if in_flash:
+            found["NCD_TRELLIS_PREPARED"] = 1
         found["NCD_TRELLIS_WIDE_CODES"] = int(any(tensor.wide_codes for tensor in tensors))
     return found

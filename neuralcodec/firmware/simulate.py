@@ -89,7 +89,8 @@ def simulate(
     whole = facts["mode"] == "int8"
     values = given.memory(_array(inputs), whole)
     own = [f"{names.model}.c", *([f"{names.model}_blob.c"] if facts["weights"] == "compressed" else [])]
-    library = _library(folder, names, own, whole)
+    prepared = facts.get("decoder", {}).get("NCD_TRELLIS_PREPARED") == 1
+    library = _library(folder, names, own, whole, ("-DNCD_TRELLIS_PREPARED=1",) if prepared else ())
     out = np.empty((len(values), result.size), np.int8 if whole else np.float32)
     run = library.simulate_run
     run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -154,14 +155,14 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _library(folder: Path, names: Names, own: Sequence[str], whole: bool) -> ctypes.CDLL:
+def _library(folder: Path, names: Names, own: Sequence[str], whole: bool, options: Sequence[str]) -> ctypes.CDLL:
     """The export as a shared library, compiled once for the same sources and compiler."""
     bundled = folder / "ncd"
     decoder = bundled if bundled.is_dir() else decoder_folder()
     driver = _DRIVER.format(
         model=names.model, kind="int8_t" if whole else "float", function=names.function, macro=names.macro
     )
-    compiler = [*_compiler(), "-std=c99", "-O2", "-fPIC", "-ffp-contract=off"]
+    compiler = [*_compiler(), "-std=c99", "-O2", "-fPIC", "-ffp-contract=off", *options]
     cache = Path(tempfile.gettempdir()) / f"neuralcodec-simulate-{os.getuid() if hasattr(os, 'getuid') else 0}"
     cache.mkdir(mode=0o700, exist_ok=True)
     # The decoder's objects apart: they are the same for most exports, and take the most time.

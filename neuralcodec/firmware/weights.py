@@ -22,10 +22,14 @@ from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.raw import Raw
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import ExportError, NeuralCodecError, SourceError
+from neuralcodec.export_prepared import Prepared, cannot_be, prepare_stream
 from neuralcodec.model import CompressedModel
 from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import Entry, Stream, chunks, header
 from neuralcodec.tensor import TensorSpec, from_float32
+
+PREPARED_CODECS = ("raw", "huffman", "kmeans", "trellis")
+"""Whose tensors can be opened at export."""
 
 LOOKUP_BYTES = 1028
 """NCD_HUFFMAN_WORKSPACE as microcontrollers have it."""
@@ -130,12 +134,14 @@ class Blob:
     Attributes:
         data: the stream, without names.
         tensors: by name.
-        overhead: bytes of header, directory and shared tables.
+        overhead: bytes of header, directory and shared tables; of opened tensors and tables, where they are prepared.
+        prepared: the tensors, opened, and their tables, if these lie in flash.
     """
 
     data: bytes
     tensors: Mapping[str, Coded]
     overhead: int
+    prepared: Prepared | None = None
 
 
 class Weights:
@@ -406,6 +412,21 @@ def _blob(
     data = b"".join(chunks(stream, names=False))
     overhead = len(header(stream, names=False)) + sum(len(each.data) for each in shared)
     return Blob(data, tensors, overhead)
+
+
+def with_tables_in_flash(blob: Blob) -> Blob:
+    """The same tensors, opened, with tables of codec trellis that take no RAM.
+
+    Raises:
+        ExportError: a tensor's codec opens tensors or writes tables while it decodes.
+    """
+    for tensor in blob.tensors.values():
+        if tensor.codec not in PREPARED_CODECS:
+            raise ExportError(f"{cannot_be(tensor.codec)}; tables='ram' takes it", tensor=tensor.name)
+    prepared = prepare_stream(blob.data, len(blob.tensors))
+    tensors = {name: replace(tensor, tables=0) if tensor.trellis else tensor for name, tensor in blob.tensors.items()}
+    overhead = prepared.flash_bytes - sum(tensor.nbytes for tensor in tensors.values())
+    return Blob(blob.data, tensors, overhead, prepared)
 
 
 def tile_checks(opened: _native.Reader) -> tuple[int, ...]:

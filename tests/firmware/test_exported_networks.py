@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import emulator
@@ -42,7 +43,7 @@ int main(void)
 """
 
 
-def run_on(board: str, export: Path, folder: Path, inputs: np.ndarray) -> emulator.Result:
+def run_on(board: str, export: Path, folder: Path, inputs: np.ndarray, defines: Sequence[str] = ()) -> emulator.Result:
     """Builds an export into an image and runs it on inputs as they lie in memory."""
     model = next(path.stem for path in export.glob("*.h"))
     example = folder / "examples" / model
@@ -56,7 +57,7 @@ def run_on(board: str, export: Path, folder: Path, inputs: np.ndarray) -> emulat
     (example / "main.c").write_text(MAIN.format(model=model, macro=model.upper(), count=len(inputs)))
     blob = folder / "none"
     blob.write_bytes(b"-")  # the image's own stream: the export brings its weights
-    elf = emulator.build(board, blob, folder, model, examples=folder / "examples", nn=True)
+    elf = emulator.build(board, blob, folder, model, defines=defines, examples=folder / "examples", nn=True)
     return emulator.run(board, elf, timeout=300)
 
 
@@ -88,3 +89,27 @@ def test_board_gives_what_the_simulation_gives(kind, codec, options, board, out,
         shaped = values.reshape(INPUTS, height, width, channels).transpose(0, 3, 1, 2)
     wanted = neuralcodec.simulate(tmp_path, torch.from_numpy(np.ascontiguousarray(shaped))).levels
     assert got == wanted.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize(("kind", "coding"), [(Spotter, "light"), (Cells, "contexts")])
+def test_tables_in_flash_change_no_output(kind, coding, board, out, tmp_path):
+    network = made(kind)
+    cm = neuralcodec.encode(network, coding=coding, relative_step=0.15, levels="int8", scan="rows")
+    inputs = inputs_of(kind, INPUTS)
+    example = (inputs[:1], *Cells.states()) if kind is Cells else inputs[:1]
+    reports = []
+    for tables in ("ram", "flash"):
+        folder = tmp_path / tables
+        reports.append(
+            neuralcodec.export_firmware(cm, network, example, inputs, folder, checks=True, tile=256, tables=tables)
+        )
+    assert not any(layer.tables for layer in reports[1].layers if layer.codec == "trellis")
+    size = int(np.prod(kind.shape))
+    values = np.random.default_rng(5).integers(-128, 128, (INPUTS, size)).astype(np.int8)
+    results = [
+        run_on(board, tmp_path / tables, out, values, defines)
+        for tables, defines in (("ram", ()), ("flash", ("-DNCD_TRELLIS_PREPARED=1",)))
+    ]
+    assert [result.exit_code for result in results] == [0, 0], results[1].output
+    assert results[0].output == results[1].output
+    assert results[0].output.count("out=") >= INPUTS

@@ -20,19 +20,20 @@
 extern "C" {
 #endif
 
-/* What a run works with: the opened stream and memory that all layers use one after the other. */
+/* What a run works with: the opened stream, or prepared tensors, and memory that all layers use one after the other. */
 typedef struct ncd_nn {
-    ncd_model model;
+    ncd_model model;      /* not looked at where there are prepared tensors */
     void *tables;         /* decoder's tables of one tensor, aligned to 4 bytes; may be null where no tensor has any */
     size_t tables_size;
     void *scratch;        /* decoded rows, sums and patches of one layer, aligned to 8 bytes */
     size_t scratch_size;
+    const ncd_tensor *tensors; /* prepared ones, as `neuralcodec export-c --prepared` writes them; null: those of the model */
 } ncd_nn;
 
 /* Weights of a layer: a tensor of the stream, or, with plain not null, int8 (f32: float) weights in flash that need no
  * decoder, as [out][kernel height][kernel width][in / groups]. */
 typedef struct ncd_nn_weights {
-    uint32_t index;           /* of the tensor in the stream */
+    uint32_t index;           /* of the tensor in the stream, or among the prepared ones */
     uint32_t rows, cols;      /* what the layer expects; another tensor is NCD_ERR_CORRUPT */
     const uint16_t *checks;   /* one a tile: ncd_nn_checksum of its levels; null: not checked. int8 only */
     const void *plain;

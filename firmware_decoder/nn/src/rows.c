@@ -30,9 +30,13 @@ ncd_status ncd_nn_rows_open(ncd_nn_rows *r, const ncd_nn *nn, const ncd_nn_weigh
         t->tiles = 1;
         return NCD_OK;
     }
-    status = ncd_tensor_open(&nn->model, weights->index, t);
-    if (status != NCD_OK)
-        return status;
+    if (nn->tensors) {
+        *t = nn->tensors[weights->index];
+    } else {
+        status = ncd_tensor_open(&nn->model, weights->index, t);
+        if (status != NCD_OK)
+            return status;
+    }
     rows = t->rows;
     cols = t->cols;
     if (ncd_nn_rows_are_columns(r)) {

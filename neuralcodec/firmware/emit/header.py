@@ -5,10 +5,12 @@ from __future__ import annotations
 from neuralcodec.firmware.emit.numbers import real
 from neuralcodec.firmware.names import Names
 from neuralcodec.firmware.plan import Activation, Plan
+from neuralcodec.firmware.weights import Blob
 
 
-def header(plan: Plan, names: Names, *, plain: bool, blob_size: int) -> str:
+def header(plan: Plan, names: Names, *, plain: bool, blob: Blob) -> str:
     """The text of ``<model>.h``."""
+    prepared = blob.prepared
     f, m = names.function, names.macro
     whole = plan.mode == "int8"
     kind = "int8_t" if whole else "float"
@@ -49,25 +51,35 @@ def header(plan: Plan, names: Names, *, plain: bool, blob_size: int) -> str:
         "#endif",
         "",
     ]
-    if not plain:
+    if prepared is not None:
+        lines += [
+            "/* The compressed weights, in flash: opened, with their tables. */",
+            f"extern const ncd_tensor {f}_tensors[{len(prepared.tensors)}];",
+            "",
+        ]
+    elif not plain:
         lines += [
             "/* The compressed weights, in flash. Any alignment will do. */",
-            f"#define {m}_BLOB_SIZE {blob_size}u",
+            f"#define {m}_BLOB_SIZE {len(blob.data)}u",
             f"extern const uint8_t {f}_blob[{m}_BLOB_SIZE];",
             "",
         ]
     lines += [
         "/* Makes the network ready. arena: null for the network's own; else memory of arena_size bytes, aligned to 8,",
         " * that stays in place. NCD_ERR_WORKSPACE: there is none, it is not aligned, or it is smaller than",
-        f" * {m}_ARENA_SIZE." + (" */" if plain else " NCD_ERR_CHECKSUM: the blob is that of another export. */"),
+        f" * {m}_ARENA_SIZE."
+        + (" */" if plain or prepared else " NCD_ERR_CHECKSUM: the blob is that of another export. */"),
         f"ncd_status {f}_init(void *arena, size_t arena_size);",
         "",
     ]
-    if not plain:
+    if not plain and prepared is None:
         lines += [
             "/* The same with the weights elsewhere, such as a partition that is updated by itself. */",
             f"ncd_status {f}_init_at(const void *blob, size_t blob_size, void *arena, size_t arena_size);",
             "",
+        ]
+    if not plain:
+        lines += [
             "/* Compares the checksums of all weights. Not needed; takes some 50 instructions a byte. */",
             f"ncd_status {f}_check(void);",
             "",

@@ -14,6 +14,7 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
     kind = "int8_t" if whole else "float"
     given, result = plan.activations[plan.input], plan.activations[plan.output]
     sources = f"`{model}.c`" if plain else f"`{model}.c`, `{model}_blob.c`"
+    beside = "opened tensors and tables" if report.tables == "flash" else "header, directory and tables of the blob"
     decoder = "`ncd/`" if bundled else "neuralcodec's folder `firmware_decoder`"
     lines = [
         f"# {model}",
@@ -72,7 +73,7 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
         "| | bytes |",
         "| --- | --: |",
         f"| flash: weights | {report.weight_bytes:,} |",
-        f"| flash: header, directory and tables of the blob | {report.overhead_bytes:,} |",
+        f"| flash: {beside} | {report.overhead_bytes:,} |",
         f"| flash: bias, multipliers, structs | {report.constant_bytes:,} |",
         f"| RAM: arena | {report.arena_bytes:,} |",
         f"| RAM: context, on 32 bits | {report.context_bytes:,} |",

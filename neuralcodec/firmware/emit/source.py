@@ -44,12 +44,13 @@ class _Source:
     plan: Plan
     plain: bool
     checks: bool
+    prepared: bool
     constants: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     asserts: list[str] = field(default_factory=list)
 
 
-def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int) -> str:
+def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int, prepared: bool = False) -> str:
     """The text of ``<model>.c``.
 
     Args:
@@ -58,8 +59,9 @@ def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int
         plain: weights lie in the source as they are; there is no blob.
         checks: compare each tile's checksum when it is decoded.
         blob_crc: crc32 in the header of the blob, by which init tells that it is the right one.
+        prepared: tensors are constants, opened and with their tables; there is no blob.
     """
-    s = _Source(plan, plain, checks)
+    s = _Source(plan, plain, checks, prepared)
     for i, step in enumerate(plan.steps):
         _step(s, i, step)
     f, m, model = names.function, names.macro, names.model
@@ -189,13 +191,14 @@ def _init(s: _Source, names: Names, blob_crc: int) -> list[str]:
     if plan.states:
         lines += [f"void {f}_reset(void)", "{", "    if (!net.arena)", "        return;", *reset, "}", ""]
     then = [f"    {f}_reset();"] if plan.states else []
-    if s.plain:
+    if s.plain or s.prepared:
         lines += [
             f"ncd_status {f}_init(void *arena, size_t arena_size)",
             "{",
             *given,
             "    {",
             *[f"    {line}" for line in arena],
+            *([f"        net.nn.tensors = {f}_tensors;"] if s.prepared else []),
             "        net.arena = memory;",
             "    }",
             *then,
@@ -203,7 +206,7 @@ def _init(s: _Source, names: Names, blob_crc: int) -> list[str]:
             "}",
             "",
         ]
-        return lines
+        return lines if s.plain else [*lines, *_check_prepared(f)]
     lines += [
         f"ncd_status {f}_init_at(const void *blob, size_t blob_size, void *arena, size_t arena_size)",
         "{",
@@ -246,6 +249,20 @@ def _init(s: _Source, names: Names, blob_crc: int) -> list[str]:
         "",
     ]
     return lines
+
+
+def _check_prepared(f: str) -> list[str]:
+    return [
+        f"ncd_status {f}_check(void)",
+        "{",
+        "    uint32_t i;",
+        "    ncd_status status = net.arena ? NCD_OK : NCD_ERR_ARG;",
+        f"    for (i = 0; status == NCD_OK && i < sizeof {f}_tensors / sizeof {f}_tensors[0]; ++i)",
+        f"        status = ncd_tensor_check(&{f}_tensors[i]);",
+        "    return status;",
+        "}",
+        "",
+    ]
 
 
 def _checks_of_sizes(s: _Source, names: Names) -> list[str]:
