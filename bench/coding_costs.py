@@ -27,13 +27,14 @@ from neuralcodec.codecs.trellis import Trellis
 
 PAGE, MARK = "trellis.md", "coding-costs"
 
-CODINGS = {
-    "contexts": "up to 16 a quantizer",
-    "light": "picked by an automaton of up to 7 states, 256 slots",
-    "rans": "one a quantizer, 256 slots",
-    "prefix": "prefix codes of up to 8 bits",
+CODINGS: dict[tuple[str, bool], str] = {
+    ("contexts", True): "up to 16 a quantizer",
+    ("light", True): "picked by an automaton of up to 7 states, 256 slots",
+    ("light", False): "the same with `open_ends=False`",
+    ("rans", True): "one a quantizer, 256 slots",
+    ("prefix", True): "prefix codes of up to 8 bits",
 }
-"""And what tables they have."""
+"""With open ends or not, and what tables they have."""
 
 NETWORK, LAYER = "crepe-tiny", "conv2.weight"
 BITS = (2.0, 3.0, 4.0)
@@ -56,13 +57,13 @@ def costs(tensors: list[torch.Tensor]) -> Table:
     """Of all codings, over all tensors and rates."""
     kinds = list(itertools.product((torch.int8, torch.int16), CORES))
     rows = []
-    for coding, tables in CODINGS.items():
+    for (coding, open_ends), tables in CODINGS.items():
         taken: dict[tuple[torch.dtype, str], list[float]] = {kind: [] for kind in kinds}
         prepared: dict[str, list[float]] = {core: [] for core in CORES}
         room: list[float] = []
         for weights, bits in itertools.product(tensors, BITS):
             target = Target(bits_per_weight=bits)
-            model = neuralcodec.encode({"w": weights}, "trellis", target=target, coding=coding)
+            model = neuralcodec.encode({"w": weights}, "trellis", target=target, coding=coding, open_ends=open_ends)
             for core in CORES:
                 result, kind = decoded(model, core), model.levels("w")[0].dtype
                 taken[kind, core].append(result.number("trellis.per_weight_x100") / 100)

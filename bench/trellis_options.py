@@ -1,4 +1,4 @@
-"""What two options of codec trellis save: finer steps at low rates, and leaving out rows and columns of zeros.
+"""What options of codec trellis save: finer steps at low rates, leaving out rows and columns of zeros, open ends.
 
     python -m bench.trellis_options [--page] [NETWORK ...]
 
@@ -40,24 +40,30 @@ class Compared:
         title: of the table.
         codings: with which it is measured.
         networks: that it changes; the others are measured where they are named.
+        rates: bits a weight of its columns, of files without the option.
     """
 
     option: str
     title: str
     codings: tuple[str, ...]
     networks: tuple[str, ...]
+    rates: tuple[float, ...] = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
 COMPARED = (
     Compared("finer", "Bytes with finer steps, over those without", ("contexts",), NETWORKS),
     Compared("skip", "Bytes without rows and columns of zeros", ("contexts", "light"), ("silero-vad", "crepe-tiny")),
+    Compared(
+        "open_ends",
+        "Bytes with open ends",
+        ("light",),
+        ("silero-vad", "crepe-tiny", "g2p-en", "lenet5"),
+        (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
+    ),
 )
 
 STEPS = tuple(2.0 ** (-k / 3) for k in range(-4, 11))
 """Distance between levels over the root mean square of all weights of tensors of two dimensions and more."""
-
-RATES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-"""Bits a weight of the table, of files without the option."""
 
 Points = list[tuple[float, float]]
 """SNR in dB, and log2 of bits a weight of the whole file."""
@@ -91,11 +97,11 @@ def table_of(compared: Compared, names: Sequence[str], points: Mapping[tuple[str
     rows = []
     for name in names:
         for coding in compared.codings:
-            cells = (saved(points[name, coding, True], points[name, coding, False], rate) for rate in RATES)
+            cells = (saved(points[name, coding, True], points[name, coding, False], rate) for rate in compared.rates)
             title = name if len(compared.codings) == 1 else f"{name}, {coding}"
             rows.append([title, *("–" if math.isnan(cell) else f"{100 * cell:+.1f} %" for cell in cells)])
     note = f"Whole files at equal SNR and by the bits of those with {compared.option}=False; small tensors by default."
-    headings = ("network", *(f"{rate:g} bit{'s' * (rate > 1)}" for rate in RATES))
+    headings = ("network", *(f"{rate:g} bit{'s' * (rate > 1)}" for rate in compared.rates))
     return Table(compared.title, headings, rows, note)
 
 
@@ -104,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("networks", nargs="*", help=f"names (default: {' '.join(NETWORKS)})")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--option", choices=[each.option for each in COMPARED], help="this one only (default: both)")
+    parser.add_argument("--option", choices=[each.option for each in COMPARED], help="this one only (default: all)")
     parser.add_argument("--page", action="store_true", help="write the tables into docs/trellis.md")
     options = parser.parse_args()
     if unknown := set(options.networks) - set(networks()):

@@ -23,6 +23,7 @@ from neuralcodec.codecs.trellis.settings import Settings
 from neuralcodec.codecs.trellis.training import train
 from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import BitstreamError, PlanError, SourceError
+from neuralcodec.export_prepared import prepare
 from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import Entry, Stream, chunks
 from neuralcodec.tensor import Tensor, TensorSpec
@@ -796,3 +797,22 @@ def golden_payloads():
 
 def test_golden_payloads():
     assert {name: hashlib.sha256(payload).hexdigest()[:16] for name, payload in golden_payloads()} == GOLDEN
+
+
+@pytest.mark.parametrize("step", [0.5, 0.2, 0.1, 0.03])
+def test_light_without_open_ends(step):
+    """Neither tables nor data have any, however far out weights lie; levels have 8 bits then."""
+    source = bell(64, 96)
+    source[3, 5], source[40, 7] = 40.0, -30.0
+    without = neuralcodec.encode({"w": source}, coding="light", relative_step=step, open_ends=False)
+    (words, _), *others = prepare(without).tables
+    low, high = np.frombuffer(words, "<i2")[6:8]
+    assert not others
+    assert (low, high) == (-32768, 32767)
+    assert without.levels("w")[0].dtype == torch.int8
+    assert torch.equal(without.decode("w"), neuralcodec.decode(without)["w"])
+
+
+def test_open_ends_are_an_option_of_light_alone():
+    with pytest.raises(PlanError, match="open_ends=False is for coding 'light', not 'rans'"):
+        neuralcodec.encode({"w": bell(20, 30)}, coding="rans", open_ends=False)

@@ -21,6 +21,7 @@ class Settings:
         room: bytes that a decoder's tables may take, if fewer or smaller tables can do it; None: any.
         rounds: how often levels and tables are improved in turn.
         norm: whether weights decode to the norm they had.
+        open_ends: whether values may stand for all that lie beyond them, with "light".
     """
 
     states_log2: int
@@ -31,3 +32,4 @@ class Settings:
     room: int | None
     rounds: int
     norm: bool
+    open_ends: bool = True

@@ -231,6 +231,8 @@ def _halved(found: _Fitted, wanted: _Wanted, bulk: float) -> _Fitted:
 
 def _narrowed(found: _Fitted, wanted: _Wanted) -> _Fitted:
     """The best with ever fewer values, until some in turn are no better; none of them with raw bits."""
+    if not (wanted.settings.open_ends or found.classes.open or found.classes.raw_bits):
+        return found
     worse = 0
     for narrower in WIDTHS:
         if narrower >= found.classes.hi:

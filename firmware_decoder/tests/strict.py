@@ -62,7 +62,7 @@ DECODER_COMPILERS = {
     f"{CC} -std=c99": DECODER_CONFIGS,
     f"{CLANG} -std=c99": DECODER_CONFIGS,
     f"{CC} -std=c99 -m32": DECODER_CONFIGS,
-    f"{ARM}gcc -std=c99 -mcpu=cortex-m0 -mthumb": DECODER_CONFIGS,
+    f"{ARM}gcc -std=c99 -mcpu=cortex-m0 -mthumb": (*FEW_CONFIGS, *ONLY.values(), *PREPARED_CONFIGS),
     # What differs from those by a language or a target takes the configurations that depend on these.
     f"{CC} -x c++ -std=c++11": (*FEW_CONFIGS, *HOST_CONFIGS, *PREPARED_CONFIGS),
     f"{CC} -std=c11": FEW_CONFIGS,

@@ -189,3 +189,16 @@ def test_a_decoder_of_one_coding(board: str, out: Path, compiled: str) -> None:
         else:
             assert result.exit_code, result.output
             assert result.values["error.status"] == "-4"
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+@pytest.mark.parametrize("board", ["m0", "m4"], indirect=True)
+def test_light_without_open_ends_takes_the_same_time_at_any_rate(board: str, out: Path, bits: int) -> None:
+    """Weights some of which lie far out, for which tables have open ends else."""
+    generator = torch.Generator().manual_seed(0)
+    bell = torch.randn(128, 512, generator=generator)
+    source = torch.where(torch.rand(bell.shape, generator=generator) < 0.01, 4 * bell, bell)
+    cm = neuralcodec.encode({"w": source}, coding="light", open_ends=False, target=Target(bits_per_weight=bits))
+    result = decode_on(board, cm, out)
+    assert result.number("crc32") == crc_by_extension(cm)
+    assert result.number("trellis.per_weight_x100") <= (2200 if board == "m0" else 1450)
