@@ -103,9 +103,9 @@ class Trellis:
             the time. "rans" has one table a quantizer, for less RAM, and "prefix" prefix codes in place of rANS, for
             less time. Files grow in this order.
         open_ends: with "light", whether tables may leave rare levels, far from 0, to codes behind the others. False
-            takes 0 to 3 % more bytes, and decodes in the same few instructions a weight at any rate: a decoder that
-            finds such codes looks through the levels for their places. Tensors with weights far out get larger steps
-            then, as with ``levels="int8"``.
+            decodes in the same few instructions a weight at any rate: a decoder that finds such codes looks through the
+            levels for their places. It takes 0 to 2 % more bytes, in tensors with outliers up to a quarter, and these
+            get larger steps, as with ``levels="int8"``, so that high rates may be out of reach.
         tables: most tables a quantizer, 1 to 64, with "contexts" and "light".
         room: bytes of RAM that tables may take in firmware; they are fewer, and smaller, where they would take more
             (if levels of 8 bits can stay so). None for as many as make the file smallest.
