@@ -705,19 +705,15 @@ NCD_INLINE int32_t without_raw(int32_t level, uint32_t shift, uint32_t low)
     const uint32_t sum = (uint32_t)(level + 32768) >> shift;
     return ((int32_t)sum - (int32_t)(32768u >> shift)) * (int32_t)(low + 1u) + (int32_t)((uint32_t)level & low);
 }
-#endif
 
-/* Moves the levels of open symbols outwards. Gives 0 where one does not fit. Wide levels may be bytes yet, those of `narrow`, if
- * it is not null, and are widened as well. */
-#if !FOUR_AT_ONCE
-PART int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n, const int8_t *narrow)
+/* Moves the levels of open symbols outwards, one after the other. Gives 0 where one does not fit. */
+NCD_INLINE int move_each(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n)
 {
     const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
     const uint32_t raw_bits = NCD_TRELLIS_CONTEXTS ? w->raw_bits : 0, shift = raw_bits + w->union_shift;
     const uint32_t low = (1u << w->union_shift) - 1u;
     const int32_t from = w->high, to = w->low;
     uint32_t i;
-    (void)narrow; /* there is none */
     if (from == 32767)
         return 1;
     for (i = 0; i < n; ++i) {
@@ -736,6 +732,16 @@ PART int open_ends(const uint32_t *memory, lane *left, const int wide, void *out
             ((int8_t *)out)[i] = (int8_t)level;
     }
     return 1;
+}
+#endif
+
+/* Moves the levels of open symbols outwards. Gives 0 where one does not fit. Wide levels may be bytes yet, those of `narrow`, if
+ * it is not null, and are widened as well. */
+#if !FOUR_AT_ONCE
+PART int open_ends(const uint32_t *memory, lane *left, const int wide, void *out, uint32_t n, const int8_t *narrow)
+{
+    (void)narrow; /* there is none */
+    return move_each(memory, left, wide, out, n);
 }
 #else
 NCD_INLINE uint32_t four_of(const int8_t *p)
@@ -821,26 +827,7 @@ NCD_INLINE int move_bytes(const uint32_t *memory, lane *left, const int wide, co
 /* Of levels that have 16 bits already. */
 static NCD_NOINLINE int move_wide(const uint32_t *memory, lane *left, int16_t *out, uint32_t n)
 {
-    const ncd_trellis_workspace *const w = (const ncd_trellis_workspace *)(const void *)memory;
-    const uint32_t raw_bits = NCD_TRELLIS_CONTEXTS ? w->raw_bits : 0, shift = raw_bits + w->union_shift;
-    const uint32_t low = (1u << w->union_shift) - 1u;
-    const int32_t from = w->high, to = w->low;
-    const int16_t *const last = out + n;
-    if (from == 32767)
-        return 1;
-    for (; out != last; ++out) {
-        int32_t level = *out, value = level, by;
-        if (raw_bits)
-            value = without_raw(level, shift, low);
-        if (value < from && value > to)
-            continue;
-        by = take_distance(left) * (int32_t)(1u << shift);
-        level += value < from ? -by : by;
-        if (level != (int16_t)level)
-            return 0;
-        *out = (int16_t)level;
-    }
-    return 1;
+    return move_each(memory, left, 1, out, n);
 }
 #endif
 
