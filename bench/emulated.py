@@ -45,16 +45,13 @@ def decoded(
     return result
 
 
-def decoded_prepared(
-    model: neuralcodec.CompressedModel, board: str, opt: str = "-Os", defines: Sequence[str] | None = None
-) -> emulator.Result:
-    """All tensors, tile by tile, from opened tensors and tables in flash: firmware_decoder/tests/prepared.c.
+def decoded_prepared(model: neuralcodec.CompressedModel, board: str, opt: str = "-Os") -> emulator.Result:
+    """All tensors, tile by tile, from opened tensors and tables in flash: tests/prepared.c with the smallest decoder.
 
     Args:
         model: compressed.
         board: on which.
         opt: the compiler's optimization level.
-        defines: ``-D`` options of the decoder; by default those that make it smallest.
 
     Raises:
         SystemExit: the board reports an error.
@@ -65,7 +62,7 @@ def decoded_prepared(
         neuralcodec.export_c(model, example / "model.c", prepared=True)
         shutil.copy(ROOT / "firmware_decoder" / "tests" / "prepared.c", example / "main.c")
         (blob := folder / "none").write_bytes(b"-")  # images hold a stream, and this has no use for one
-        options = smallest(prepare(model)).split() if defines is None else defines
+        options = smallest(prepare(model)).split()
         image = emulator.build(
             board, blob, folder / "out", example="prepared", opt=opt, defines=options, examples=example.parent
         )

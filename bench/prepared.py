@@ -15,7 +15,7 @@ from rich.console import Console
 
 import neuralcodec
 from bench.emulated import decoded, decoded_prepared
-from bench.firmware import missing, version
+from bench.firmware import HUFFMAN_BYTES, missing, version
 from bench.folders import ROOT
 from bench.network import networks
 from bench.report.console import show
@@ -33,14 +33,12 @@ BITS = 3
 """A weight."""
 
 BOARD = "m4"
-STREAM_ROOM = 4 * 1028
-"""Bytes of look-ups that losslessly coded biases take at most."""
 
 
 def of_stream(model: neuralcodec.CompressedModel) -> tuple[int, int, int]:
     """Bytes of flash and of RAM beside the tile, and instructions of all tensors, opened and prepared."""
     options = [option for option in smallest(prepare(model)).split() if "PREPARED" not in option]
-    room = f"-DWORKSPACE_BYTES={max(model.demand().slots, STREAM_ROOM)}u"
+    room = f"-DWORKSPACE_BYTES={max(model.demand().slots, HUFFMAN_BYTES)}u"
     result = decoded(model, BOARD, "-Os", (*options, room))
     structures = result.number("model_struct_bytes") + result.number("tensor_struct_bytes")
     ram = structures + result.number("stack_bytes") + model.demand().slots
@@ -50,10 +48,8 @@ def of_stream(model: neuralcodec.CompressedModel) -> tuple[int, int, int]:
 
 def of_prepared(model: neuralcodec.CompressedModel) -> tuple[int, int]:
     """Bytes of flash and of RAM beside the tile."""
-    found, result = prepare(model), decoded_prepared(model, BOARD)
-    tables = sum(len(words) for words, _ in found.tables)
-    constants = len(found.data) + tables + len(found.tensors) * result.number("tensor_struct_bytes")
-    return constants + result.number("decoder_code_bytes"), result.number("stack_bytes")
+    result = decoded_prepared(model, BOARD)
+    return prepare(model).flash_bytes + result.number("decoder_code_bytes"), result.number("stack_bytes")
 
 
 def measured() -> Table:

@@ -45,8 +45,8 @@ CODINGS = {
 }
 """Configurations of codec trellis alone, with one of its codings."""
 
-PREPARED = {"contexts": "contexts", "light": "light", "rans": "rans", "prefix": "prefix"}
-"""Of prepared tensors."""
+PREPARED = ("contexts", "light", "rans", "prefix")
+"""Codings of configurations of prepared tensors."""
 
 
 def linked(name: str) -> int:
@@ -103,7 +103,7 @@ def measured() -> list[Table]:
         ),
         Table(
             "Of prepared tensors of trellis, with one coding",
-            ("", *PREPARED.values()),
+            ("", *PREPARED),
             [
                 ["code and constants", *(f"{linked(f'prepared_{name}'):,}" for name in PREPARED)],
                 ["RAM beside the tile", *(f"{ram(f'prepared_{name}'):,}" for name in PREPARED)],

@@ -829,14 +829,15 @@ def opened_tensor(
         ValueError: it does not open.
     """
 
-def prepared_tables(stream: bytes, index: int, byte_loads: bool) -> bytes:
+def prepared_tables(stream: bytes, index: int, size: int, byte_loads: bool) -> bytes:
     """The workspace of tensor ``index`` as ``ncd_tensor_prepare`` fills it on a microcontroller, its first word 0.
 
     Args:
         stream: a whole model stream.
         index: of a tensor.
+        size: bytes of its workspace, as :func:`opened_tensor` gives them.
         byte_loads: NCD_TRELLIS_BYTE_LOADS there.
 
     Raises:
-        ValueError: it does not open.
+        ValueError: it does not open, or takes more.
     """

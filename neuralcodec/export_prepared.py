@@ -11,10 +11,8 @@ from neuralcodec import _native
 from neuralcodec.errors import PlanError
 from neuralcodec.model import CompressedModel
 
-CODECS = {1: None, 2: "HUFFMAN", 3: "KMEANS", 4: "TRELLIS"}
-"""Numbers of the codecs that can be prepared, and the macro of each that has one."""
-
-KMEANS, TRELLIS = 3, 4
+CODECS = {1: "raw", 2: "huffman", 3: "kmeans", 4: "trellis"}
+"""Codecs whose tensors can be prepared, by their numbers."""
 
 SWITCHES = (
     *("NCD_ENABLE_HUFFMAN", "NCD_ENABLE_LOSSLESS", "NCD_ENABLE_KMEANS", "NCD_ENABLE_TRELLIS"),
@@ -104,7 +102,8 @@ def prepare(cm: CompressedModel) -> Prepared:
 
 def cannot_be(codec: str) -> str:
     """Why a tensor of a codec cannot be prepared, behind its name."""
-    return f"is of codec {codec}, whose tensors cannot be prepared: raw, huffman, kmeans and trellis can"
+    *others, last = CODECS.values()
+    return f"is of codec {codec}, whose tensors cannot be prepared: {', '.join(others)} and {last} can"
 
 
 def prepare_stream(stream: bytes, count: int) -> Prepared:
@@ -114,16 +113,19 @@ def prepare_stream(stream: bytes, count: int) -> Prepared:
     slots, searches = 0, False
     for index in range(count):
         numbers, places, tables, workspace, coding, wide_codes = _native.opened_tensor(stream, index)
-        built = None
-        if numbers["codec"] == TRELLIS and workspace:
-            pair = (_native.prepared_tables(stream, index, False), _native.prepared_tables(stream, index, True))
+        codec, built = CODECS[numbers["codec"]], None
+        if codec == "trellis" and workspace:
+            words, by_bytes = (_native.prepared_tables(stream, index, workspace, loads) for loads in (False, True))
+            pair = (words, by_bytes)
             built = found.setdefault(pair, len(found))
             searches |= coding == "contexts"
-        elif numbers["codec"] == KMEANS and numbers["coding"] == KMEANS_RANS:
+        elif codec == "kmeans" and numbers["coding"] == KMEANS_RANS:
             slots = max(slots, workspace)
         numbers = {name: value for name, value in numbers.items() if value}
         tables = () if built is not None else tables
-        tensors.append(PreparedTensor(numbers, places, tables, built, _needs(numbers, places, coding, wide_codes)))
+        tensors.append(
+            PreparedTensor(numbers, places, tables, built, _needs(codec, numbers, places, coding, wide_codes))
+        )
     # Front of it are the directory, and models of which the tables have been built.
     offsets = [at for tensor in tensors for at in (*tensor.places.values(), *(t for t in tensor.tables if t >= 0))]
     start = min(offsets, default=len(stream))
@@ -131,18 +133,19 @@ def prepare_stream(stream: bytes, count: int) -> Prepared:
     return Prepared(tuple(tensors), tuple(found), stream[start:], start, planes, slots, searches)
 
 
-def _needs(numbers: dict[str, int], places: dict[str, int], coding: str | None, wide_codes: bool) -> frozenset[str]:
-    codec = CODECS[numbers["codec"]]
-    needs = {f"NCD_ENABLE_{codec}"} if codec else set()
-    if codec == "HUFFMAN" and numbers.get("mode", LEVELS) == LOSSLESS:
+def _needs(
+    codec: str, numbers: dict[str, int], places: dict[str, int], coding: str | None, wide_codes: bool
+) -> frozenset[str]:
+    needs = {f"NCD_ENABLE_{codec.upper()}"} if codec != "raw" else set()
+    if codec == "huffman" and numbers.get("mode", LEVELS) == LOSSLESS:
         needs.add("NCD_ENABLE_LOSSLESS")
-    if codec == "KMEANS" and numbers.get("coding") == KMEANS_PREFIX:
+    if codec == "kmeans" and numbers.get("coding") == KMEANS_PREFIX:
         needs.add("NCD_ENABLE_HUFFMAN")
     if coding is not None:
         needs |= {f"NCD_TRELLIS_{coding.upper()}", "NCD_TRELLIS_PREPARED"}
     if wide_codes:
         needs.add("NCD_TRELLIS_WIDE_CODES")
-    if codec == "TRELLIS" and numbers.get("mode", LEVELS) == WIDE:
+    if codec == "trellis" and numbers.get("mode", LEVELS) == WIDE:
         needs.add("NCD_TRELLIS_WIDE")
     if "coded_rows" in places:
         needs.add("NCD_TRELLIS_SKIP")

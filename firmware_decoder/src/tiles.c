@@ -1,8 +1,6 @@
 /* Tiles: how a matrix is cut, and where the bytes of a tile lie (docs/format.md section 4). */
 #include "tiles.h"
 
-/* Offsets of every 16th tile stand in the index, so a tile is found by adding 15 sizes at most. */
-
 /* 65,535 elements of 8 planes and 15 bits are less; a greater least size is wrong for any tile. */
 enum { TILE_MAX_SIZE = 1 << 20 };
 

@@ -4,6 +4,7 @@
 
 #include "internal.h"
 
+/* Offsets of every 16th tile stand in the index, so a tile is found by adding 15 sizes at most. */
 enum { GROUP_LOG2 = 4, GROUP = 1 << GROUP_LOG2 };
 
 /* Where a tile that there is lies in the matrix. */

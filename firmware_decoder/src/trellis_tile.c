@@ -331,16 +331,14 @@ NCD_INLINE uint32_t ahead_of(const uint32_t *memory)
     return NCD_TRELLIS_BYTE_LOADS ? ((const ncd_trellis_workspace *)(const void *)memory)->ahead : 0;
 }
 
-/* Symbols of a group, and the bytes they take at most: a symbol leaves of x a 2^8th at least, which with a word is 2^24 and
+/* Symbols of a group, and as many bytes are the most that they take: a symbol leaves of x a 2^8th at least, which with a word is 2^24 and
  * more, so that the next symbol takes none. */
 #if !defined(__OPTIMIZE_SIZE__)
-enum { LIGHT_GROUP = 16, LIGHT_GROUP_BYTES = LIGHT_GROUP };
-#elif NCD_TRELLIS_PREPARED && !NCD_TRELLIS_BYTE_LOADS
-enum { LIGHT_GROUP = 12, LIGHT_GROUP_BYTES = LIGHT_GROUP };
+#define LIGHT_GROUP 16u
 #elif NCD_TRELLIS_PREPARED
-enum { LIGHT_GROUP = 8, LIGHT_GROUP_BYTES = LIGHT_GROUP };
+#define LIGHT_GROUP (NCD_TRELLIS_BYTE_LOADS ? 8u : 12u)
 #else /* one after the other */
-enum { LIGHT_GROUP = 0 };
+#define LIGHT_GROUP 0u
 #endif
 
 /* n symbols, each with the table that the automaton picks. */
@@ -353,13 +351,13 @@ LOOP void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t 
     lane l = *left;
     NCD_KEEP(base);
     block = base + left->a;
-#if !defined(__OPTIMIZE_SIZE__) || NCD_TRELLIS_PREPARED /* LIGHT_GROUP is not 0 */
+#if LIGHT_GROUP
     /* As long as there are words, whatever the symbols. What an entry takes off x for each 2^8 of it, it takes off for each of
      * y and 2^8 times besides, as LIGHT_BOTH does. */
     if (l.x >= LOWEST && ahead == 0) {
         uint32_t y = l.x - LOWEST;
         for (;;) {
-            const size_t room = (size_t)(last - dst) / LIGHT_GROUP, words = (size_t)(l.end - l.src) / LIGHT_GROUP_BYTES;
+            const size_t room = (size_t)(last - dst) / LIGHT_GROUP, words = (size_t)(l.end - l.src) / LIGHT_GROUP;
             const uint8_t *const stop = dst + LIGHT_GROUP * (room < words ? room : words);
             if (dst == stop)
                 break;
@@ -377,13 +375,13 @@ LOOP void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t 
                 TAKE(5);
                 TAKE(6);
                 TAKE(7);
-#if !defined(__OPTIMIZE_SIZE__) || !NCD_TRELLIS_BYTE_LOADS
+#if LIGHT_GROUP > 8
                 TAKE(8);
                 TAKE(9);
                 TAKE(10);
                 TAKE(11);
 #endif
-#ifndef __OPTIMIZE_SIZE__
+#if LIGHT_GROUP > 12
                 TAKE(12);
                 TAKE(13);
                 TAKE(14);
@@ -449,8 +447,7 @@ LOOP void take_light(const uint32_t *memory, lane *left, uint8_t *dst, uint32_t 
         bits -= (int32_t)(length);                                          \
     } while (0)
 
-LOOP int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
-                                   uint32_t n)
+LOOP int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst, uint32_t n)
 {
     uint32_t step = STEP;
 #define TAKE(i)                                                             \
@@ -467,8 +464,7 @@ LOOP int take_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *
 #undef TAKE
 }
 
-LOOP int take_wide_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst,
-                                        uint32_t n)
+LOOP int take_wide_codes(const uint32_t *entries, const uint8_t *src, const uint8_t *end, uint8_t *dst, uint32_t n)
 {
     uint32_t step = STEP;
 #define TAKE(i)                                                             \
@@ -667,7 +663,6 @@ PART int32_t take_distance(lane *left)
 /* FOUR finds those of four levels that are not above low and below high: nonzero bytes. */
 #if defined(__OPTIMIZE_SIZE__) && !NCD_TRELLIS_PREPARED
 #define FOUR_AT_ONCE 0
-#define FOUR_APART 0u
 #elif defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__ARM_FEATURE_UNALIGNED)
 #define FOUR_AT_ONCE 1
 #define FOUR_APART 0u /* addresses are whole multiples of four but for these bits */
@@ -695,7 +690,6 @@ PART int32_t take_distance(lane *left)
 #define FOUR_MASK(m) ((m) & 0x80808080u)
 #else
 #define FOUR_AT_ONCE 0
-#define FOUR_APART 0u
 #endif
 
 #if !FOUR_AT_ONCE || NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LANES > 1

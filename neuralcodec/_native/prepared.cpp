@@ -32,14 +32,11 @@ nb::tuple opened_tensor(nb::bytes stream, uint32_t index) {
     return nb::make_tuple(numbers, places, nb::tuple(tables), t.workspace, coding, has_kind && t.kind == 4);
 }
 
-nb::bytes tables_of(nb::bytes stream, uint32_t index, bool byte_loads) {
-    ncd_opened t;
-    const auto *const blob = static_cast<const uint8_t *>(stream.data());
-    const auto open = byte_loads ? ncd_opened_firmware_1 : ncd_opened_firmware_0;
+nb::bytes tables_of(nb::bytes stream, uint32_t index, uint32_t size, bool byte_loads) {
+    std::vector<uint32_t> words((size + 3) / 4);
     const auto prepare = byte_loads ? ncd_workspace_firmware_1 : ncd_workspace_firmware_0;
-    int status = open(blob, stream.size(), index, &t);
-    std::vector<uint32_t> words(status ? 0 : (t.workspace + 3) / 4);
-    if (!status) status = prepare(blob, stream.size(), index, words.data(), words.size() * 4);
+    const int status =
+        prepare(static_cast<const uint8_t *>(stream.data()), stream.size(), index, words.data(), words.size() * 4);
     if (status) throw nb::value_error(("ncd_status " + std::to_string(status)).c_str());
     return nb::bytes(words.data(), words.size() * 4);
 }
@@ -48,7 +45,7 @@ nb::bytes tables_of(nb::bytes stream, uint32_t index, bool byte_loads) {
 
 void bind_prepared(nb::module_ &m) {
     m.def("opened_tensor", &opened_tensor, nb::arg("stream"), nb::arg("index"));
-    m.def("prepared_tables", &tables_of, nb::arg("stream"), nb::arg("index"), nb::arg("byte_loads"));
+    m.def("prepared_tables", &tables_of, nb::arg("stream"), nb::arg("index"), nb::arg("size"), nb::arg("byte_loads"));
 }
 
 }  // namespace neuralcodec

@@ -22,14 +22,11 @@ from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.raw import Raw
 from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import ExportError, NeuralCodecError, SourceError
-from neuralcodec.export_prepared import Prepared, cannot_be, prepare_stream
+from neuralcodec.export_prepared import CODECS, Prepared, cannot_be, prepare_stream
 from neuralcodec.model import CompressedModel
 from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import Entry, Stream, chunks, header
 from neuralcodec.tensor import TensorSpec, from_float32
-
-PREPARED_CODECS = ("raw", "huffman", "kmeans", "trellis")
-"""Whose tensors can be opened at export."""
 
 LOOKUP_BYTES = 1028
 """NCD_HUFFMAN_WORKSPACE as microcontrollers have it."""
@@ -421,7 +418,7 @@ def with_tables_in_flash(blob: Blob) -> Blob:
         ExportError: a tensor's codec opens tensors or writes tables while it decodes.
     """
     for tensor in blob.tensors.values():
-        if tensor.codec not in PREPARED_CODECS:
+        if tensor.codec not in CODECS.values():
             raise ExportError(f"{cannot_be(tensor.codec)}; tables='ram' takes it", tensor=tensor.name)
     prepared = prepare_stream(blob.data, len(blob.tensors))
     tensors = {name: replace(tensor, tables=0) if tensor.trellis else tensor for name, tensor in blob.tensors.items()}
