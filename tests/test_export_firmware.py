@@ -307,10 +307,11 @@ def test_modules_of_one_step(tmp_path):
         trace(network, (torch.zeros(1, 3, 6), state))
 
 
-@given(st.floats(2.0**-30, 2.0**20))
-def test_multipliers_are_within_half_a_unit(factor):
+@given(st.floats(2.0**-30, 2.0**20), st.sampled_from([1, -1]))
+def test_multipliers_are_within_half_a_unit(size, sign):
+    factor = sign * size
     found = multiplier_of(factor)
-    assert 1 << 30 <= found.multiplier < 1 << 31
+    assert 1 << 30 <= sign * found.multiplier < 1 << 31
     assert abs(found.multiplier * 2.0 ** (found.shift - 31) / factor - 1) <= 2.0**-31
 
 
@@ -379,7 +380,7 @@ def test_report_says_what_was_coded_again_and_why(tmp_path):
     reasons = {layer.name: layer.recoded for layer in report.layers}
     assert "centroids are floats" in reasons["fc"]
     assert "kept exact" in reasons["depthwise"]  # fewer than 256 weights
-    assert "signs of rows turned" in reasons["conv"]
+    assert "centroids are floats" in reasons["conv"]
     facts = json.loads((tmp_path / "report.json").read_text())
     assert facts["model"] == "spotter"
     assert facts["flash_bytes"] == report.flash_bytes
@@ -395,6 +396,46 @@ def test_payloads_are_kept_where_kernels_can_read_them(tmp_path):
     assert planned.blob.tensors["second.weight"].nbytes == cm.entry("second.weight").place.size
     levels, _ = cm.levels("second.weight")
     assert np.array_equal(planned.blob.tensors["second.weight"].levels, levels.reshape(8, -1).numpy())
+
+
+@pytest.mark.parametrize("coding", ["contexts", "light"])
+def test_norms_that_turn_rows_over_leave_their_weights_as_they_are(coding, tmp_path):
+    network = made(Spotter)
+    with torch.no_grad():
+        for norm in (network.bn, network.bn1, network.bn2):
+            norm.weight[2] = -0.7
+    inputs = inputs_of(Spotter, 6)
+    cm = neuralcodec.encode(network, codec="trellis", coding=coding, scan="rows", levels="int8", relative_step=0.05)
+    planned = make_plan(cm, network, inputs[:1], inputs)
+    for name in ("conv.weight", "pointwise.weight"):
+        coded = planned.blob.tensors[name]
+        assert (coded.codec, coded.recoded) == ("trellis", "")
+        assert coded.nbytes == cm.entry(name).place.size
+    runner = Runner(planned.plan)
+    wanted = np.stack([runner.run(each) for each in memory(planned.plan, inputs)])
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    simulated = neuralcodec.simulate(tmp_path, inputs)
+    assert np.array_equal(simulated.levels, wanted)
+    decoded = made(Spotter)
+    cm.load_into(decoded)
+    with torch.no_grad():
+        assert snr(decoded(inputs).numpy(), simulated.outputs.reshape(6, -1)) > 25
+
+
+def test_a_norm_that_multiplies_by_zero(tmp_path):
+    network = made(Spotter)
+    assert (network.bn.weight == 0).any()
+    assert (network.bn.weight < 0).any()
+    inputs = inputs_of(Spotter, 6)
+    cm = neuralcodec.encode(network, codec="huffman", bits=8)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    reasons = {layer.name: layer.recoded for layer in report.layers}
+    assert reasons["conv"] == "a norm's factors are 0: rows of zeros"
+    decoded = made(Spotter)
+    cm.load_into(decoded)
+    with torch.no_grad():
+        wanted = decoded(inputs).numpy()
+    assert snr(wanted, neuralcodec.simulate(tmp_path, inputs).outputs.reshape(6, -1)) > 25
 
 
 def test_levels_are_the_same_in_smaller_tiles():

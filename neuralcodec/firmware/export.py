@@ -305,14 +305,14 @@ def _wish(
     factor, terms = row_terms(operation, parameters, graph.parameters[name][0])
     scale = scales[node.inputs[0]].scale * np.where(factor == 0, np.inf, np.abs(factor))
     least = None if terms is None else np.abs(terms) / (BIAS_LIMIT * scale)
-    return Wish(name, isinstance(operation, Linear), np.sign(factor).astype(np.int8), least)
+    return Wish(name, isinstance(operation, Linear), factor == 0, least)
 
 
 def _both(node: Node, a: Wish, b: Wish) -> Wish:
     """Of a tensor that two layers read."""
-    first, second = (np.ones(1, np.int8) if w.signs is None else w.signs for w in (a, b))
+    first, second = (np.zeros(1, np.bool_) if w.dead is None else w.dead for w in (a, b))
     if not np.all(first == second):
-        raise node.place.error(f"tensor {a.name!r} serves several layers whose norms differ in sign")
+        raise node.place.error(f"tensor {a.name!r} serves several layers, not all of whose norms multiply a row by 0")
     if a.least_scale is None or b.least_scale is None:
         least = b.least_scale if a.least_scale is None else a.least_scale
     else:

@@ -653,8 +653,8 @@ class _Lowering:
             return Affine(None if bias is None else bias.astype(np.float32), scale, *_float_limits(operation.clamp))
         levels, scales = _levels(weights.tensor)
         before, after = self._scales[node.inputs[0]], self._scales[node.outputs[0]]
-        # Signs of the factors are in the levels; a row that is multiplied by 0 has no levels, and any scale will do.
-        of_sums = before.scale * scales * np.abs(factor)
+        # A row that is multiplied by 0 has no levels, and any scale will do.
+        of_sums = before.scale * scales * factor
         terms = np.zeros(rows) if bias is None else bias
         lost = (of_sums == 0) | ~np.isfinite(of_sums)
         of_sums = np.where(lost, np.maximum(np.abs(terms) / BIAS_LIMIT, after.scale * 2.0**-20), of_sums)

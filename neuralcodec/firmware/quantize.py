@@ -66,28 +66,28 @@ def from_range(low: float, high: float) -> Quantization:
 
 @dataclass(frozen=True, slots=True)
 class Multiplier:
-    """A positive real factor: multiplier * 2^(shift - 31), with 2^30 <= multiplier < 2^31; or 0."""
+    """A real factor: multiplier * 2^(shift - 31), with 2^30 <= |multiplier| < 2^31; or 0."""
 
     multiplier: int
     shift: int
 
 
 def multiplier_of(factor: float) -> Multiplier:
-    """As TensorFlow Lite's QuantizeMultiplier.
+    """As TensorFlow Lite's QuantizeMultiplier, and for factors below 0 as for those above.
 
     Raises:
-        ValueError: the factor is negative or not finite.
+        ValueError: the factor is not finite.
     """
-    if not 0 <= factor < math.inf:
-        raise ValueError(f"a factor from 0 on expected, not {factor!r}")
+    if not math.isfinite(factor):
+        raise ValueError(f"a finite factor expected, not {factor!r}")
     mantissa, exponent = math.frexp(factor)
     multiplier = _round(mantissa * (1 << 31))
-    if multiplier == 1 << 31:
+    if abs(multiplier) == 1 << 31:
         multiplier, exponent = multiplier // 2, exponent + 1
     if exponent < -31:
         return Multiplier(0, 0)
     if exponent > 30:
-        return Multiplier((1 << 31) - 1, 30)
+        return Multiplier(int(math.copysign((1 << 31) - 1, factor)), 30)
     return Multiplier(multiplier, exponent)
 
 

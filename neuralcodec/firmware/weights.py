@@ -1,7 +1,7 @@
 """The blob: a model stream with just the weights that layers read, as kernels can read them.
 
 A payload of the compressed model is copied where its levels are what int8 kernels take. The others are coded again: the
-very same levels where only tiles or signs change, else int8 levels of the decoded weights with a scale a row.
+very same levels where only tiles change, else int8 levels of the decoded weights with a scale a row.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Wish:
     Attributes:
         name: the tensor.
         columns: whether tiles may run down the columns.
-        signs: for each row 1, -1 where a folded norm turns it over, or 0 where it multiplies it by 0; None for all 1.
+        dead: for each row whether a folded norm multiplies it by 0; None for none.
         least_scale: for each row the least scale at which its bias fits 32 bits.
     """
 
     name: str
     columns: bool
-    signs: npt.NDArray[np.int8] | None = None
+    dead: npt.NDArray[np.bool_] | None = None
     least_scale: Row | None = None
 
 
@@ -305,9 +305,9 @@ def _choose(weights: Weights, wish: Wish, tile: int | None) -> _Choice:
         reasons += [stored.reason] if stored.reason else []
         if stored.down_columns and not wish.columns:
             reasons.append("coded down the columns: the same levels along the rows")
-    if wish.signs is not None and (wish.signs != 1).any():
-        levels = levels.astype(np.int16) * wish.signs[:, None].astype(np.int16)
-        reasons.append("a norm's factors are not all positive: signs of rows turned")
+    if wish.dead is not None and wish.dead.any():
+        levels = np.where(wish.dead[:, None], np.zeros_like(levels), levels)
+        reasons.append("a norm's factors are 0: rows of zeros")
     if wish.least_scale is not None and (scales < wish.least_scale).any():
         levels, scales = _coarser(levels, scales, np.maximum(scales, wish.least_scale))
         reasons.append("a bias is beyond 32 bits at the scale of its row: a coarser one")

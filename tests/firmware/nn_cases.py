@@ -267,6 +267,7 @@ def make_multipliers(count: int, sums: float, rng: np.random.Generator) -> tuple
 
 def make_requant(rows: int, sums: float, rng: np.random.Generator) -> Requant:
     multiplier, shift = make_multipliers(rows if rng.integers(2) else 1, sums, rng)
+    multiplier *= rng.choice([1, -1], len(multiplier))  # factors of norms have either sign
     low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
     if rng.integers(2):
         low, high = -128, 127

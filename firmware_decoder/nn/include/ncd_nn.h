@@ -40,8 +40,8 @@ typedef struct ncd_nn_weights {
 } ncd_nn_weights;
 
 /* From a sum of products to an int8 output: clamp(requantize(sum + bias[row], multiplier, shift) + out_zero, min, max).
- * multiplier: Q31, 2^30 <= m < 2^31, or 0; shift: -31 .. 30, left where positive, as TFLite's
- * MultiplyByQuantizedMultiplier takes them. */
+ * multiplier: Q31, 2^30 <= |m| < 2^31, or 0; shift: -31 .. 30, left where positive, as TFLite's
+ * MultiplyByQuantizedMultiplier takes them. A row is turned over by one below 0. */
 typedef struct ncd_nn_requant {
     const int32_t *bias;        /* a row each, at the scale of the sums; null: 0 */
     const int32_t *multiplier;  /* a row each, or one for all: see per_row */

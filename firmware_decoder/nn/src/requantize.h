@@ -31,7 +31,7 @@ NCD_NN_INLINE int32_t ncd_nn_divide_pot(int32_t x, uint32_t right)
 }
 
 /* The doubled high half of a product, rounded: halves go up, which is what the nudge and the truncating division of the
- * specification come to. Its saturation wants a multiplier of -2^31, and multipliers are not negative. */
+ * specification come to. Its saturation wants a multiplier of -2^31, which there is not. */
 NCD_NN_INLINE int32_t ncd_nn_high_mul(int32_t a, int32_t b)
 {
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
