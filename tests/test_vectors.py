@@ -222,24 +222,26 @@ def test_script_describes_the_files():
     assert done.returncode == 0, done.stderr
 
 
-def test_script_keeps_a_vector_that_differs(tmp_path):
-    shutil.copytree(FOLDER, tmp_path / "vectors")
-    names = ("stream", "trellis", "regression", "generative", "autoencoder")
-    for builder in (f"{name}_builder.py" for name in names):
-        shutil.copy(FOLDER.parent / builder, tmp_path)
-    victim = tmp_path / "vectors" / "valid" / "empty.ncd"
-    right = victim.read_bytes()
+def test_script_keeps_a_vector_that_differs(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from make_vectors import Vector, write
+
+    empty, names = (Vector(f"valid/{name}.ncd", name.encode(), {"crc32": "00000000"}) for name in ("empty", "names"))
+    gone = tmp_path / "valid" / "gone.ncd"
+    assert write([empty], tmp_path) == 0
+    victim = tmp_path / empty.file
     victim.write_bytes(b"other")
-    (tmp_path / "vectors" / "valid" / "names.ncd").unlink()
-    command = [sys.executable, str(tmp_path / "vectors" / "make_vectors.py")]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert refused.returncode == 1
-    assert "valid/empty.ncd: differs" in refused.stderr
+    manifest = (tmp_path / "manifest.json").read_bytes()
+    gone.write_bytes(b"")
+    capsys.readouterr()
+    assert write([empty, names], tmp_path) == 1
+    assert "valid/empty.ncd: differs\nvalid/gone.ncd: is described no more\n" in capsys.readouterr().err
     assert victim.read_bytes() == b"other"
-    assert not (tmp_path / "vectors" / "valid" / "names.ncd").exists()
-    replaced = subprocess.run(
-        [*command, "--replace", "valid/empty.ncd"], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert replaced.returncode == 0, replaced.stderr
-    assert victim.read_bytes() == right
-    assert (tmp_path / "vectors" / "valid" / "names.ncd").exists()
+    assert not (tmp_path / names.file).exists()
+    gone.unlink()
+    assert write([empty, names], tmp_path, [empty.file], check=True) == 1
+    assert (tmp_path / "manifest.json").read_bytes() == manifest
+    assert write([empty, names], tmp_path, [empty.file]) == 0
+    assert victim.read_bytes() == empty.data
+    assert (tmp_path / names.file).read_bytes() == names.data
+    assert write([empty, names], tmp_path, check=True) == 0

@@ -61,13 +61,13 @@ FEW_CONFIGS += tuple(f"-DNCD_REFILL={refill}" for refill in range(4))
 DECODER_COMPILERS = {
     f"{CC} -std=c99": DECODER_CONFIGS,
     f"{CLANG} -std=c99": DECODER_CONFIGS,
-    f"{CC} -std=c99 -m32": DECODER_CONFIGS,
+    f"{CC} -std=c99 -m32": (*FEW_CONFIGS, *ONLY.values(), *PREPARED_CONFIGS),
     f"{ARM}gcc -std=c99 -mcpu=cortex-m0 -mthumb": (*FEW_CONFIGS, *ONLY.values(), *PREPARED_CONFIGS),
     # What differs from those by a language or a target takes the configurations that depend on these.
     f"{CC} -x c++ -std=c++11": (*FEW_CONFIGS, *HOST_CONFIGS, *PREPARED_CONFIGS),
-    f"{CC} -std=c11": FEW_CONFIGS,
+    f"{CC} -std=c11": ("",),
     f"{CC} -std=c99 -O3": FEW_CONFIGS,
-    f"{CLANG} -std=c11": FEW_CONFIGS,
+    f"{CLANG} -std=c11": ("",),
     f"{CLANG} -std=c99 --target=armv7-none-eabi -mthumb": FEW_CONFIGS,
     f"{CLANG} --target=armv6m-none-eabi": FEW_CONFIGS,
     f"{ARM}gcc -std=c99 -mcpu=cortex-m33 -mthumb": FEW_CONFIGS,

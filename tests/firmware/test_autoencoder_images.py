@@ -47,10 +47,11 @@ def mixed(smooth: torch.Tensor) -> neuralcodec.CompressedModel:
     return neuralcodec.encode(state, codec="autoencoder", relative_step=0.2, overrides=overrides)
 
 
-def crc_of(cm: neuralcodec.CompressedModel) -> int:
-    """Of the levels, as the plain Python decoder gives them, tile by tile."""
+@pytest.fixture(scope="module")
+def crc32(mixed: neuralcodec.CompressedModel) -> int:
+    """Of its levels, as the plain Python decoder gives them, tile by tile."""
     crc = 0
-    for tensor in reference.read_stream(cm.to_bytes()).tensors:
+    for tensor in reference.read_stream(mixed.to_bytes()).tensors:
         size = reference.size_of_level(tensor)
         for i in range(reference.number_of_tiles(tensor)):
             levels = reference.decode_tile_levels(tensor, i)
@@ -66,10 +67,10 @@ def decode_on(board: str, cm: neuralcodec.CompressedModel, out: Path) -> emulato
     return result
 
 
-def test_levels_are_those_of_the_host(board: str, out: Path, mixed: neuralcodec.CompressedModel) -> None:
+def test_levels_are_those_of_the_host(board: str, out: Path, mixed: neuralcodec.CompressedModel, crc32: int) -> None:
     assert mixed.report().rows[-1].reason.endswith("prior in the file")
     result = decode_on(board, mixed, out)
-    assert result.number("crc32") == crc_of(mixed)
+    assert result.number("crc32") == crc32
     assert result.number("autoencoder.weights") == sum(entry.spec.size for entry in mixed.entries)
 
 

@@ -1460,34 +1460,38 @@ def manifest(vectors: Sequence[Vector]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
+def write(vectors: Sequence[Vector], folder: Path, may_change: Sequence[str] = (), check: bool = False) -> int:
+    """Writes what is missing, and what may be replaced; with ``check`` nothing. The exit code."""
+    known = {vector.file for vector in vectors}
+    on_disk = {p.relative_to(folder).as_posix() for kind in ("valid", "invalid") for p in (folder / kind).glob("*")}
+    changed = [v for v in vectors if v.file in on_disk and (folder / v.file).read_bytes() != v.data]
+    refused = [v.file for v in changed if v.file not in may_change] + sorted(on_disk - known)
+    missing = [v for v in vectors if v.file not in on_disk]
+    for name in refused:
+        print(f"{name}: {'differs' if name in known else 'is described no more'}", file=sys.stderr)
+    path = folder / "manifest.json"
+    text = manifest(vectors)
+    stale = not path.exists() or path.read_text(encoding="utf-8") != text
+    if refused or (check and (changed or missing or stale)):
+        print("nothing written", file=sys.stderr)
+        return 1
+    if check:
+        return 0
+    for vector in missing + changed:
+        (folder / vector.file).parent.mkdir(exist_ok=True)
+        (folder / vector.file).write_bytes(vector.data)
+    path.write_text(text, encoding="utf-8")
+    print(f"{len(vectors)} vectors, {len(missing)} new, {len(changed)} replaced")
+    return 0
+
+
 def main() -> int:
-    """Writes what is missing."""
+    """Builds all vectors and writes what is missing."""
     parser = argparse.ArgumentParser(description="Writes the golden vectors.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where something would be written")
     parser.add_argument("--replace", nargs="+", default=[], metavar="NAME", help="vectors that may change")
     arguments = parser.parse_args()
-    vectors = build()
-    known = {vector.file for vector in vectors}
-    on_disk = {p.relative_to(FOLDER).as_posix() for kind in ("valid", "invalid") for p in (FOLDER / kind).glob("*")}
-    changed = [v for v in vectors if v.file in on_disk and (FOLDER / v.file).read_bytes() != v.data]
-    refused = [v.file for v in changed if v.file not in arguments.replace] + sorted(on_disk - known)
-    missing = [v for v in vectors if v.file not in on_disk]
-    for name in refused:
-        print(f"{name}: {'differs' if name in known else 'is described no more'}", file=sys.stderr)
-    path = FOLDER / "manifest.json"
-    text = manifest(vectors)
-    stale = not path.exists() or path.read_text(encoding="utf-8") != text
-    if refused or (arguments.check and (changed or missing or stale)):
-        print("nothing written", file=sys.stderr)
-        return 1
-    if arguments.check:
-        return 0
-    for vector in missing + changed:
-        (FOLDER / vector.file).parent.mkdir(exist_ok=True)
-        (FOLDER / vector.file).write_bytes(vector.data)
-    path.write_text(text, encoding="utf-8")
-    print(f"{len(vectors)} vectors, {len(missing)} new, {len(changed)} replaced")
-    return 0
+    return write(build(), FOLDER, arguments.replace, arguments.check)
 
 
 if __name__ == "__main__":
