@@ -315,6 +315,14 @@ def trellis_count(
 ) -> npt.NDArray[np.int64]:
     """How often each value occurs in each cell, shape [quantizers, cells, values]; coded: see ``trellis_quantize``."""
 
+def trellis_tables(
+    context: TrellisContext,
+    levels: npt.NDArray[np.int16],
+    tile: int,
+    coded: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """The table, of those of its quantizer, that each level has; of the shape of the levels."""
+
 def trellis_open_bits(
     context: TrellisContext,
     levels: npt.NDArray[np.int16],

@@ -4,6 +4,7 @@ import hashlib
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import constriction
 import numpy as np
@@ -19,6 +20,7 @@ from neuralcodec.codecs.trellis import Trellis, groups
 from neuralcodec.codecs.trellis.groups import prefers_columns
 from neuralcodec.codecs.trellis.model import Classes, Model
 from neuralcodec.codecs.trellis.parts import Part
+from neuralcodec.codecs.trellis.revision import lacking
 from neuralcodec.codecs.trellis.settings import Settings
 from neuralcodec.codecs.trellis.training import train
 from neuralcodec.dtypes import BY_TORCH
@@ -685,6 +687,32 @@ def probabilities_of(model, levels, tile):
             before = level
             s = after(classes.states_log2, s, u, level)
     return tables
+
+
+def test_a_value_that_is_lacking_comes_into_the_table_that_needs_it():
+    w = (bell(64, 96) * torch.logspace(-1, 0, 64)[:, None] / 0.4).numpy()
+    part = Part(w, 1000, 0.4)
+    wanted = Settings(3, 16, 7, 2, "light", 4096, 2, False, open_ends=False)
+    model = train([part], 40.0, w.size, [], wanted).model
+    classes = model.classes
+    assert classes.cells > 1
+    levels = _native.trellis_quantize(model.context(), w, 1000, model.rates(), 0.4)
+    tables, states = _native.trellis_tables(model.context(), levels, 1000), []
+    for i, level in enumerate(levels.reshape(-1).tolist()):
+        state = states[i] if i % 960 else classes.start  # ten rows a tile
+        thresholds, following = classes.automaton[state if len(classes.automaton) > 1 else 0]
+        states[i:] = [state, following[sum(t <= level for t in thresholds)]]
+    assert tables.shape == levels.shape
+    assert tables.reshape(-1).tolist() == states[:-1]
+    assert not lacking(model, part, levels).any()
+    used = np.count_nonzero(model.frequencies, axis=(0, 1))
+    far = next(v for v in range(12, classes.hi) if not used[classes.lo + v - 1 : classes.lo + v + 2].any())
+    others = w.copy()
+    others[20, 30] = far
+    more = lacking(model, replace(part, weights=others), levels)
+    assert {(table, value - classes.lo) for _, table, value in np.argwhere(more)} == {
+        (tables[20, 30], value) for value in (far - 1, far, far + 1)
+    }
 
 
 @pytest.mark.parametrize("coding", ["contexts", "rans"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from neuralcodec import _native
 from neuralcodec.codecs.trellis.model import Classes, Model, fits
 from neuralcodec.codecs.trellis.parts import Part, counts_of
 from neuralcodec.codecs.trellis.settings import Coding, Settings
@@ -17,13 +18,20 @@ LOST = 20.0
 
 
 def lacking(model: Model, part: Part, levels: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
-    """Values that a table lacks although a weight calls for them: one each."""
+    """Values that a table lacks although a weight calls for them: one each.
+
+    Where an automaton picks tables it is the one at the weight, else all, as room is short there: firmware has 8 bytes
+    for each value of each table.
+    """
     off = np.square(part.weights - levels)
     if part.importance is not None:
         off *= part.importance
     far = off > LOST * 4.0**model.classes.raw_bits
     wanted = np.rint(part.weights[far]).astype(np.int64)
-    return missing(model.classes, model.frequencies.astype(np.int64), model.maps, wanted)
+    tables = None
+    if model.classes.automaton is not None and far.any():
+        tables = _native.trellis_tables(model.context(), levels, part.tile, part.coded)[far]
+    return missing(model.classes, model.frequencies.astype(np.int64), model.maps, wanted, tables)
 
 
 def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Coding) -> Model | None:

@@ -154,22 +154,36 @@ def _every(classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Seque
 
 
 def missing(
-    classes: Classes, tables: npt.NDArray[np.int64], maps: Sequence[Sequence[int]], wanted: npt.NDArray[np.int64]
+    classes: Classes,
+    tables: npt.NDArray[np.int64],
+    maps: Sequence[Sequence[int]],
+    wanted: npt.NDArray[np.int64],
+    of: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.int64]:
-    """One for each value, and its neighbours, that wanted levels call for and a table lacks."""
+    """One for each value, and its neighbours, that wanted levels call for and a table lacks.
+
+    Args:
+        classes: of the tables.
+        tables: counts, shape [quantizers, tables, values].
+        maps: of each quantizer, the table of each cell.
+        wanted: levels.
+        of: the number of the table that each of them is for; None for all, where such weights are few.
+    """
     more = np.zeros_like(tables)
     first = wanted >> classes.raw_bits
     beside: tuple[int, ...] = (-1, 0, 1)
     if classes.raw_bits:  # all that share the bits of a level that are coded
         first, beside = first & -4, (0, 1, 2, 3)
-    # Which table it is that will need them is not asked: such weights are few.
-    for place in np.unique(np.concatenate([first + k for k in beside])) + classes.lo:
-        if 0 <= place < classes.values:
-            u = int(place - classes.lo) & 1 if classes.states_log2 else 0
-            more[u, :, place] = tables[u, :, place] == 0
+    for table in (None,) if of is None else np.unique(of).tolist():
+        some = first if table is None else first[of == table]
+        which = slice(None) if table is None else table
+        for place in np.unique(np.concatenate([some + k for k in beside])) + classes.lo:
+            if 0 <= place < classes.values:
+                u = int(place - classes.lo) & 1 if classes.states_log2 else 0
+                more[u, which, place] = tables[u, which, place] == 0
     # Tables that a quantizer does not have stay empty.
-    for u, of in enumerate(maps):
-        more[u, max(of) + 1 :] = 0
+    for u, each in enumerate(maps):
+        more[u, max(each) + 1 :] = 0
     return more
 
 

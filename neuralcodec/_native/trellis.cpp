@@ -31,6 +31,22 @@ nb::object count(const Context &c, In2<int16_t> levels, size_t tile, const Coded
     return nb::cast(nb::ndarray<nb::numpy, int64_t, nb::ndim<3>, nb::c_contig>(p, {c.quantizers, cells, values}, out.owner()));
 }
 
+// The table that each level has.
+nb::object tables(const Context &c, In2<int16_t> levels, size_t tile, const Coded &coded) {
+    Buffer<uint8_t> out(levels.size());
+    bool good = true;
+    {
+        nb::gil_scoped_release release;
+        for_each_coded_tile(levels.shape(0), levels.shape(1), tile, coded, [&](size_t at, size_t n) {
+            good &= walk(c, levels.data() + at, n, [&](size_t i, unsigned u, unsigned cell, int) {
+                out.get()[at + i] = c.map[u][cell];
+            });
+        });
+    }
+    if (!good) throw std::invalid_argument("levels: not a path of the trellis");
+    return nb::cast(out.matrix(levels.shape(0), levels.shape(1)));
+}
+
 // Bits of all that open ends add.
 uint64_t open_bits(const Context &c, In2<int16_t> levels, size_t tile, const Coded &coded) {
     if (!c.open) return 0;
@@ -285,6 +301,7 @@ void bind_trellis(nb::module_ &m) {
         .def_prop_ro("cells", &Context::cells)
         .def_prop_ro("values", &Context::values);
     m.def("trellis_count", &count, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("coded") = nb::none());
+    m.def("trellis_tables", &tables, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("coded") = nb::none());
     m.def("trellis_open_bits", &open_bits, nb::arg("context"), nb::arg("levels"), nb::arg("tile"),
           nb::arg("coded") = nb::none());
     m.def("trellis_pack", &pack, nb::arg("context"), nb::arg("levels"), nb::arg("tile"), nb::arg("frequencies"), nb::arg("m"),
