@@ -79,6 +79,7 @@ class Choice:
         options: of neuralcodec.encode().
         folded: whether batch norms are folded into the weights before they are encoded.
         boards: that it is run on.
+        tables: where tables of codec trellis lie.
         core, codecs: where each tensor has a coding of its own: the core whose instructions count, and what is chosen
             from. The options are then those of the other tensors.
     """
@@ -87,18 +88,22 @@ class Choice:
     options: Mapping[str, object]
     folded: bool = False
     boards: tuple[str, ...] = ()
+    tables: Literal["ram", "flash"] = "ram"
     core: Literal["m4", "m55"] | None = None
     codecs: tuple[str, ...] = ()
 
 
-def _trellis(coding: str, *, boards: tuple[str, ...] = (), **options: object) -> Choice:
+def _trellis(
+    coding: str, *, boards: tuple[str, ...] = (), tables: Literal["ram", "flash"] = "ram", **options: object
+) -> Choice:
     """Levels along the rows, of the module with its batch norms."""
     ((what, value),) = options.items()
     title = f"trellis, {coding}, {value:g} {'bits' if what == 'target' else 'of the deviation'}"
+    title += ", tables in flash" * (tables == "flash")
     chosen = {"codec": "trellis", "scan": "rows", "coding": coding, "tile": TILE, "room": ROOM, what: value}
     if what == "target":  # which may give small layers steps so fine that levels would have 16 bits
         chosen |= {what: Target(bits_per_weight=float(value)), "levels": "int8"}  # type: ignore[arg-type]
-    return Choice(title, chosen, boards=boards)
+    return Choice(title, chosen, boards=boards, tables=tables)
 
 
 CHOICES = (
@@ -106,6 +111,7 @@ CHOICES = (
     *(_trellis("contexts", relative_step=step, boards=FULLY if step == 0.18 else ()) for step in (0.25, 0.18, 0.125)),
     _trellis("light", target=4),
     _trellis("light", relative_step=0.18, boards=FULLY),
+    _trellis("light", relative_step=0.18, boards=FULLY, tables="flash"),
     _trellis("prefix", relative_step=0.18, boards=FULLY),
     Choice("huffman, 4 bits", {"codec": "huffman", "bits": 4, "tile": TILE}, True, FULLY),
     Choice("huffman, 5 bits", {"codec": "huffman", "bits": 5, "tile": TILE}, True),
@@ -174,6 +180,7 @@ def exported(
         out,
         name="net",
         weights="plain" if plain else "compressed",
+        tables=choice.tables,
     )
     simulation = neuralcodec.simulate(out, network.inputs)
     found = torch.as_tensor(simulation.outputs).reshape(wanted.shape)
@@ -235,8 +242,10 @@ def emulated(  # noqa: PLR0917
         blob = folder / "inputs.bin"
         blob.write_bytes(struct.pack("<I", len(inputs)) + inputs.tobytes() + outputs.tobytes())
         try:
-            lacks = [f"-D{macro}=0" for macro, value in report.decoder.items() if not value]
-            elf = emulator.build(board, blob, objects, "network", examples=folder / "examples", nn=True, defines=lacks)
+            options = [f"-D{macro}={value}" for macro, value in report.decoder.items()]
+            elf = emulator.build(
+                board, blob, objects, "network", examples=folder / "examples", nn=True, defines=options
+            )
         except emulator.BuildError as error:
             for region in ("FLASH", "RAM"):
                 if f"region `{region}'" in str(error):
