@@ -105,11 +105,11 @@ system_packages() {
     say "setup: going on without; what needs them is skipped, and counted as skipped"
 }
 
-# pip of an environment, quietly: errors only.
+# pip of an environment, quietly: errors only. Python compiles what is imported, which is a fraction of all these packages.
 pip_install() {
     local environment=$1
     shift
-    "$environment/bin/python" -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt "$@"
+    "$environment/bin/python" -m pip install -qq --no-compile --disable-pip-version-check --no-input -c constraints.txt "$@"
 }
 
 # An environment with pip and the CPU build of torch.
