@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import emulator
 import pytest
 import torch
+from host import crc_by_extension
 
 import neuralcodec
 
@@ -31,15 +31,6 @@ def model() -> neuralcodec.CompressedModel:
         states[name] = torch.randn(31, 67, generator=torch.Generator().manual_seed(i))
         overrides[name] = {"coding": coding, "centroids": "int8", "group": 5, "scale": "row", "clusters": 9}
     return neuralcodec.encode(states, codec="kmeans", tile=300, overrides=overrides)
-
-
-def crc_by_extension(cm: neuralcodec.CompressedModel) -> int:
-    crc = 0
-    for entry in cm.entries:
-        name = entry.spec.name
-        output = cm.indices(name)[0] if name.split(".")[1] == "fp16" else cm.levels(name)[0]
-        crc = zlib.crc32(output.numpy().tobytes(), crc)
-    return crc
 
 
 def test_every_way(board: str, out: Path, model: neuralcodec.CompressedModel) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
 import torch
+from host import crc_by_extension
 from samples import weights
 
 import neuralcodec
@@ -22,19 +22,6 @@ pytestmark = pytest.mark.firmware
 
 FRAMES = 16
 """Bytes of stack that firmware_decoder/tests/prepared.c itself takes at most, on a Cortex-M4, around a call."""
-
-
-def crc_by_extension(cm: neuralcodec.CompressedModel) -> int:
-    """Of what the extension gives, in the order that tiles have it."""
-    crc = 0
-    for entry in cm.entries:
-        name = entry.tied_to or entry.spec.name
-        if cm.is_lossless(name):
-            crc = zlib.crc32(cm.decode_elements(name).data.tobytes(), crc)
-            continue
-        matrix = cm.levels(name)[0].reshape(entry.spec.rows, entry.spec.cols)
-        crc = zlib.crc32((matrix.T if cm.is_down_columns(name) else matrix).contiguous().numpy().tobytes(), crc)
-    return crc
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +44,7 @@ def mixed() -> neuralcodec.CompressedModel:
 @pytest.mark.parametrize("opt", ["-O2", "-Os"])
 def test_every_coding(board: str, mixed: neuralcodec.CompressedModel, opt: str) -> None:
     result = decoded_prepared(mixed, board, opt)
-    assert result.number("crc32") == crc_by_extension(mixed)
+    assert result.number("crc32") == crc_by_extension(mixed, tied=True)
     assert result.number("tensors") == len(mixed.entries)
 
 
@@ -79,7 +66,7 @@ def test_what_the_smallest_decoder_takes(board: str, coding: str, ram: int, code
     cm = neuralcodec.encode({"w": open_ends()}, "trellis", target=Target(bits_per_weight=3), **options)
     assert cm.levels("w")[0].dtype == torch.int8
     result = decoded_prepared(cm, board, "-Os")
-    assert result.number("crc32") == crc_by_extension(cm)
+    assert result.number("crc32") == crc_by_extension(cm, tied=True)
     assert result.number("stack_bytes") <= ram + FRAMES
     assert result.number("decoder_code_bytes") <= code
     assert result.number("trellis.per_weight_x100") <= 100 * instructions

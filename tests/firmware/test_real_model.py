@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zlib
 from pathlib import Path
 
 import emulator
 import pytest
+from host import crc_by_extension
 
 import neuralcodec
 from neuralcodec import reference
@@ -18,17 +18,8 @@ STACK_BOUND = 512
 
 
 @pytest.fixture(scope="session")
-def weights() -> Path:
-    """silero-vad's weights. Its package is not imported: that would need torchaudio."""
-    spec = importlib.util.find_spec("silero_vad")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("silero-vad is not installed: pip install --no-deps silero-vad")
-    return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad_16k.safetensors"
-
-
-@pytest.fixture(scope="session")
-def four_bits(weights: Path) -> neuralcodec.CompressedModel:
-    return neuralcodec.encode(weights, codec="huffman", bits=4)
+def four_bits(silero_path: Path) -> neuralcodec.CompressedModel:
+    return neuralcodec.encode(silero_path, codec="huffman", bits=4)
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +33,6 @@ def crc_by_reference(four_bits: neuralcodec.CompressedModel) -> int:
             crc = zlib.crc32(bytes(level & 255 for level in reference.decode_levels(tensor)), crc)
         else:
             crc = zlib.crc32(reference.decode_bytes(tensor), crc)
-    return crc
-
-
-def crc_by_extension(cm: neuralcodec.CompressedModel) -> int:
-    crc = 0
-    for entry in cm.entries:
-        name = entry.spec.name
-        if entry.tied_to is not None:
-            continue
-        if cm.is_lossless(name):
-            crc = zlib.crc32(cm.decode_elements(name).data.tobytes(), crc)
-        else:
-            crc = zlib.crc32(cm.levels(name)[0].numpy().tobytes(), crc)
     return crc
 
 
@@ -89,6 +67,6 @@ def test_without_names(board: str, out: Path, four_bits: neuralcodec.CompressedM
 
 
 @pytest.mark.parametrize("board", ["m4", "rv32"], indirect=True)  # a megabyte: more than the flash of some others
-def test_lossless(board: str, out: Path, weights: Path) -> None:
-    result = decode_on(board, neuralcodec.encode(weights, codec="huffman", lossless=True), out)
+def test_lossless(board: str, out: Path, silero_path: Path) -> None:
+    result = decode_on(board, neuralcodec.encode(silero_path, codec="huffman", lossless=True), out)
     assert result.number("huffman.lossless.weights") > 300_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,33 +9,18 @@ from pathlib import Path
 import emulator
 import pytest
 import torch
+from host import crc_by_extension, in_order
 
 import neuralcodec
 from neuralcodec import Target, reference
-from neuralcodec.stream.writer import Entry
 
 pytestmark = pytest.mark.firmware
 
 
 @pytest.fixture(scope="session")
-def weights() -> Path:
-    """silero-vad's weights. Its package is not imported: that would need torchaudio."""
-    spec = importlib.util.find_spec("silero_vad")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("silero-vad is not installed: pip install --no-deps silero-vad")
-    return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad_16k.safetensors"
-
-
-@pytest.fixture(scope="session")
-def default(weights: Path) -> neuralcodec.CompressedModel:
+def default(silero_path: Path) -> neuralcodec.CompressedModel:
     """As encode() does it; some of its tensors have levels of 16 bits."""
-    return neuralcodec.encode(weights)
-
-
-def in_order(cm: neuralcodec.CompressedModel, levels: torch.Tensor, entry: Entry) -> bytes:
-    """Levels in the order that tiles have them."""
-    matrix = levels.reshape(entry.spec.rows, entry.spec.cols)
-    return (matrix.T if cm.is_down_columns(entry.spec.name) else matrix).contiguous().numpy().tobytes()
+    return neuralcodec.encode(silero_path)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +33,7 @@ def default_crc(default: neuralcodec.CompressedModel) -> int:
         if reference.has_levels(tensor):
             kind = default.levels(tensor.name)[0].dtype
             levels = torch.tensor(reference.decode_levels(tensor), dtype=torch.int32).to(kind)
-            crc = zlib.crc32(in_order(default, levels, default.entry(tensor.name)), crc)
+            crc = zlib.crc32(in_order(default, tensor.name, levels), crc)
         else:
             crc = zlib.crc32(reference.decode_bytes(tensor), crc)
     return crc
@@ -68,19 +52,6 @@ def mixed() -> neuralcodec.CompressedModel:
     return neuralcodec.encode(states, tile=300, overrides=overrides)
 
 
-def crc_by_extension(cm: neuralcodec.CompressedModel) -> int:
-    """Of what the extension gives."""
-    crc = 0
-    for entry in cm.entries:
-        if entry.tied_to is not None:
-            continue
-        if cm.is_lossless(entry.spec.name):
-            crc = zlib.crc32(cm.decode_elements(entry.spec.name).data.tobytes(), crc)
-            continue
-        crc = zlib.crc32(in_order(cm, cm.levels(entry.spec.name)[0], entry), crc)
-    return crc
-
-
 def decode_on(board: str, cm: neuralcodec.CompressedModel, out: Path, defines: Sequence[str] = ()) -> emulator.Result:
     blob = out / "model.ncd"
     blob.write_bytes(cm.to_bytes(names=False))
@@ -90,9 +61,7 @@ def decode_on(board: str, cm: neuralcodec.CompressedModel, out: Path, defines: S
     return result
 
 
-def test_a_real_network(
-    board: str, out: Path, default: neuralcodec.CompressedModel, default_crc: int, weights: Path
-) -> None:
+def test_a_real_network(board: str, out: Path, default: neuralcodec.CompressedModel, default_crc: int) -> None:
     assert default_crc == crc_by_extension(default)
     # The smallest flash has no room for codecs that the model does not use.
     without = [f"-DNCD_ENABLE_{codec}=0" for codec in ("AUTOENCODER", "REGRESSION")] if board == "m0" else []
