@@ -51,7 +51,7 @@ CHOSEN_TILES, MOST_BESIDE = (1024, 512), 2048
 COARSE = 4
 """The -icount shift on Cortex-M: a whole network fits into the counter's 24 bits, and counts are multiples of 16."""
 
-NOT_CODE = ("layer_", "ncd_net_blob", "port_", "main", "network_probe", "reset", "_start")
+NOT_CODE = ("layer_", "ncd_net_blob", "ncd_net_tensors", "port_", "main", "network_probe", "reset", "_start")
 """Beginnings of symbols in the text of an image that are not the code of its network."""
 
 FULLY = ("m4", "m55")

@@ -581,6 +581,9 @@ class Reader:
     def has_indices(self) -> bool:
         """Whether the tensor is coded as indices into codebooks."""
     @property
+    def prefix_indices(self) -> bool:
+        """Whether these have prefix codes."""
+    @property
     def slots(self) -> int:
         """Bytes of the slots of a frequency table; 0 without one."""
     @property

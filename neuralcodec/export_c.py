@@ -48,6 +48,7 @@ def export_c(
     Raises:
         PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for; a tensor
             cannot be prepared, or the file is not to be a source, or ``names`` are asked for where there is no stream.
+        BitstreamError: the model is damaged.
         OSError: a file cannot be written; files from before are then untouched.
     """
     path = Path(path)
@@ -62,13 +63,13 @@ def export_c(
     if prepared:
         found = prepare(cm)
         with replace_files(header, source) as (head, body):
-            head.writelines(line.encode() for line in _prepared_header_lines(cm, found, symbol))
+            head.writelines(line.encode() for line in _prepared_header(cm, found, symbol))
             body.writelines(line.encode() for line in _prepared_source_lines(found, symbol, header.name))
         return source, header
     size = sum(len(piece) for piece in cm.chunks(names))
     # The array's size is in the header: a new one must not stay beside an old source.
     with replace_files(header, source) as (head, body):
-        head.writelines(line.encode() for line in _header_lines(cm.entries, symbol, size, cm.demand()))
+        head.writelines(line.encode() for line in _stream_header(cm, symbol, size))
         body.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
     return source, header
 
@@ -104,42 +105,37 @@ def symbol_for(path: Path, name: str | None) -> str:
     return name
 
 
-def _header_lines(entries: Iterable[Entry], symbol: str, size: int, demand: Demand) -> Iterator[str]:
-    guard = f"{symbol.upper()}_H"
+def _stream_header(cm: CompressedModel, symbol: str, size: int) -> Iterator[str]:
+    demand = cm.demand()
     yield f"/* {symbol}: a neuralcodec model stream for ncd_model_open() of ncd.h. Generated; do not edit. */\n"
-    yield f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
-    facts = {
-        "SIZE": (size, "bytes of the stream"),
-        **_demand_facts(demand),
-    }
-    yield from _fact_lines(symbol, facts, demand.slots)
-    yield "\n/* Indices for ncd_tensor_open(). */\n"
-    taken = {guard, *(f"{symbol.upper()}_{fact}" for fact in (*facts, "WORKSPACE"))}
-    yield from _index_lines(entries, symbol, taken)
-    yield '\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
-    yield f"extern const uint8_t {symbol}[{symbol.upper()}_SIZE];\n"
-    yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n"
+    facts = {"SIZE": (size, "bytes of the stream"), **_demand_facts(demand)}
+    body = (
+        _fact_lines(symbol, facts, demand.slots),
+        _index_lines(cm.entries, symbol, facts, "Indices for ncd_tensor_open()"),
+    )
+    yield from _guarded(symbol, ("#include <stdint.h>\n\n",), body, f"const uint8_t {symbol}[{symbol.upper()}_SIZE]")
 
 
-def _prepared_header_lines(cm: CompressedModel, prepared: Prepared, symbol: str) -> Iterator[str]:
-    guard, demand = f"{symbol.upper()}_H", cm.demand()
+def _prepared_header(cm: CompressedModel, prepared: Prepared, symbol: str) -> Iterator[str]:
     yield f"/* {symbol}: the tensors of a neuralcodec model, opened and prepared, for the decoder of ncd.h.\n"
     yield " * Generated; do not edit.\n *\n"
     yield " * The smallest decoder for them, whose options are for this file as well:\n"
     yield from (f" *   {line}\n" for line in textwrap.wrap(smallest(prepared), 110, break_on_hyphens=False))
-    yield f" */\n#ifndef {guard}\n#define {guard}\n\n#include <ncd.h>\n\n"
-    yield from requirements(prepared)
-    facts = {
-        "TENSORS": (len(prepared.tensors), "tensors"),
-        **_demand_facts(demand),
-    }
-    yield "\n"
-    yield from _fact_lines(symbol, facts, prepared.slots)
-    yield "\n/* Places in the array. */\n"
-    taken = {guard, *(f"{symbol.upper()}_{fact}" for fact in (*facts, "WORKSPACE"))}
-    yield from _index_lines(cm.entries, symbol, taken)
-    yield '\n#ifdef __cplusplus\nextern "C" {\n#endif\n\n'
-    yield f"extern const ncd_tensor {symbol}[{symbol.upper()}_TENSORS];\n"
+    yield " */\n"
+    facts = {"TENSORS": (len(prepared.tensors), "tensors"), **_demand_facts(cm.demand())}
+    body = _fact_lines(symbol, facts, prepared.slots), _index_lines(cm.entries, symbol, facts, "Places in the array")
+    includes = ("#include <ncd.h>\n\n", *requirements(prepared), "\n")
+    yield from _guarded(symbol, includes, body, f"const ncd_tensor {symbol}[{symbol.upper()}_TENSORS]")
+
+
+def _guarded(symbol: str, includes: Iterable[str], body: Iterable[Iterable[str]], declared: str) -> Iterator[str]:
+    """What both headers have around what they tell."""
+    guard = f"{symbol.upper()}_H"
+    yield f"#ifndef {guard}\n#define {guard}\n\n"
+    yield from includes
+    for lines in body:
+        yield from lines
+    yield f'\n#ifdef __cplusplus\nextern "C" {{\n#endif\n\nextern {declared};\n'
     yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */\n"
 
 
@@ -164,7 +160,9 @@ def _fact_lines(symbol: str, facts: Mapping[str, tuple[int, str]], slots: int) -
     yield f"({tables} > {least}u ? {tables} : {least}u)\n"
 
 
-def _index_lines(entries: Iterable[Entry], symbol: str, taken: set[str]) -> Iterator[str]:
+def _index_lines(entries: Iterable[Entry], symbol: str, facts: Iterable[str], title: str) -> Iterator[str]:
+    yield f"\n/* {title}. */\n"
+    taken = {f"{symbol.upper()}_{other}" for other in ("H", "WORKSPACE", *facts)}
     for index, entry in enumerate(entries):
         macro = f"{symbol}_{as_identifier(entry.spec.name)}".upper()
         while macro in taken or is_taken_macro(macro):  # "a.b" and "a_b" give the same identifier

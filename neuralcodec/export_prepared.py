@@ -19,13 +19,16 @@ SWITCHES = (
     *("NCD_ENABLE_AUTOENCODER", "NCD_ENABLE_REGRESSION", "NCD_TRELLIS_CONTEXTS", "NCD_TRELLIS_LIGHT"),
     *("NCD_TRELLIS_RANS", "NCD_TRELLIS_PREFIX", "NCD_TRELLIS_WIDE_CODES", "NCD_TRELLIS_SKIP", "NCD_TRELLIS_WIDE"),
 )
-"""Macros of ncd_config.h that are 1 by default and take code."""
+"""Macros of ncd_config.h that are 1 by default, and decide what tensors can be decoded."""
 
 LEVELS, LOSSLESS, WIDE = 0, 1, 3
 """Of what tiles hold, ``mode`` of ncd_tensor."""
 
 LEAST_TENSOR = 64
 """Bytes of ncd_tensor on a machine of 32 bits with codecs raw and huffman alone."""
+
+MORE_BYTES = {"NCD_ENABLE_LOSSLESS": 28, "NCD_ENABLE_KMEANS": 20, "NCD_ENABLE_TRELLIS": 16, "NCD_TRELLIS_SKIP": 8}
+"""What fields of ncd_tensor take that are for these."""
 
 BYTES_A_LINE, WORDS_A_LINE = 20, 8
 
@@ -61,7 +64,7 @@ class Prepared:
         tables: of codec trellis, each once, as 32-bit words: for cores that load words, and for those that load bytes.
         data: the part of the stream that the tensors point into.
         start: its offset in the stream.
-        planes: the most coded planes that a tensor has.
+        planes: the most planes that an element has of a tensor whose bytes are coded by planes.
         slots: bytes of the largest table of frequencies, with codec kmeans, that firmware builds.
         searches: whether tables are searched, whose layout depends on NCD_TRELLIS_INDEX_LOG2.
     """
@@ -77,10 +80,13 @@ class Prepared:
     @property
     def flash_bytes(self) -> int:
         """Bytes of data, tables and tensors on a machine of 32 bits, with the smallest decoder for them."""
-        needs = self.needs
-        fields = {"NCD_ENABLE_LOSSLESS": 28, "NCD_ENABLE_KMEANS": 20, "NCD_ENABLE_TRELLIS": 16, "NCD_TRELLIS_SKIP": 8}
-        tensor = LEAST_TENSOR + sum(size for macro, size in fields.items() if macro in needs)
-        return len(self.data) + sum(len(words) for words, _ in self.tables) + len(self.tensors) * tensor
+        tables = sum(len(words) for words, _ in self.tables)
+        return len(self.data) + tables + len(self.tensors) * self.bytes_of_tensor
+
+    @property
+    def bytes_of_tensor(self) -> int:
+        """sizeof(ncd_tensor) there."""
+        return LEAST_TENSOR + sum(size for macro, size in MORE_BYTES.items() if macro in self.needs)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -93,7 +99,9 @@ def prepare(cm: CompressedModel) -> Prepared:
 
     Raises:
         PlanError: a tensor's codec opens tensors while it decodes, or is a third party's.
+        BitstreamError: the model is damaged.
     """
+    cm.demand()  # opens all, and so checks all
     for entry in cm.entries:
         if entry.tied_to is None and entry.number not in CODECS:
             raise PlanError(f"tensor {entry.spec.name!r} {cannot_be(entry.codec)}")
@@ -129,7 +137,7 @@ def prepare_stream(stream: bytes, count: int) -> Prepared:
     # Front of it are the directory, and models of which the tables have been built.
     offsets = [at for tensor in tensors for at in (*tensor.places.values(), *(t for t in tensor.tables if t >= 0))]
     start = min(offsets, default=len(stream))
-    planes = max((sum(at >= 0 for at in tensor.tables) for tensor in tensors), default=0)
+    planes = max((t.numbers["elem_size"] for t in tensors if "NCD_ENABLE_LOSSLESS" in t.needs), default=0)
     return Prepared(tuple(tensors), tuple(found), stream[start:], start, planes, slots, searches)
 
 
@@ -137,12 +145,14 @@ def _needs(
     codec: str, numbers: dict[str, int], places: dict[str, int], coding: str | None, wide_codes: bool
 ) -> frozenset[str]:
     needs = {f"NCD_ENABLE_{codec.upper()}"} if codec != "raw" else set()
+    if codec == "trellis":
+        needs.add("NCD_TRELLIS_PREPARED")
     if codec == "huffman" and numbers.get("mode", LEVELS) == LOSSLESS:
         needs.add("NCD_ENABLE_LOSSLESS")
     if codec == "kmeans" and numbers.get("coding") == KMEANS_PREFIX:
         needs.add("NCD_ENABLE_HUFFMAN")
     if coding is not None:
-        needs |= {f"NCD_TRELLIS_{coding.upper()}", "NCD_TRELLIS_PREPARED"}
+        needs.add(f"NCD_TRELLIS_{coding.upper()}")
     if wide_codes:
         needs.add("NCD_TRELLIS_WIDE_CODES")
     if codec == "trellis" and numbers.get("mode", LEVELS) == WIDE:

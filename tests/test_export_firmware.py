@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -438,6 +440,33 @@ def test_a_norm_that_multiplies_by_zero(tmp_path):
     assert snr(wanted, neuralcodec.simulate(tmp_path, inputs).outputs.reshape(6, -1)) > 25
 
 
+@pytest.mark.parametrize("scan", ["rows", "columns"])
+def test_floats_of_a_codec_that_firmware_has_no_room_for(scan, tmp_path):
+    network = made(Spotter)
+    cm = neuralcodec.encode(network, codec="generative", relative_step=0.02, scan=scan, small=None)
+    inputs = inputs_of(Spotter, 3)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], out_dir=tmp_path, mode="float")
+    assert not report.decoder.get("NCD_ENABLE_GENERATIVE")
+    assert any(layer.recoded.startswith("decoding codec generative takes 250 KB of RAM") for layer in report.layers)
+    decoded = made(Spotter)
+    cm.load_into(decoded)
+    with torch.no_grad():
+        wanted = decoded(inputs).numpy()
+    found = neuralcodec.simulate(tmp_path, inputs).outputs.reshape(wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("coding", "huffman"), [("fixed", 0), ("rans", 0), ("huffman", 1)])
+def test_prefix_codes_of_indices_need_those_of_huffman(coding, huffman, tmp_path):
+    network = made(Spotter)
+    cm = neuralcodec.encode(network, codec="kmeans", coding=coding, centroids="int8", clusters=4)
+    inputs = inputs_of(Spotter, 2)
+    report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    codecs = {layer.codec for layer in report.layers}
+    assert report.decoder["NCD_ENABLE_HUFFMAN"] == (huffman or "huffman" in codecs)
+    neuralcodec.simulate(tmp_path, inputs)
+
+
 def test_levels_are_the_same_in_smaller_tiles():
     network = made(Residual)
     cm = neuralcodec.encode(network, codec="huffman", bits=4)  # with a table in either case
@@ -600,6 +629,10 @@ def test_wrong_options_are_refused(tmp_path):
         ({"weights": "none"}, "weights is"),
         ({"tile": 0}, "tile: an integer"),
         ({"name": "Bad Name"}, "lower-case letters"),
+        ({"name": "stdint"}, r"the name of stdint\.h"),
+        ({"name": "ncd_nn"}, r"the name of ncd_nn\.h"),
+        ({"name": "tensor"}, "what functions of the decoder are called"),
+        ({"tables": "flash", "weights": "plain"}, "plain ones have no tables"),
     ):
         with pytest.raises(ExportError, match=message):
             neuralcodec.export_firmware(cm, network, example, example, tmp_path, **options)
@@ -815,6 +848,56 @@ def test_sources_compile_without_a_warning(mode, weights, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not here")
+def test_sources_of_an_export_before_do_not_stay(tmp_path):
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 3)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    first = neuralcodec.simulate(tmp_path, inputs).levels
+    (old := tmp_path / "ncd" / "src" / "renamed.c").write_text("#error\n")
+    (mine := tmp_path / "ncd" / "notes.txt").write_text("")
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    assert not old.exists()
+    assert (tmp_path / "ncd" / "src" / "tensor.c").exists()
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, bundle=False)
+    assert list((tmp_path / "ncd").rglob("*.*")) == [mine]
+    assert np.array_equal(neuralcodec.simulate(tmp_path, inputs).levels, first)
+    # A decoder that another put there is not ours to remove.
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.write_text("")
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, bundle=False)
+    assert old.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users here")
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 1)
+    neuralcodec.export_firmware(cm, network, inputs, inputs, tmp_path / "export")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (cache := tmp_path / f"neuralcodec-simulate-{os.getuid()}").mkdir()
+    cache.chmod(0o777)
+    with pytest.raises(ExportError, match="only you can write to"):
+        neuralcodec.simulate(tmp_path / "export", inputs)
+    cache.chmod(0o700)
+    neuralcodec.simulate(tmp_path / "export", inputs)
+
+
+@pytest.mark.parametrize("tables", ["ram", "flash"])
+def test_options_of_the_readme_are_enough(tables, tmp_path):
+    network = made(Spotter)
+    cm = neuralcodec.encode(network, coding="light", relative_step=0.2, levels="int8", scan="rows")
+    inputs = inputs_of(Spotter, 2)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name="net", bundle=False, tables=tables)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    options = re.findall(r"-DNCD_\w+=[01]", text)
+    assert ("-DNCD_TRELLIS_PREPARED=1" in options) == (tables == "flash")
+    decoder = Path(__file__).resolve().parents[1] / "firmware_decoder"
+    sources = [*decoder.glob("src/*.c"), *decoder.glob("nn/src/*.c"), *tmp_path.glob("net*.c")]
+    includes = [f"-I{each}" for each in (tmp_path, decoder / "include", decoder / "nn" / "include")]
+    command = ["cc", "-std=c99", "-shared", "-fPIC", "-Wl,-z,defs", *options, *includes, *sources]
+    subprocess.run([*command, "-o", tmp_path / "net.so", "-lm"], check=True)
+
+
 @pytest.mark.parametrize("bundle", [True, False])
 def test_folder_builds_with_cmake(bundle, tmp_path):
     network, cm = encoded(Residual)

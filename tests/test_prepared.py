@@ -11,6 +11,7 @@ from samples import weights
 
 import neuralcodec
 from neuralcodec import PlanError
+from neuralcodec.errors import BitstreamError
 
 DECODER = Path(__file__).resolve().parents[1] / "firmware_decoder"
 
@@ -136,6 +137,7 @@ def everything():
     overrides["outlier"] = {"coding": "light", "relative_step": 0.3}
     for codec, options in (("huffman", {"bits": 4}), ("kmeans", {"coding": "rans", "centroids": "int8"})):
         state[codec], overrides[codec] = weights(30, 40), {"codec": codec, **options}
+    state["exact"], overrides["exact"] = weights(20, 30), {"codec": "huffman", "lossless": True}
     state["again"] = state["huffman"]
     return neuralcodec.encode(state, "trellis", tile=300, overrides=overrides)
 
@@ -207,6 +209,42 @@ def test_a_decoder_that_lacks_something_does_not_compile(tmp_path):
         done = subprocess.run([*compiler, *options], capture_output=True, text=True, check=False)
         assert done.returncode
         assert f"need NCD_TRELLIS_{named}=1" in done.stderr
+
+
+@needs_gcc
+def test_planes_are_those_of_an_element(tmp_path):
+    """However many of them are coded: the decoder looks at all."""
+    w = weights(40, 70)
+    cm = neuralcodec.encode({"w": w}, "huffman", lossless=True)
+    neuralcodec.export_c(cm, tmp_path / "model.c", prepared=True)
+    compiler = ["gcc", "-std=c99", "-I", DECODER / "include", "-c", tmp_path / "model.c", "-o", tmp_path / "model.o"]
+    subprocess.run([*compiler, "-DNCD_MAX_PLANES=4"], check=True)
+    done = subprocess.run([*compiler, "-DNCD_MAX_PLANES=3"], capture_output=True, text=True, check=False)
+    assert "NCD_MAX_PLANES is too small" in done.stderr
+
+
+@needs_gcc
+def test_zeros_need_no_coding(tmp_path):
+    cm = neuralcodec.encode({"w": torch.zeros(40, 70)}, "trellis", small=None)
+    neuralcodec.export_c(cm, tmp_path / "model.c", prepared=True)
+    options = smallest(tmp_path)
+    assert "-DNCD_TRELLIS_PREPARED=1" in options
+    assert "-DNCD_TRELLIS_LIGHT=0" in options
+    (tmp_path / "main.c").write_text(PROGRAM)
+    done = run(tmp_path, decoder(tmp_path, [*HOSTS["small"], *options]))
+    assert done.stdout.splitlines() == expected(cm)
+
+
+@pytest.mark.parametrize("place", [0, 1, 9])
+def test_a_damaged_model_is_named(place, tmp_path):
+    cm = neuralcodec.encode({"w": weights(40, 70), "v": weights(40, 30)}, "trellis")
+    neuralcodec.save(cm, tmp_path / "m.safetensors")
+    data = bytearray((tmp_path / "m.safetensors").read_bytes())
+    data[data.index(cm.payload("v")) + place] ^= 4
+    (tmp_path / "m.safetensors").write_bytes(data)
+    with pytest.raises(BitstreamError, match="'v'"):
+        neuralcodec.export_c(neuralcodec.load(tmp_path / "m.safetensors"), tmp_path / "model.c", prepared=True)
+    assert not (tmp_path / "model.c").exists()
 
 
 @needs_gcc

@@ -111,7 +111,7 @@ def test_errors_tell_the_place():
 @pytest.mark.parametrize(
     ("shape", "matrix"),
     [((), (1, 1)), ((7,), (1, 7)), ((0,), (1, 0)), ((3, 4), (3, 4)), ((5, 2, 3, 3), (5, 18)), ((0, 3), (0, 3)),
-     ((2, 2**33, 0), (2, 0))],
+     ((2, 2**33, 0), (2, 0)), ((2, 0, 2**33), (2, 0))],
 )  # fmt: skip
 def test_matrix(shape, matrix):
     assert tiles.rows_and_columns(shape) == matrix

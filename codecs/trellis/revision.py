@@ -47,7 +47,12 @@ def widened(model: Model, part: Part, levels: npt.NDArray[np.int16], coding: Cod
     if not more.any():
         return None
     # So many counts that a value which is added is as rare as can be.
-    return model_of(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, coding)
+    return model_of(model.classes, model.maps, 64 * model.frequencies.astype(np.int64) + more, _coding(model, coding))
+
+
+def _coding(model: Model, wanted: Coding) -> Coding:
+    """Of a model: "light" takes contexts where levels have raw bits."""
+    return "contexts" if wanted == "light" and model.classes.automaton is None else wanted
 
 
 def recounted(model: Model, parts: Sequence[Part], every: Sequence[npt.NDArray[np.int16]], settings: Settings) -> Model:
@@ -60,8 +65,7 @@ def recounted(model: Model, parts: Sequence[Part], every: Sequence[npt.NDArray[n
         settings: that the model was made with.
     """
     classes, maps = model.classes, model.maps
-    automatic = classes.automaton is not None
-    coding = "contexts" if settings.coding == "light" and not automatic else settings.coding
+    automatic, coding = classes.automaton is not None, _coding(model, settings.coding)
     counts = counts_of(classes, maps, parts, every)
     for most in range(1 if automatic else settings.tables, 0, -1):
         if not automatic:

@@ -115,7 +115,8 @@
 #define NCD_HUFFMAN_LOOKUP_BITS 8
 #endif
 
-/* 1: indices of 4 bits are looked up sixteen at a time with MVE (Cortex-M55, M85), where the compiler's target has it. */
+/* 1: indices of codec kmeans are looked up with MVE (Cortex-M55, M85), those of 4 bits sixteen at a time and others eight,
+ * where the compiler's target has it. */
 #ifndef NCD_MVE
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define NCD_MVE 1

@@ -130,11 +130,11 @@ static ncd_status read_shape(ncd_cursor *c, ncd_record *r)
 #endif
         } else {
             const uint64_t product = (uint64_t)(uint32_t)d * cols;
+#if SIZE_MAX > UINT32_MAX
+            big |= d > UINT32_MAX && cols != 0;
+#endif
             cols = (uint32_t)product;
             big |= (uint32_t)(product >> 32);
-#if SIZE_MAX > UINT32_MAX
-            big |= d > UINT32_MAX;
-#endif
             if (d == 0)
                 big = 0;
         }

@@ -157,6 +157,12 @@ size_t ncd_tensor_least_workspace(const ncd_tensor *t)
     return ncd_tensor_workspace(t);
 }
 
+/* Whether a workspace holds what is wanted. */
+NCD_INLINE int holds(const void *workspace, size_t size, size_t wanted)
+{
+    return size >= wanted && workspace && ((uintptr_t)workspace & 3u) == 0;
+}
+
 NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, size_t size)
 {
     uint32_t *lookup = (uint32_t *)workspace;
@@ -166,7 +172,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
         const size_t wanted = ncd_kmeans_workspace(t);
         if (wanted == 0)
             return NCD_OK;
-        if (size < wanted || !lookup || ((uintptr_t)lookup & 3u))
+        if (!holds(lookup, size, wanted))
             return NCD_ERR_WORKSPACE;
         ncd_kmeans_prepare(t, lookup);
         return NCD_OK;
@@ -179,7 +185,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
     if (t->codec == NCD_CODEC_TRELLIS) {
         if (t->model_workspace == 0)
             return NCD_OK;
-        if (size < t->model_workspace || !lookup || ((uintptr_t)lookup & 3u))
+        if (!holds(lookup, size, t->model_workspace))
             return NCD_ERR_WORKSPACE;
         ncd_trellis_prepare(t, lookup);
         return NCD_OK;
@@ -189,7 +195,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
     if (t->codec == NCD_CODEC_GENERATIVE) {
         if (t->model_workspace == 0)
             return NCD_OK;
-        if (size < t->model_workspace || !lookup || ((uintptr_t)lookup & 3u))
+        if (!holds(lookup, size, t->model_workspace))
             return NCD_ERR_WORKSPACE;
         ncd_generative_prepare(t, lookup);
         return NCD_OK;
@@ -199,7 +205,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
     for (i = 0; i < NCD_TABLES; ++i) {
         if (!has_lookup(t->tables[i]))
             continue;
-        if (size < NCD_HUFFMAN_WORKSPACE || !lookup || ((uintptr_t)lookup & 3u))
+        if (!holds(lookup, size, NCD_HUFFMAN_WORKSPACE))
             return NCD_ERR_WORKSPACE;
         ncd_table_build(t->tables[i], lookup);
         lookup += NCD_HUFFMAN_WORKSPACE / 4;
@@ -222,7 +228,7 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
     if (t->codec == NCD_CODEC_REGRESSION) {
         if (t->regression_workspace == 0)
             return NCD_OK;
-        if (size < t->regression_least || !workspace || ((uintptr_t)workspace & 3u))
+        if (!holds(workspace, size, t->regression_least))
             return NCD_ERR_WORKSPACE;
         return ncd_regression_prepare(t, (uint32_t *)workspace, size);
     }
@@ -230,7 +236,7 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 #if NCD_ENABLE_AUTOENCODER
     if (t->codec == NCD_CODEC_AUTOENCODER) { /* nothing to prepare: each tile starts afresh */
         const size_t wanted = ncd_autoencoder_workspace(t);
-        return wanted && (size < wanted || !workspace || ((uintptr_t)workspace & 3u)) ? NCD_ERR_WORKSPACE : NCD_OK;
+        return wanted == 0 || holds(workspace, size, wanted) ? NCD_OK : NCD_ERR_WORKSPACE;
     }
 #endif
     return ncd_coded_prepare(t, workspace, size);
@@ -238,8 +244,7 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 
 /* ---- Tiles ---- */
 
-/* Levels, indices or bytes of a tile of n weights, for which there is room. */
-/* Inline: with the place at hand, which raw wants, a decoder without regression saves code and stack. With it the place is
+/* Levels, indices or bytes of a tile of n weights, for which there is room. Inline: with the place at hand, which raw wants, a decoder without regression saves code and stack. With it the place is
  * found where raw wants it: others need not wait for it. */
 NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n,
                                  const uint32_t *workspace)
@@ -359,7 +364,7 @@ static ncd_status decode_tiles(const ncd_tensor *t, uint32_t first, uint32_t las
                                const void *workspace)
 {
     uint32_t row, col, rows, cols;
-    ncd_status status = NCD_GIVEN(t) && first <= last ? NCD_OK : NCD_ERR_ARG;
+    ncd_status status = NCD_GIVEN(t) && first <= last && (first == last || NCD_GIVEN(dst)) ? NCD_OK : NCD_ERR_ARG;
     while (status == NCD_OK && first < last) {
 #if NCD_ENABLE_TRELLIS && NCD_TRELLIS_LANES > 1
         const uint32_t before = first;

@@ -52,7 +52,7 @@ ncd_status ncd_tiles_read_index(ncd_tensor *t, ncd_cursor *c)
         if (t->size_min > TILE_MAX_SIZE || t->size_width > 24)
             return NCD_ERR_CORRUPT;
         t->index = c->p;
-        ncd_get_bytes(c, offsets_size(t));
+        ncd_get_bytes(c, ncd_offsets_size(t));
         ncd_get_fields(c, t->tiles, t->size_width);
     }
     t->data = c->p;

@@ -5,7 +5,7 @@
 #include "internal.h"
 
 /* Offsets of every 16th tile stand in the index, so a tile is found by adding 15 sizes at most. */
-enum { GROUP_LOG2 = 4, GROUP = 1 << GROUP_LOG2 };
+enum { NCD_GROUP_LOG2 = 4, NCD_GROUP = 1 << NCD_GROUP_LOG2 };
 
 /* Where a tile that there is lies in the matrix. */
 NCD_INLINE void ncd_tile_where(const ncd_tensor *t, uint32_t tile, uint32_t *row, uint32_t *col, uint32_t *rows, uint32_t *cols)
@@ -24,11 +24,11 @@ NCD_INLINE void ncd_tile_where(const ncd_tensor *t, uint32_t tile, uint32_t *row
     *cols = c < t->tile_cols ? c : t->tile_cols;
 }
 
-/* Bytes that an offset takes. */
-NCD_INLINE uint32_t offset_size(const ncd_tensor *t)
+/* Bytes that an offset takes, of an index whose place is known. */
+NCD_INLINE uint32_t ncd_offset_size(const ncd_tensor *t)
 {
 #if SIZE_MAX > UINT32_MAX
-    return (size_t)(t->end - t->payload) > UINT32_MAX ? 8 : 4;
+    return (size_t)(t->end - t->index) > UINT32_MAX ? 8 : 4;
 #else
     (void)t;
     return 4;
@@ -36,27 +36,28 @@ NCD_INLINE uint32_t offset_size(const ncd_tensor *t)
 }
 
 /* Bytes that all offsets take: below 2^30, or 2^31. */
-NCD_INLINE size_t offsets_size(const ncd_tensor *t)
+NCD_INLINE size_t ncd_offsets_size(const ncd_tensor *t)
 {
-    return (size_t)((t->tiles - 1) >> GROUP_LOG2) * offset_size(t);
+    return (size_t)((t->tiles - 1) >> NCD_GROUP_LOG2) * ncd_offset_size(t);
 }
 
 /* Offset of a group other than the first. */
-NCD_INLINE size_t offset_of(const ncd_tensor *t, uint32_t group)
+NCD_INLINE size_t ncd_offset_of(const ncd_tensor *t, uint32_t group)
 {
-    const uint8_t *const p = t->index + (size_t)(group - 1) * offset_size(t);
+    const uint8_t *const p = t->index + (size_t)(group - 1) * ncd_offset_size(t);
 #if SIZE_MAX > UINT32_MAX
-    if (offset_size(t) == 8)
+    if (ncd_offset_size(t) == 8)
         return (size_t)ncd_load_u32(p + 4) << 32 | ncd_load_u32(p);
 #endif
     return ncd_load_u32(p);
 }
 
+/* As ncd_tiles_extent, in line: it takes less stack, and code where it is called. */
 NCD_INLINE ncd_status ncd_tiles_range(const ncd_tensor *t, uint32_t tile, const uint8_t **src, size_t *size)
 {
     size_t left = (size_t)(t->end - t->data), start = 0, end;
-    const uint32_t group = tile >> GROUP_LOG2, width = t->size_width;
-    uint32_t in_group = tile & (GROUP - 1u), have = 0, window = 0, field = 0;
+    const uint32_t group = tile >> NCD_GROUP_LOG2, width = t->size_width;
+    uint32_t in_group = tile & (NCD_GROUP - 1u), have = 0, window = 0, field = 0;
     const uint8_t *p;
 
     *src = t->data;
@@ -65,14 +66,14 @@ NCD_INLINE ncd_status ncd_tiles_range(const ncd_tensor *t, uint32_t tile, const 
         return NCD_OK;
 
     if (group > 0)
-        start = offset_of(t, group);
+        start = ncd_offset_of(t, group);
     if (start > left)
         return NCD_ERR_CORRUPT;
     *src += start;
     left -= start;
 
     /* The 16 fields of a group fill 2 * width bytes exactly, so each group starts at a byte. */
-    p = t->index + offsets_size(t) + (size_t)group * 2u * width;
+    p = t->index + ncd_offsets_size(t) + (size_t)group * 2u * width;
     start = in_group * t->size_min; /* sums are below 2^29: see TILE_MAX_SIZE */
     for (;;) {
         for (; have < width; have += 8)
@@ -94,7 +95,7 @@ NCD_INLINE ncd_status ncd_tiles_range(const ncd_tensor *t, uint32_t tile, const 
     /* Where the sum meets an offset or the end of the data, they must agree. */
     if (tile + 1 == t->tiles)
         return end == left ? NCD_OK : NCD_ERR_CORRUPT;
-    if ((tile & (GROUP - 1u)) == GROUP - 1u && (size_t)(*src + field - t->data) != offset_of(t, group + 1))
+    if ((tile & (NCD_GROUP - 1u)) == NCD_GROUP - 1u && (size_t)(*src + field - t->data) != ncd_offset_of(t, group + 1))
         return NCD_ERR_CORRUPT;
 #endif
     return NCD_OK;

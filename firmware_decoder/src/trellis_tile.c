@@ -663,7 +663,9 @@ PART int32_t take_distance(lane *left)
 /* FOUR finds those of four levels that are not above low and below high: nonzero bytes. */
 #if defined(__OPTIMIZE_SIZE__) && !NCD_TRELLIS_PREPARED
 #define FOUR_AT_ONCE 0
-#elif defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__ARM_FEATURE_UNALIGNED)
+#elif !defined(__GNUC__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ /* the first level is the low byte of four */
+#define FOUR_AT_ONCE 0
+#elif defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED)
 #define FOUR_AT_ONCE 1
 #define FOUR_APART 0u /* addresses are whole multiples of four but for these bits */
 #define FOUR_FITS(low, high) ((high) - (low) > 1)
@@ -675,7 +677,7 @@ PART int32_t take_distance(lane *left)
         __asm__("uadd8 %0, %0, %1" : "+r"(levels) : "r"(a));                        \
         __asm__("uqsub8 %0, %0, %1" : "+r"(levels) : "r"(b));                       \
     } while (0)
-#elif defined(__GNUC__)
+#else
 #define FOUR_AT_ONCE 1
 #define FOUR_APART 3u
 /* Then values are from -64 to 63, bytes are levels and 128, and neither sum carries from a byte to the next. */
@@ -688,8 +690,6 @@ PART int32_t take_distance(lane *left)
         (levels) = ((levels) - (a)) | ((b) - (levels));                             \
     } while (0)
 #define FOUR_MASK(m) ((m) & 0x80808080u)
-#else
-#define FOUR_AT_ONCE 0
 #endif
 
 #if !FOUR_AT_ONCE || NCD_TRELLIS_CONTEXTS || NCD_TRELLIS_LANES > 1
@@ -1157,7 +1157,7 @@ ncd_status ncd_trellis_tiles(const ncd_tensor *t, uint32_t first, uint32_t count
 #endif
         done[i] = 0;
         out[i] = at;
-        to[i] = at + (wide && is_light(memory) ? n[i] : 0); /* see ncd_trellis_tile */
+        to[i] = at + (wide && is_light(memory) ? n[i] : 0); /* see take_levels */
         at += (size_t)sizes[i] << wide;
     } while (++i < count);
 #if NCD_TRELLIS_LIGHT

@@ -136,6 +136,7 @@ void bind_decode(nb::module_ &m) {
         .def_prop_ro("nested", &Reader::nested, nb::sig("def nested(self) -> tuple[int, ...]"))
         .def_prop_ro("tile_size", [](const Reader &r) { return r.tensor().tile_size; })
         .def_prop_ro("has_levels", &Reader::levels_inside)
+        .def_prop_ro("prefix_indices", &Reader::prefix_indices)
         .def_prop_ro("has_indices", &Reader::indices_inside)
         .def("place", &Reader::place, nb::arg("tile"))
         .def("elements", &Reader::elements, nb::arg("first") = 0, nb::arg("last") = nb::none())

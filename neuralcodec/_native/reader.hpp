@@ -18,6 +18,12 @@ extern "C" {
 
 namespace neuralcodec {
 
+// The coding of codec trellis that has this kind of workspace.
+inline const char *coding_of(unsigned kind) {
+    static const char *const names[] = {"contexts", "light", "rans", "prefix", "prefix"};
+    return names[kind];
+}
+
 // Nothing is allocated for a tensor before ncd_tensor_bind has accepted its payload's header.
 class Reader {
 public:
@@ -80,6 +86,7 @@ public:
     uint32_t cols() const { return t_.columns ? t_.rows : t_.cols; }
     uint32_t tile_rows() const { return t_.columns ? t_.tile_cols : t_.tile_rows; }
     uint32_t tile_cols() const { return t_.columns ? t_.tile_rows : t_.tile_cols; }
+    bool prefix_indices() const { return t_.codec == NCD_CODEC_KMEANS && t_.coding == 1; }
     bool indices_inside() const { return t_.codec == NCD_CODEC_KMEANS && t_.tiles > 0; }
 
     // Bytes of look-ups for prefix codes, or of what else firmware prepares a tensor in: one of the two is 0.
@@ -101,8 +108,7 @@ public:
 
     // What firmware needs for tiles of codec trellis; null for other codecs, and where all levels are 0.
     const char *coding() const {
-        static const char *const names[] = {"contexts", "light", "rans", "prefix", "prefix"};
-        return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace ? names[t_.least_kind] : nullptr;
+        return t_.codec == NCD_CODEC_TRELLIS && t_.least_workspace ? coding_of(t_.least_kind) : nullptr;
     }
 
     // Whether firmware needs NCD_TRELLIS_SKIP.

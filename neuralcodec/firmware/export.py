@@ -97,11 +97,12 @@ def export_firmware(
         raise ExportError(f'weights is "compressed" or "plain", not {weights!r}')
     if tables not in ("ram", "flash"):
         raise ExportError(f'tables is "ram" or "flash", not {tables!r}')
+    if tables == "flash" and weights == "plain":
+        raise ExportError("tables='flash' is for compressed weights: plain ones have no tables")
     if checks and mode != "int8":
         raise ExportError("checks are of int8 levels: they need mode='int8'")
     names = Names(model_name(type(model).__name__) if name is None else name)
-    plain = weights == "plain"
-    in_flash = tables == "flash" and not plain
+    plain, in_flash = weights == "plain", tables == "flash"
     made = make_plan(cm, model, example_input, calibration, mode=mode, tile=tile, plain=plain, in_flash=in_flash)
     needs = settings(made.blob.tensors.values(), mode, plain=plain, in_flash=in_flash)
     report = make_report(
@@ -113,6 +114,7 @@ def export_firmware(
         samples=made.samples,
         warnings=made.warnings,
         decoder=needs,
+        bundled=bundle,
     )
     _write(Path(out_dir), made.plan, made.blob, names, report, plain=plain, checks=checks, bundle=bundle, needs=needs)
     return report
@@ -222,10 +224,14 @@ def _write(
 def _remove_stale(folder: Path, files: Mapping[str, bytes]) -> None:
     """Removes what an export before this one wrote and this one does not, so that all sources there belong together."""
     try:
-        before = Names(str(json.loads((folder / "report.json").read_text(encoding="utf-8"))["model"])).model
+        facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        before, bundled = Names(str(facts["model"])).model, facts["bundled"]
     except (OSError, ValueError, KeyError, TypeError, ExportError):
         return
-    for stale in (f"{before}.h", f"{before}.c", f"{before}_blob.c"):
+    there = [f"{before}.h", f"{before}.c", f"{before}_blob.c"]
+    if bundled is True:
+        there += [path.relative_to(folder).as_posix() for path in (folder / "ncd").rglob("*.[ch]")]
+    for stale in there:
         if stale not in files:
             (folder / stale).unlink(missing_ok=True)
 

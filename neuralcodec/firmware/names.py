@@ -7,6 +7,17 @@ from dataclasses import dataclass
 
 from neuralcodec.errors import ExportError
 
+OWN = frozenset({"nn", "model", "tensor", "record"})
+"""What functions of the decoder begin with, behind ``ncd_``."""
+
+DECODER_HEADERS = frozenset({"ncd", "ncd_nn", "ncd_config"})
+C_HEADERS = (
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef "
+    "stdint stdio stdlib string tgmath time wchar wctype"
+)
+HEADERS = DECODER_HEADERS.union(C_HEADERS.split())
+"""Headers of the decoder and of C, which one of the same name in the export's folder would hide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -15,11 +26,13 @@ class Names:
     model: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.model) or self.model in {"nn", "model", "tensor", "record"}:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.model):
             raise ExportError(
-                f"name={self.model!r}: lower-case letters, digits and underscores expected, a letter first, "
-                "and none of the decoder's own names (nn, model, tensor, record)"
+                f"name={self.model!r}: lower-case letters, digits and underscores expected, a letter first"
             )
+        if self.model in OWN | HEADERS:
+            what = "what functions of the decoder are called" if self.model in OWN else f"the name of {self.model}.h"
+            raise ExportError(f"name={self.model!r} is {what}: give another one")
 
     @property
     def function(self) -> str:
@@ -33,7 +46,8 @@ class Names:
 
 
 def model_name(text: str) -> str:
-    """A model's name from that of a class or a folder: ``DsCnn`` becomes ``ds_cnn``."""
+    """A model's name from that of a class or a folder: ``DsCnn`` becomes ``ds_cnn``, and ``Model`` ``model_net``."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
     plain = re.sub(r"[^a-z0-9]+", "_", words).strip("_")
-    return plain if plain and plain[0].isalpha() else f"m_{plain}".rstrip("_")
+    plain = plain if plain and plain[0].isalpha() else f"m_{plain}".rstrip("_")
+    return f"{plain}_net" if plain in OWN | HEADERS else plain

@@ -109,6 +109,7 @@ class ExportReport:
         code_bytes: flash of the code, where it was measured.
         energy_model: where the figures of the estimated energy come from.
         tables: where those of codec trellis lie, "ram" or "flash".
+        bundled: whether the decoder's sources are in the folder.
     """
 
     model: str
@@ -132,6 +133,12 @@ class ExportReport:
     code_bytes: int | None = None
     energy_model: EnergyModel = STM32L412
     tables: str = "ram"
+    bundled: bool = True
+
+    @property
+    def overhead(self) -> str:
+        """What ``overhead_bytes`` are."""
+        return "opened tensors and tables" if self.tables == "flash" else "header, directory and tables of the blob"
 
     @property
     def flash_bytes(self) -> int:
@@ -246,7 +253,7 @@ class ExportReport:
         )
         code = "code not counted" if self.code_bytes is None else f"code {self.code_bytes:,}"
         lines = [
-            f"flash: {self.flash_bytes:,} bytes: weights {self.weight_bytes:,}{plain}, blob's header and tables "
+            f"flash: {self.flash_bytes:,} bytes: weights {self.weight_bytes:,}{plain}, {self.overhead} "
             f"{self.overhead_bytes:,}, constants {self.constant_bytes:,}, {code}",
             f"RAM: {self.ram_bytes:,} bytes: arena {self.arena_bytes:,} (no plan below {self.least_arena_bytes:,}; "
             f"activations {self.activation_bytes:,}), context {self.context_bytes:,}; stack not counted",
@@ -268,6 +275,7 @@ def make_report(
     samples: int,
     warnings: Sequence[str],
     decoder: Mapping[str, int],
+    bundled: bool,
 ) -> ExportReport:
     """The report of a plan."""
     layers = tuple(_layer(plan, i, step, plain=plain, checks=checks) for i, step in enumerate(plan.steps))
@@ -303,6 +311,7 @@ def make_report(
         warnings=tuple(notes),
         decoder=decoder,
         tables="ram" if blob.prepared is None else "flash",
+        bundled=bundled,
     )
 
 

@@ -20,10 +20,9 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool, in_flash: boo
     codings = {tensor.trellis for tensor in tensors if tensor.trellis is not None and not plain}
     codecs = set() if plain else {tensor.codec for tensor in tensors}
     nested = set() if plain else {number for tensor in tensors for number in tensor.nested}
-    tables = not plain and any(tensor.tables for tensor in tensors)
+    prefix = not plain and any(tensor.prefix_indices for tensor in tensors)
     found = {
-        # Tables of prefix codes serve codec kmeans, too.
-        "NCD_ENABLE_HUFFMAN": int("huffman" in codecs or HUFFMAN in nested or ("kmeans" in codecs and tables)),
+        "NCD_ENABLE_HUFFMAN": int("huffman" in codecs or HUFFMAN in nested or KMEANS in nested or prefix),
         "NCD_ENABLE_LOSSLESS": int(mode == "float" and "huffman" in codecs),
         "NCD_ENABLE_KMEANS": int("kmeans" in codecs or KMEANS in nested),
         "NCD_ENABLE_TRELLIS": int("trellis" in codecs or TRELLIS in nested),

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -90,7 +91,8 @@ def simulate(
     values = given.memory(_array(inputs), whole)
     own = [f"{names.model}.c", *([f"{names.model}_blob.c"] if facts["weights"] == "compressed" else [])]
     prepared = facts.get("decoder", {}).get("NCD_TRELLIS_PREPARED") == 1
-    library = _library(folder, names, own, whole, ("-DNCD_TRELLIS_PREPARED=1",) if prepared else ())
+    bundled = facts.get("bundled", (folder / "ncd").is_dir())
+    library = _library(folder, names, own, whole, bundled, ("-DNCD_TRELLIS_PREPARED=1",) if prepared else ())
     out = np.empty((len(values), result.size), np.int8 if whole else np.float32)
     run = library.simulate_run
     run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -155,16 +157,16 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _library(folder: Path, names: Names, own: Sequence[str], whole: bool, options: Sequence[str]) -> ctypes.CDLL:
+def _library(  # noqa: PLR0917
+    folder: Path, names: Names, own: Sequence[str], whole: bool, bundled: bool, options: Sequence[str]
+) -> ctypes.CDLL:
     """The export as a shared library, compiled once for the same sources and compiler."""
-    bundled = folder / "ncd"
-    decoder = bundled if bundled.is_dir() else decoder_folder()
+    decoder = folder / "ncd" if bundled else decoder_folder()
     driver = _DRIVER.format(
         model=names.model, kind="int8_t" if whole else "float", function=names.function, macro=names.macro
     )
     compiler = [*_compiler(), "-std=c99", "-O2", "-fPIC", "-ffp-contract=off", *options]
-    cache = Path(tempfile.gettempdir()) / f"neuralcodec-simulate-{os.getuid() if hasattr(os, 'getuid') else 0}"
-    cache.mkdir(mode=0o700, exist_ok=True)
+    cache = _cache()
     # The decoder's objects apart: they are the same for most exports, and take the most time.
     includes = [decoder / "include", decoder / "nn" / "include"]
     sources = [*sorted(decoder.glob("src/*.c")), *sorted(decoder.glob("nn/src/*.c"))]
@@ -190,6 +192,21 @@ def _library(folder: Path, names: Names, own: Sequence[str], whole: bool, option
             _compile(command, Path(made), folder)
             _move(Path(made), built)
     return ctypes.CDLL(str(library))
+
+
+def _cache() -> Path:
+    """A folder of what has been compiled.
+
+    Raises:
+        ExportError: others than this user can write there, and what is in it is run.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    cache = Path(tempfile.gettempdir()) / f"neuralcodec-simulate-{user}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    facts = cache.lstat()
+    if hasattr(os, "getuid") and (not stat.S_ISDIR(facts.st_mode) or facts.st_uid != user or facts.st_mode & 0o022):
+        raise ExportError(f"{cache} is not a folder that only you can write to: remove it, or let TMPDIR name another")
+    return cache
 
 
 def _digest(words: Sequence[str], paths: Sequence[Path]) -> str:

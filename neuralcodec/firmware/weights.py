@@ -38,6 +38,8 @@ MOST_LEVEL = 127
 ONE = 64
 """Level of weights that are 1: the bias of such a row is at a finer scale than its inputs."""
 
+LEARNS = "decoding codec generative takes 250 KB of RAM"
+
 F32 = BY_NUMBER[1]
 I8 = next(dtype for dtype in BY_NUMBER.values() if dtype.name == "i8")
 
@@ -103,6 +105,7 @@ class Coded:
         skips: whether rows of zeros are left out of its trellis.
         wide_codes: whether its trellis has prefix codes of more than 16 states.
         nested: numbers of the codecs of tensors that its payload nests.
+        prefix_indices: whether its indices, of codec kmeans, have prefix codes.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Coded:
     skips: bool = False
     wide_codes: bool = False
     nested: tuple[int, ...] = ()
+    prefix_indices: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,8 +199,7 @@ class Weights:
             return Stored(entry.spec, entry.number, entry.codec, payload, levels, np.ones(rows), False, lossless)
         scales = np.array(opened.scales(), np.float64) if opened.has_levels else np.ones(rows)
         if entry.codec == "generative":
-            learns = "decoding codec generative takes 250 KB of RAM: the same levels with prefix codes"
-            return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, False, learns)
+            return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, LEARNS)
         return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, "")
 
 
@@ -281,11 +284,12 @@ def make_float_blob(weights: Weights, wishes: Sequence[tuple[str, bool]]) -> Blo
         spec, number, codec, payload = stored.spec, stored.number, stored.codec, stored.payload
         exact = stored.levels is None and stored.reason == "kept exact"
         turned = stored.down_columns and not columns
-        if number == NAMED or turned or (exact and spec.dtype.name != "f32") or spec.dtype.name == "i8":
+        learns = codec == "generative"
+        if number == NAMED or turned or learns or (exact and spec.dtype.name != "f32") or spec.dtype.name == "i8":
             floats = weights.floats(name).numpy()
             spec = TensorSpec(name, F32, spec.shape)
             number, codec, payload = 2, "huffman", Huffman(lossless=True).encode(from_float32(spec, floats))
-            why = "coded down the columns" if turned else stored.reason or "integers"
+            why = LEARNS if learns else "coded down the columns" if turned else stored.reason or "integers"
             reasons[name] = f"{why}: the decoded weights as exact floats"
         payloads[name] = spec, number, codec, payload
     shared = _kept_payloads(weights.shared, list(payloads.values()))
@@ -302,7 +306,10 @@ def _choose(weights: Weights, wish: Wish, tile: int | None) -> _Choice:
         reasons.append(f"{stored.reason}: int8 levels with a scale a row")
     else:
         levels, scales = stored.levels, stored.scales
-        reasons += [stored.reason] if stored.reason else []
+        if stored.reason:
+            reasons.append(
+                f"{stored.reason}: the same levels with prefix codes" if stored.reason == LEARNS else stored.reason
+            )
         if stored.down_columns and not wish.columns:
             reasons.append("coded down the columns: the same levels along the rows")
     if wish.dead is not None and wish.dead.any():
@@ -405,6 +412,7 @@ def _blob(
             opened.skips,
             opened.wide_codes,
             opened.nested,
+            opened.prefix_indices,
         )
     data = b"".join(chunks(stream, names=False))
     overhead = len(header(stream, names=False)) + sum(len(each.data) for each in shared)

@@ -12,6 +12,7 @@ from samples import weights
 
 import neuralcodec
 from neuralcodec import Target
+from neuralcodec.export_prepared import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
@@ -46,6 +47,7 @@ def test_every_coding(board: str, mixed: neuralcodec.CompressedModel, opt: str) 
     result = decoded_prepared(mixed, board, opt)
     assert result.number("crc32") == crc_by_extension(mixed, tied=True)
     assert result.number("tensors") == len(mixed.entries)
+    assert result.number("tensor_struct_bytes") == prepare(mixed).bytes_of_tensor
 
 
 def open_ends() -> torch.Tensor:
@@ -67,6 +69,7 @@ def test_what_the_smallest_decoder_takes(board: str, coding: str, ram: int, code
     assert cm.levels("w")[0].dtype == torch.int8
     result = decoded_prepared(cm, board, "-Os")
     assert result.number("crc32") == crc_by_extension(cm, tied=True)
+    assert result.number("tensor_struct_bytes") == prepare(cm).bytes_of_tensor
     assert result.number("stack_bytes") <= ram + FRAMES
     assert result.number("decoder_code_bytes") <= code
     assert result.number("trellis.per_weight_x100") <= 100 * instructions

@@ -16,7 +16,7 @@ extern "C" {
     X(centroid_type) X(coding) X(is_constant) X(constant) X(columns) X(column_scale_width) X(zeros) X(rows_log2)
 #define NCD_OPENED_PLACES(X) X(payload) X(end) X(index) X(data) X(scales) X(book) X(map) X(column_scales) X(coded_rows)
 
-enum { NCD_OPENED_TABLES = 8, NCD_OPENED_KINDS = 5 };
+enum { NCD_OPENED_TABLES = 8 };
 
 typedef struct ncd_opened {
 #define NCD_OPENED_FIELD(name) uint32_t name;
@@ -28,7 +28,7 @@ typedef struct ncd_opened {
 #undef NCD_OPENED_FIELD
     int64_t tables[NCD_OPENED_TABLES];
     uint32_t workspace; /* bytes */
-    uint32_t kind;      /* of the workspace, of codec trellis: "contexts", "light", "rans", "prefix", "wide prefix" */
+    uint32_t kind;      /* of the workspace, of codec trellis: NCD_TRELLIS_SEARCH and so on, of trellis.h */
 } ncd_opened;
 
 /* Opens tensor `index` of a stream. 0, or an ncd_status. */

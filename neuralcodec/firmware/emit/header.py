@@ -92,8 +92,7 @@ def header(plan: Plan, names: Names, *, plain: bool, blob: Blob) -> str:
         "",
         f"/* Runs the network. input: {m}_INPUT_SIZE values; may be {f}_input(). size: their number; another one is",
         " * NCD_ERR_ARG, as is a call before init. After an error output"
-        + (" and state are" if plan.states else " is")
-        + " what they were.".replace("they were", "they were" if plan.states else "it was")
+        + (" and state are what they were." if plan.states else " is what it was.")
         + " */",
         f"ncd_status {f}_run(const {kind} *input, size_t size);",
         "",

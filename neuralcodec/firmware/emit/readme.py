@@ -14,7 +14,6 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
     kind = "int8_t" if whole else "float"
     given, result = plan.activations[plan.input], plan.activations[plan.output]
     sources = f"`{model}.c`" if plain else f"`{model}.c`, `{model}_blob.c`"
-    beside = "opened tensors and tables" if report.tables == "flash" else "header, directory and tables of the blob"
     decoder = "`ncd/`" if bundled else "neuralcodec's folder `firmware_decoder`"
     lines = [
         f"# {model}",
@@ -66,14 +65,18 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
         f"Without: compile {sources} and the `.c` files in `src/` and `nn/src/` of {decoder}, with this folder,",
         "`include/` and `nn/include/` of it on the include path. Let the linker leave out unused functions",
         "(`-ffunction-sections`, `--gc-sections`).",
-        *(["Programs of several networks share one decoder: export them with `bundle=False`."] if bundled else []),
+        *(
+            ["Programs of several networks share one decoder: export them with `bundle=False`."]
+            if bundled
+            else ["Options for all of them, for the smallest decoder:", "", f"    {_options(report)}"]
+        ),
         "",
         "## Sizes",
         "",
         "| | bytes |",
         "| --- | --: |",
         f"| flash: weights | {report.weight_bytes:,} |",
-        f"| flash: {beside} | {report.overhead_bytes:,} |",
+        f"| flash: {report.overhead} | {report.overhead_bytes:,} |",
         f"| flash: bias, multipliers, structs | {report.constant_bytes:,} |",
         f"| RAM: arena | {report.arena_bytes:,} |",
         f"| RAM: context, on 32 bits | {report.context_bytes:,} |",
@@ -95,3 +98,7 @@ def readme(report: ExportReport, names: Names, plan: Plan, *, plain: bool, bundl
         lines += [f"- {layer.name}: {layer.recoded}" for layer in recoded] + [""]
     lines += [f"Note: {warning}.\n" for warning in report.warnings]
     return "\n".join(lines)
+
+
+def _options(report: ExportReport) -> str:
+    return " ".join(f"-D{macro}={value}" for macro, value in report.decoder.items())

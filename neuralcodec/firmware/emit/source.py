@@ -36,6 +36,19 @@ from neuralcodec.firmware.plan import (
 from neuralcodec.firmware.quantize import Multiplier
 from neuralcodec.firmware.window import Window
 
+WORK = (
+    "/* Where the next layer may work. */",
+    "static void work(size_t tables, size_t tables_size, size_t scratch, size_t scratch_size)",
+    "{",
+    "    net.nn.tables = net.arena + tables;",
+    "    net.nn.tables_size = tables_size;",
+    "    net.nn.scratch = net.arena + scratch;",
+    "    net.nn.scratch_size = scratch_size;",
+    "}",
+    "",
+)
+"""For layers that decode."""
+
 
 @dataclass(slots=True)
 class _Source:
@@ -47,7 +60,6 @@ class _Source:
     prepared: bool
     constants: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
-    asserts: list[str] = field(default_factory=list)
 
 
 def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int, prepared: bool = False) -> str:
@@ -119,15 +131,7 @@ def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int
         f"    return net.arena ? (const {kind} *)(void *)(net.arena + {plan.arena.offsets[OUTPUT]}) : NULL;",
         "}",
         "",
-        "/* Where the next layer may work. */",
-        "static void work(size_t tables, size_t tables_size, size_t scratch, size_t scratch_size)",
-        "{",
-        "    net.nn.tables = net.arena + tables;",
-        "    net.nn.tables_size = tables_size;",
-        "    net.nn.scratch = net.arena + scratch;",
-        "    net.nn.scratch_size = scratch_size;",
-        "}",
-        "",
+        *(WORK if any("work(" in call for call in s.calls) else ()),
         "static ncd_status layers(uint8_t *a)",
         "{",
         "    ncd_status status = NCD_OK;",
@@ -153,11 +157,7 @@ def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int
         "}",
         "",
     ]
-    text = "\n".join(lines)
-    if "work(" not in "\n".join(s.calls):  # nothing decodes
-        start, stop = text.index("/* Where the next layer"), text.index("static ncd_status layers")
-        text = text[:start] + text[stop:]
-    return text
+    return "\n".join(lines)
 
 
 def _fills(step: Step) -> bool:
