@@ -24,16 +24,41 @@ CPP = (
 STANDARD = "main size_t ptrdiff_t max_align_t nullptr_t offsetof NULL std linux unix i386"
 """The program's start, what <stddef.h> declares, and what gcc defines where no standard is asked for."""
 
-DECODER = (
-    "ncd_codebook ncd_column_scale ncd_config ncd_crc32 ncd_decode_tile_bytes ncd_decode_tile_f32 ncd_decode_tile_i16 "
-    "ncd_decode_tile_i8 ncd_decode_tile_indices ncd_decode_tiles_i16 ncd_decode_tiles_i8 ncd_model ncd_model_open "
-    "ncd_model_open_header ncd_record ncd_record_next ncd_row_scale ncd_status ncd_tensor ncd_tensor_bind "
-    "ncd_tensor_check ncd_tensor_find ncd_tensor_least_workspace ncd_tensor_open ncd_tensor_prepare "
-    "ncd_tensor_prepare_indices ncd_tensor_workspace ncd_tile_place"
+LIBRARY = (
+    "abort abs atexit atof atoi atol atoll bsearch calloc div exit free getenv labs ldiv llabs lldiv malloc mblen "
+    "mbstowcs mbtowc qsort rand realloc srand strtod strtof strtol strtold strtoll strtoul strtoull system "
+    "wcstombs wctomb "
+    "memchr memcmp memcpy memmove memset strcat strchr strcmp strcoll strcpy strcspn strerror strlen strncat strncmp "
+    "strncpy strpbrk strrchr strspn strstr strtok strxfrm index rindex bcmp bcopy bzero stpcpy strdup "
+    "clearerr fclose feof ferror fflush fgetc fgets fopen fprintf fputc fputs fread freopen fscanf fseek ftell fwrite "
+    "getc getchar gets perror printf putc putchar puts remove rename rewind scanf setbuf setvbuf snprintf sprintf "
+    "sscanf tmpfile tmpnam ungetc vfprintf vfscanf vprintf vscanf vsnprintf vsprintf vsscanf "
+    "isalnum isalpha isascii isblank iscntrl isdigit isgraph islower isprint ispunct isspace isupper isxdigit toascii "
+    "tolower toupper asctime clock ctime difftime gmtime localtime mktime strftime time signal raise setjmp longjmp "
+    "alloca environ fork execv read write open close"
 )
-"""What ncd.h declares."""
+"""Functions of C and POSIX, many of which compilers know of without a header."""
 
-TAKEN = frozenset(f"{C} {CPP} {STANDARD} {DECODER}".split())
+MATHS = re.compile(
+    r"(acos|asin|atan|cos|sin|tan)h?[fl]?|(acosh|asinh|atan2|atanh|cbrt|ceil|copysign|drem|erfc?|exp|exp10|exp2|expm1|fabs|"
+    r"fdim|floor|fma|fmax|fmin|fmod|frexp|gamma|hypot|ilogb|j0|j1|jn|ldexp|lgamma|llrint|llround|log|log10|log1p|log2|logb|"
+    r"lrint|lround|modf|nan|nearbyint|nextafter|nexttoward|pow|pow10|remainder|remquo|rint|round|scalb|scalbln|scalbn|"
+    r"significand|sincos|sqrt|tgamma|trunc|y0|y1|yn|cabs|carg|cexp|cimag|clog|conj|cpow|cproj|creal|csqrt)[fl]?"
+)
+"""The same of <math.h> and <complex.h>, of all three kinds of floats."""
+
+TAKEN = frozenset(f"{C} {CPP} {STANDARD} {LIBRARY}".split())
+
+DECODER_HEADERS = frozenset({"ncd", "ncd_nn", "ncd_config"})
+C_HEADERS = (
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef "
+    "stdint stdio stdlib string tgmath time wchar wctype"
+)
+HEADERS = DECODER_HEADERS.union(C_HEADERS.split())
+"""Headers of the decoder and of C, which one of the same name beside a source would hide."""
+
+OURS = "_weights"
+"""What makes a name of ours of one that is taken."""
 
 INTEGERS = re.compile(r"u?int(_least|_fast)?(8|16|32|64)_t|u?int(max|ptr)_t")
 LIMITS = re.compile(
@@ -47,8 +72,10 @@ def is_identifier(text: str) -> bool:
 
 
 def is_taken(name: str) -> bool:
-    """Whether a variable cannot have this name, or macros that start with it would be those of ncd.h."""
-    return name in TAKEN or name.lower() == "ncd" or INTEGERS.fullmatch(name) is not None
+    """Whether a variable cannot have this name, or macros that start with it could be those of ncd.h."""
+    if name.lower() == "ncd" or name.lower().startswith("ncd_"):
+        return not name.endswith(OURS)
+    return name in TAKEN or any(each.fullmatch(name) for each in (INTEGERS, MATHS))
 
 
 def is_taken_macro(name: str) -> bool:

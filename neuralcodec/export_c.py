@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from neuralcodec.c_names import as_identifier, is_identifier, is_taken, is_taken_macro
+from neuralcodec.c_names import HEADERS, OURS, as_identifier, is_identifier, is_taken, is_taken_macro
 from neuralcodec.container import replace_file, replace_files
 from neuralcodec.errors import PlanError
 from neuralcodec.export_prepared import BYTES_A_LINE, Prepared, byte_lines, constants, prepare, requirements, smallest
@@ -52,7 +52,7 @@ def export_c(
         OSError: a file cannot be written; files from before are then untouched.
     """
     path = Path(path)
-    check_prepared(path, names, prepared)
+    check_files(path, names, prepared)
     if path.suffix not in PAIR:
         with replace_file(path) as file:
             for piece in cm.chunks(names):
@@ -74,8 +74,10 @@ def export_c(
     return source, header
 
 
-def check_prepared(path: Path, names: bool, prepared: bool) -> None:
-    """Raises PlanError where such tensors cannot be written in this way."""
+def check_files(path: Path, names: bool, prepared: bool) -> None:
+    """Raises PlanError where a header would hide another one, or prepared tensors cannot be written in this way."""
+    if path.suffix in PAIR and path.stem in HEADERS:
+        raise PlanError(f"{path.stem}.h is the name of a header of C or of the decoder: give another one")
     if prepared and path.suffix not in PAIR:
         raise PlanError(f"prepared tensors are a C source: give a name that ends in .c, not {path.name!r}")
     if prepared and names:
@@ -97,7 +99,7 @@ def symbol_for(path: Path, name: str | None) -> str:
     """
     if name is None:
         symbol = as_identifier(path.stem)
-        return f"{symbol}_weights" if is_taken(symbol) else symbol
+        return f"{symbol}{OURS}" if is_taken(symbol) else symbol
     if not is_identifier(name):
         raise PlanError(f"name={name!r} is not a C identifier")
     if is_taken(name):

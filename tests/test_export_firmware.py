@@ -923,6 +923,115 @@ def test_folder_builds_with_cmake(bundle, tmp_path):
     assert subprocess.run([str(tmp_path / "b" / "app")], check=False).returncode == 0
 
 
+def in_one_program(folder, exports):
+    """Builds networks that were exported as a and b, with their outputs of an input of zeros; the processes."""
+    inputs = inputs_of(Spotter, 2)
+    for name, (options, tables) in zip("ab", exports, strict=True):
+        cm = neuralcodec.encode(made(Spotter), **options)
+        network = made(Spotter)
+        neuralcodec.export_firmware(
+            cm, network, inputs[:1], inputs, folder / name, name=name, bundle=False, tables=tables, tile=200
+        )
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(app LANGUAGES C)\nadd_subdirectory(a)\nadd_subdirectory(b)\n"
+        "add_executable(app main.c)\ntarget_link_libraries(app ncd_a ncd_b m)\n"
+    )
+    (folder / "main.c").write_text(
+        '#include <stdio.h>\n#include "a.h"\n#include "b.h"\nstatic int8_t input[NCD_A_INPUT_SIZE];\n'
+        "int main(void)\n{\n"
+        + "".join(
+            f"    if (ncd_{name}_init(NULL, 0) || ncd_{name}_run(input, sizeof input))\n        return 1;\n"
+            f"    for (int i = 0; i < NCD_{name.upper()}_OUTPUT_SIZE; ++i)\n"
+            f'        printf("%d\\n", ncd_{name}_output()[i]);\n'
+            for name in "ab"
+        )
+        + "    return 0;\n}\n"
+    )
+    decoder = Path(neuralcodec.__file__).parents[1] / "firmware_decoder"
+    for command in (
+        ["cmake", "-S", folder, "-B", folder / "built", f"-DNCD_DIR={decoder}"],
+        ["cmake", "--build", folder / "built"],
+        [folder / "built" / "app"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            break
+    return done
+
+
+LIGHT = {"coding": "light", "relative_step": 0.08, "levels": "int8", "scan": "rows"}
+SHARED = {"codec": "kmeans", "coding": "rans", "clusters": 16, "centroids": "int8"}
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+@pytest.mark.parametrize("tables", ["ram", "flash"])
+def test_networks_of_one_program_share_a_decoder(tables, tmp_path):
+    done = in_one_program(tmp_path, [(LIGHT, tables), (SHARED, "ram")])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "redefined" not in done.stderr
+    zeros = np.zeros((1, *Spotter.shape), np.int8)
+    wanted = [neuralcodec.simulate(tmp_path / name, zeros).levels.reshape(-1).tolist() for name in "ab"]
+    assert [int(line) for line in done.stdout.split()] == wanted[0] + wanted[1]
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+def test_networks_that_cannot_share_a_decoder_are_named(tmp_path):
+    done = in_one_program(tmp_path, [(LIGHT, "flash"), (LIGHT, "ram")])
+    assert done.returncode
+    assert "ncd_b has its tables in ram, and another network has them in flash" in " ".join(done.stderr.split())
+
+
+def test_states_may_be_the_same_zeros(tmp_path):
+    class Lstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.out = nn.LSTMCell(6, 20), nn.Linear(20, 3)
+
+        def forward(self, x, h, c):
+            h, c = self.cell(x, (h, c))
+            return self.out(h), h, c
+
+    torch.manual_seed(0)
+    network, zeros = Lstm().eval(), torch.zeros(1, 20)
+    cm = neuralcodec.encode(network, "huffman", bits=8)
+    inputs = torch.randn(5, 6)
+    report = neuralcodec.export_firmware(cm, network, (inputs[:1], zeros, zeros), inputs, tmp_path)
+    assert report.persistent_bytes > 3
+    assert neuralcodec.simulate(tmp_path, inputs).outputs.shape == (5, 3)
+
+
+def test_a_row_of_one_layer_is_not_lost_to_another(tmp_path):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.one, self.two = nn.Conv2d(1, 8, 3, bias=False), nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            return torch.cat([self.one(self.conv(x)), self.two(self.conv(x))], 1)
+
+    torch.manual_seed(0)
+    network, inputs = Two().eval(), torch.randn(4, 1, 12, 12)
+    with torch.no_grad():
+        network.one.bias[1] = 0.7
+        network.one.weight[1] = 1e-9
+    cm = neuralcodec.encode(network, "huffman", bits=8)
+    with pytest.raises(ExportError, match=r"'conv.weight'.*row 1 by next to nothing"):
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    with torch.no_grad():
+        network.one.weight[1] = -0.01
+    cm = neuralcodec.encode(network, "huffman", bits=8)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+
+
+def test_inputs_that_are_not_finite_are_refused(tmp_path):
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 2)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+    inputs[1, 0, 3, 3] = torch.nan
+    with pytest.raises(ExportError, match="not all finite"):
+        neuralcodec.simulate(tmp_path, inputs)
+
+
 def test_same_model_gives_the_same_files(tmp_path):
     for folder in ("a", "b"):
         network, cm = encoded(Residual)

@@ -266,6 +266,8 @@ def test_what_cannot_be_prepared_is_named(tmp_path):
         neuralcodec.export_c(cm, tmp_path / "model.c", prepared=True)
     with pytest.raises(PlanError, match=r"ends in \.c, not 'model\.bin'"):
         neuralcodec.export_c(cm, tmp_path / "model.bin", prepared=True)
+    with pytest.raises(PlanError, match="no tensors"):
+        neuralcodec.export_c(neuralcodec.encode({}), tmp_path / "model.c", prepared=True)
     with pytest.raises(PlanError, match="leave one of the two out"):
         neuralcodec.export_c(cm, tmp_path / "model.c", names=True, prepared=True)
     assert not list(tmp_path.iterdir())

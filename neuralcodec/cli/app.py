@@ -21,7 +21,7 @@ from neuralcodec.cli.paths import check_input, check_outputs, output_beside, tol
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.cli.training import train_codec
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
-from neuralcodec.export_c import check_prepared, outputs, symbol_for
+from neuralcodec.export_c import check_files, outputs, symbol_for
 from neuralcodec.printable import printable
 from neuralcodec.profiling.run import require
 from neuralcodec.registry import codec_class, make_codec
@@ -407,7 +407,7 @@ def export_c(  # noqa: PLR0917 (typer reads them by name)
     try:
         check_outputs(source, *outputs(output))
         symbol_for(output, name)
-        check_prepared(output, names, prepared)
+        check_files(output, names, prepared)
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
     written = neuralcodec.export_c(neuralcodec.load(source), output, name, names, prepared)

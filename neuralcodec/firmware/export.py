@@ -323,7 +323,7 @@ def _both(node: Node, a: Wish, b: Wish) -> Wish:
         least = b.least_scale if a.least_scale is None else a.least_scale
     else:
         least = np.maximum(a.least_scale, b.least_scale)
-    return replace(a, columns=a.columns and b.columns, least_scale=least)
+    return replace(a, columns=a.columns and b.columns, least_scale=least, shared=True)
 
 
 def _float_wishes(graph: Graph) -> list[tuple[str, bool]]:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from neuralcodec.c_names import HEADERS
 from neuralcodec.errors import ExportError
 
 OWN = frozenset({"nn", "model", "tensor", "record"})
 """What functions of the decoder begin with, behind ``ncd_``."""
-
-DECODER_HEADERS = frozenset({"ncd", "ncd_nn", "ncd_config"})
-C_HEADERS = (
-    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef "
-    "stdint stdio stdlib string tgmath time wchar wctype"
-)
-HEADERS = DECODER_HEADERS.union(C_HEADERS.split())
-"""Headers of the decoder and of C, which one of the same name in the export's folder would hide."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from neuralcodec.firmware.plan import Mode
 from neuralcodec.firmware.weights import Coded
 
 CODINGS = ("contexts", "light", "rans", "prefix")
 """Of codec trellis."""
+
+MACROS = (
+    *("NCD_ENABLE_HUFFMAN", "NCD_ENABLE_LOSSLESS", "NCD_ENABLE_KMEANS", "NCD_ENABLE_TRELLIS"),
+    *("NCD_ENABLE_AUTOENCODER", "NCD_ENABLE_REGRESSION", "NCD_ENABLE_FLOAT"),
+    *(f"NCD_TRELLIS_{coding.upper()}" for coding in CODINGS),
+    *("NCD_TRELLIS_SKIP", "NCD_TRELLIS_WIDE", "NCD_TRELLIS_WIDE_CODES", "NCD_TRELLIS_PREPARED"),
+)
+"""All that are set."""
 
 HUFFMAN, KMEANS, TRELLIS = 2, 3, 4
 """Codecs of nested tensors."""
@@ -39,3 +47,10 @@ def settings(tensors: Iterable[Coded], mode: Mode, *, plain: bool, in_flash: boo
             found["NCD_TRELLIS_PREPARED"] = 1
         found["NCD_TRELLIS_WIDE_CODES"] = int(any(tensor.wide_codes for tensor in tensors))
     return found
+
+
+def needs_of(found: Mapping[str, int]) -> list[str]:
+    """The macros that are 1 by settings, or by default where these do not tell."""
+    trellis = found["NCD_ENABLE_TRELLIS"]
+    default = {macro: trellis for macro in MACROS if macro.startswith("NCD_TRELLIS_")} | {"NCD_TRELLIS_PREPARED": 0}
+    return [macro for macro in MACROS if found.get(macro, default.get(macro, 0))]

@@ -128,6 +128,8 @@ class _Side:
             return np.ascontiguousarray(flat, np.float32)
         if flat.dtype == np.int8:
             return np.ascontiguousarray(flat)
+        if not np.isfinite(flat).all():
+            raise ExportError("inputs are not all finite: there is no int8 for NaN")
         assert self.quantization is not None
         return np.ascontiguousarray(self.quantization.quantize(flat))
 

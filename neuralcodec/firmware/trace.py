@@ -85,7 +85,9 @@ def trace(model: torch.nn.Module, example_input: torch.Tensor | Sequence[torch.T
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
-            exported = torch.export.export(copy.deepcopy(model).eval(), inputs)
+            # Each its own: the same tensor given twice, as states of zeros may be, would become one input.
+            apart = tuple(given.clone() for given in inputs)
+            exported = torch.export.export(copy.deepcopy(model).eval(), apart)
     except Exception as error:
         raise ExportError(f"torch.export cannot trace the module: {_first_line(error)}") from error
     return _Tracer(exported).run()

@@ -38,6 +38,9 @@ MOST_LEVEL = 127
 ONE = 64
 """Level of weights that are 1: the bias of such a row is at a finer scale than its inputs."""
 
+SHARED = 2.0
+"""How much coarser a row may become for one of the layers that read it."""
+
 LEARNS = "decoding codec generative takes 250 KB of RAM"
 
 F32 = BY_NUMBER[1]
@@ -56,12 +59,14 @@ class Wish:
         columns: whether tiles may run down the columns.
         dead: for each row whether a folded norm multiplies it by 0; None for none.
         least_scale: for each row the least scale at which its bias fits 32 bits.
+        shared: whether several layers read it.
     """
 
     name: str
     columns: bool
     dead: npt.NDArray[np.bool_] | None = None
     least_scale: Row | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -316,6 +321,13 @@ def _choose(weights: Weights, wish: Wish, tile: int | None) -> _Choice:
         levels = np.where(wish.dead[:, None], np.zeros_like(levels), levels)
         reasons.append("a norm's factors are 0: rows of zeros")
     if wish.least_scale is not None and (scales < wish.least_scale).any():
+        row = int(np.argmax(wish.least_scale / scales))
+        if wish.shared and wish.least_scale[row] > SHARED * scales[row]:
+            raise ExportError(
+                f"serves several layers, one of whose norms multiplies row {row} by next to nothing: its bias would "
+                "take a scale at which the others lose the row",
+                tensor=wish.name,
+            )
         levels, scales = _coarser(levels, scales, np.maximum(scales, wish.least_scale))
         reasons.append("a bias is beyond 32 bits at the scale of its row: a coarser one")
     if tile is not None and not reasons and spec.size and stored.codec != "trellis":
