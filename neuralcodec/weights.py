@@ -13,6 +13,9 @@ from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.tensor import Tensor
 
+TINIEST, COARSEST = 2.0**-126, 2.0**120
+"""Steps: the least is the smallest normal float32, and some hundred times the largest is a float32, too."""
+
 
 def finite_weights(tensor: Tensor, refusal: str = "levels cannot express") -> npt.NDArray[np.float32]:
     """The weights as float32, C order, in the matrix of rows by columns.
@@ -32,6 +35,11 @@ def finite_weights(tensor: Tensor, refusal: str = "levels cannot express") -> np
             tensor=tensor.spec.name,
         )
     return weights
+
+
+def within_float32(step: float) -> float:
+    """The step nearest to a given one that float32 holds well."""
+    return min(max(step, TINIEST), COARSEST)
 
 
 def largest_weight(dtype: DType) -> float:

@@ -23,9 +23,10 @@ from neuralcodec.dtypes import DType
 from neuralcodec.errors import PlanError, SourceError
 from neuralcodec.models.autoencoder_model import is_model
 from neuralcodec.options import check_choice, check_integer, check_number
+from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
+from neuralcodec.weights import TINIEST, counted, finite_weights, largest_weight, norm_step, within_float32
 
 WIDE, COLUMNS, SHARED, ZEROS = 1, 2, 4, 8
 """Bits of the mode."""
@@ -49,8 +50,6 @@ SAMPLE = 1 << 16
 """Most weights of a tensor that classes are compared on, and that the model is fine-tuned on."""
 
 MOST_ROUNDS = 100
-
-TINIEST = 2.0**-126
 MOST_LEVEL = 32_000
 
 Bytes = npt.NDArray[np.uint8]
@@ -130,7 +129,7 @@ class Autoencoder:
 
     def with_step(self, step: float) -> Autoencoder:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        return replace(self, step=min(max(step, TINIEST), 2.0**120), relative_step=None)
+        return replace(self, step=within_float32(step), relative_step=None)
 
     def with_usual_step(self, factor: float) -> Autoencoder:
         """The same codec at its usual step times a factor; itself if an option says what the step is."""
@@ -155,9 +154,7 @@ class Autoencoder:
         Raises:
             CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format.
         """
-        objects = [(each.kind, each.data) for each in shared]
-        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
-        return Tensor(spec, reader.elements())
+        return decode_payload(payload, self.number, spec, shared)
 
     def survey(self, tensor: Tensor) -> Sample | Literal[True] | None:
         """What fine-tuning wants to know of a tensor, or that it uses the model of ``prior``; else None."""

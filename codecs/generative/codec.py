@@ -28,6 +28,7 @@ from neuralcodec.codecs.huffman.tiles import MOST, tile_length
 from neuralcodec.codecs.trellis.codec import RELATIVE_STEP, Trellis
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_flag, check_integer
+from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
 
 STEPS = 4
@@ -165,9 +166,7 @@ class Generative:
         """
         if isinstance(payload, KnownPayload):
             return payload.tensor(spec)
-        objects = [(each.kind, each.data) for each in shared]
-        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
-        return Tensor(spec, reader.elements())
+        return decode_payload(payload, self.number, spec, shared)
 
     def explain(self, payload: bytes) -> str:
         """What the report says of a payload besides the codec's name."""

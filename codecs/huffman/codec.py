@@ -18,8 +18,9 @@ from neuralcodec.codecs.huffman.tiles import BYTES_TILE, MOST, tile_count, tile_
 from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_flag, check_integer
+from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
-from neuralcodec.weights import finite_weights, largest_weight
+from neuralcodec.weights import finite_weights, largest_weight, within_float32
 
 DEFAULT_BITS = 8
 
@@ -92,7 +93,7 @@ class Huffman:
 
     def with_step(self, step: float) -> Huffman:
         """The same codec with a uniform quantizer of this step, or of the nearest that float32 holds well."""
-        return replace(self, lossless=False, mantissa=None, step=min(max(step, 2.0**-126), 2.0**120))
+        return replace(self, lossless=False, mantissa=None, step=within_float32(step))
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.
@@ -135,15 +136,7 @@ class Huffman:
         Raises:
             CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format.
         """
-        reader = _native.open_payload(
-            payload,
-            self.number,
-            spec.dtype.number,
-            spec.shape,
-            [(each.kind, each.data) for each in shared],
-            spec.name,
-        )
-        return Tensor(spec, reader.elements())
+        return decode_payload(payload, self.number, spec, shared)
 
     def survey(self, tensor: Tensor) -> sharing.Survey | None:
         """Histograms of a tensor of less than 2^18 weights; None for one that cannot be encoded."""

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from neuralcodec import _native
 from neuralcodec.codec import SharedObject, Shares
 from neuralcodec.codecs.huffman.levels import pack_codes
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
@@ -33,9 +32,10 @@ from neuralcodec.codecs.kmeans.scales import Scales, of_rows, of_tensor
 from neuralcodec.codecs.shaping import together
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_choice, check_flag, check_integer, check_number
+from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import energy_of, finite_weights, largest_weight, norm_gain
+from neuralcodec.weights import TINIEST, energy_of, finite_weights, largest_weight, norm_gain, within_float32
 
 DEFAULT_CLUSTERS = 16
 MOST_CLUSTERS = 256
@@ -48,9 +48,6 @@ CODEBOOK = 3
 
 REFUSAL = "centroids cannot stand for"
 """What errors say of weights that are not finite."""
-
-TINIEST = 2.0**-126
-"""Least step: the smallest normal float32."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ class KMeans:
 
     def with_step(self, step: float) -> KMeans:
         """The same codec at the distortion of a uniform quantizer with this step."""
-        return replace(self, step=min(max(step, 2.0**-126), 2.0**120))
+        return replace(self, step=within_float32(step))
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.
@@ -148,9 +145,7 @@ class KMeans:
         Raises:
             CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format.
         """
-        objects = [(each.kind, each.data) for each in shared]
-        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
-        return Tensor(spec, reader.elements())
+        return decode_payload(payload, self.number, spec, shared)
 
     def survey(self, tensor: Tensor) -> Sample | None:
         """The weights in short, where a codebook is to be shared; None for one that cannot be encoded."""

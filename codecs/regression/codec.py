@@ -34,8 +34,9 @@ from neuralcodec.codecs.small import for_small
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.codec import LAGRANGIAN, RELATIVE_STEP, STEP_RATIO
 from neuralcodec.options import check_integer
+from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
-from neuralcodec.weights import finite_weights
+from neuralcodec.weights import TINIEST, finite_weights, within_float32
 
 LEAST_LARGEST, MOST_LARGEST = 2.0**-100, 2.0**100
 """Where the largest weight is not within, no regressor is looked for: squares would leave the range of float32."""
@@ -171,7 +172,7 @@ class Regression:
 
     def with_step(self, step: float) -> Regression:
         """The same codec at about the distortion of a uniform quantizer with this step."""
-        return replace(self, step=min(max(step * STEP_RATIO, 2.0**-126), 2.0**120), relative_step=None)
+        return replace(self, step=within_float32(step * STEP_RATIO), relative_step=None)
 
     def with_usual_step(self, factor: float) -> Regression:
         """The same codec at its usual step times a factor; itself if an option says what the step is."""
@@ -232,9 +233,7 @@ class Regression:
         Raises:
             CorruptError, UnsupportedError: the payload breaks a rule of the format.
         """
-        objects = [(each.kind, each.data) for each in shared]
-        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
-        return Tensor(spec, reader.elements())
+        return decode_payload(payload, self.number, spec, shared)
 
     def explain(self, payload: bytes) -> str:
         """What the report says of a payload besides the codec's name."""
@@ -263,7 +262,7 @@ class Regression:
                 energy / weights.size
             )
         most = min(torch.finfo(spec.dtype.torch).max, torch.finfo(torch.float32).max)
-        return float(np.float32(min(max(step, largest / FINEST, 2.0**-126), most / 4.001)))
+        return float(np.float32(min(max(step, largest / FINEST, TINIEST), most / 4.001)))
 
     def _candidates(self, tensor: Tensor, weights: Floats, step: float) -> list[Candidate]:
         """All that this codec's regressor can do; at least one."""

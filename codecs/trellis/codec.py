@@ -29,9 +29,10 @@ from neuralcodec.codecs.trellis.training import SPARE, Trained, train
 from neuralcodec.dtypes import DType
 from neuralcodec.errors import SourceError
 from neuralcodec.options import check_choice, check_flag, check_integer, check_number
+from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import counted, finite_weights, largest_weight, norm_step
+from neuralcodec.weights import TINIEST, counted, finite_weights, largest_weight, norm_step, within_float32
 
 WIDE, COLUMNS, SHARED, ZEROS, SKIP = 1, 2, 4, 32, 64
 """Bits of the mode."""
@@ -55,8 +56,6 @@ STATES = (1, 4, 8, 16, 32, 64, 128, 256)
 
 STATES_OF_OTHERS, STATES_OF_PREFIX = 64, 16
 """Unless an option says so. With so many, tables of prefix codes take half the RAM, for half a per cent of a file."""
-
-TINIEST = 2.0**-126
 
 MOST_LEVEL = 32_600
 """Largest magnitude of a weight over the step; what is coded may be a few levels away."""
@@ -179,7 +178,7 @@ class Trellis:
     def with_step(self, step: float) -> Trellis:
         """The same codec at about the distortion of a uniform quantizer with this step."""
         ratio = STEP_RATIO if self.state_count > 1 else 1.0
-        return replace(self, step=min(max(step * ratio, 2.0**-126), 2.0**120), relative_step=None)
+        return replace(self, step=within_float32(step * ratio), relative_step=None)
 
     def with_usual_step(self, factor: float) -> Trellis:
         """The same codec at its usual step times a factor; itself if an option says what the step is."""
@@ -208,9 +207,7 @@ class Trellis:
         Raises:
             CorruptError, UnsupportedError, ChecksumError: the payload breaks a rule of the format.
         """
-        objects = [(each.kind, each.data) for each in shared]
-        reader = _native.open_payload(payload, self.number, spec.dtype.number, spec.shape, objects, spec.name)
-        return Tensor(spec, reader.elements())
+        return decode_payload(payload, self.number, spec, shared)
 
     def survey(self, tensor: Tensor) -> Sample | None:
         """Weights for the model; None for a tensor that needs none."""

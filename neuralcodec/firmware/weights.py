@@ -24,6 +24,7 @@ from neuralcodec.dtypes import BY_NUMBER
 from neuralcodec.errors import ExportError, NeuralCodecError, SourceError
 from neuralcodec.export_prepared import CODECS, Prepared, cannot_be, prepare_stream
 from neuralcodec.model import CompressedModel
+from neuralcodec.payload import open_payload
 from neuralcodec.stream.store import PayloadStore
 from neuralcodec.stream.writer import Entry, Stream, chunks, header
 from neuralcodec.tensor import TensorSpec, from_float32
@@ -206,12 +207,6 @@ class Weights:
         if entry.codec == "generative":
             return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, LEARNS)
         return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, "")
-
-
-def open_payload(payload: bytes, number: int, spec: TensorSpec, shared: Sequence[SharedObject]) -> _native.Reader:
-    """Opens a payload with the C decoder."""
-    objects = [(each.kind, each.data) for each in shared]
-    return _native.open_payload(payload, number, spec.dtype.number, spec.shape, objects, spec.name)
 
 
 def _column_scales(opened: _native.Reader, cols: int) -> npt.NDArray[np.float32]:

@@ -14,6 +14,7 @@ from neuralcodec.profiling.levels import Rate
 from neuralcodec.profiling.moments import Moments
 from neuralcodec.registry import make_codec
 from neuralcodec.tensor import Tensor
+from neuralcodec.weights import within_float32
 
 BITS = range(2, 9)
 STEPPED = ("huffman", "kmeans", "trellis")
@@ -138,7 +139,7 @@ def _with_step(name: str, tensor: Tensor, snr_db: float, step: float) -> list[Tr
         codec = make_codec(name, {})
         assert isinstance(codec, Stepped)
         own: float = dataclasses.asdict(codec.with_step(step))["step"]  # type: ignore[call-overload]
-        own = min(max(float(f"{own:.2e}"), 2.0**-126), 2.0**120)  # as one would type it
+        own = within_float32(float(f"{own:.2e}"))  # as one would type it
         trial = _try(tensor, name, {"step": own})
         trials.append(trial)
         near = NEAR_DB if name == "huffman" or len(trials) == 1 else NEAR_ENOUGH_DB
