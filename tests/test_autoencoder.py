@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from samples import bell, tensor
 from typer.testing import CliRunner
 
 import neuralcodec
@@ -21,18 +22,12 @@ from neuralcodec import Target, _native, reference
 from neuralcodec.cli.app import app
 from neuralcodec.codecs.autoencoder import Autoencoder
 from neuralcodec.codecs.autoencoder.predictor import best, fit
-from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import CorruptError, PlanError, SourceError, TrainingError, UnsupportedError
 from neuralcodec.models import autoencoder_model, autoencoder_training
 from neuralcodec.models.corpus import TEST_NETWORKS, kind_of, matrices, matrix_of, with_importance
-from neuralcodec.tensor import Tensor, TensorSpec
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 UNIVERSAL = Path(autoencoder_model.__file__).with_name("autoencoder_1.bin").read_bytes()
-
-
-def bell(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def smooth(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -41,11 +36,6 @@ def smooth(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
     for i in range(1, len(w)):
         w[i] = 0.9 * w[i - 1] + 0.436 * w[i]
     return w.reshape(rows, columns)
-
-
-def tensor(w: torch.Tensor, name: str = "w") -> Tensor:
-    data = w.contiguous().reshape(-1).view(torch.uint8).numpy().copy() if w.numel() else np.zeros(0, np.uint8)
-    return Tensor(TensorSpec(name, BY_TORCH[w.dtype], tuple(w.shape)), data)
 
 
 def snr(w: torch.Tensor, decoded: torch.Tensor) -> float:

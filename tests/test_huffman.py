@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from samples import stream_of, tensor
 
 import neuralcodec
 from neuralcodec import Target, _native, reference
@@ -22,18 +23,9 @@ from neuralcodec.codecs.huffman.tiles import tile_count, tile_length
 from neuralcodec.codecs.raw import Raw
 from neuralcodec.dtypes import BY_TORCH, DTYPES
 from neuralcodec.errors import BitstreamError, CorruptError, SourceError, UnsupportedError
-from neuralcodec.stream.store import PayloadStore
-from neuralcodec.stream.writer import Entry, Stream, chunks
 from neuralcodec.tensor import Tensor, TensorSpec, from_float32
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
-
-
-def tensor(t, name="w"):
-    """A torch tensor as the planner hands it to codecs."""
-    spec = TensorSpec(name, BY_TORCH[t.dtype], tuple(t.shape))
-    data = t.contiguous().reshape(-1).view(torch.uint8).numpy().copy() if t.numel() else np.zeros(0, np.uint8)
-    return Tensor(spec, data)
 
 
 def bell(*shape, seed=0):
@@ -53,19 +45,6 @@ def entropy(levels):
     return float(-(p * np.log2(p)).sum())
 
 
-def stream_of(tensors, codec, shared=()):
-    """A model stream with these payloads: name to (spec, payload)."""
-    store = PayloadStore()
-    entries = {
-        name: Entry(spec, codec.number, codec.name, store.add(payload)) for name, (spec, payload) in tensors.items()
-    }
-    return b"".join(chunks(Stream(entries, tuple(shared), store)))
-
-
-shapes = st.lists(st.integers(1, 40), max_size=3).filter(lambda s: math.prod(s) <= 6000)
-tiles = st.sampled_from([None, 1, 2, 5, 64, 1000, 65535])
-
-
 def test_they_are_what_they_claim_to_be():
     for codec in (Raw(), Huffman()):
         assert isinstance(codec, Codec)
@@ -73,6 +52,10 @@ def test_they_are_what_they_claim_to_be():
     assert isinstance(Huffman(), Sharing)
     assert (Raw().lossy, Huffman().lossy, Huffman(lossless=True).lossy) == (False, True, False)
     assert hash(Huffman(bits=4)) == hash(Huffman(bits=4))
+
+
+shapes = st.lists(st.integers(1, 40), max_size=3).filter(lambda s: math.prod(s) <= 6000)
+tiles = st.sampled_from([None, 1, 2, 5, 64, 1000, 65535])
 
 
 @given(

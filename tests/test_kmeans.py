@@ -9,37 +9,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import bell, stream_of, tensor
 
 import neuralcodec
 from neuralcodec import Target, _native, reference
 from neuralcodec.codecs.kmeans import KMeans, coding, frequencies
 from neuralcodec.codecs.kmeans.scales import of_rows
-from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import BitstreamError, PlanError, SourceError
-from neuralcodec.stream.store import PayloadStore
-from neuralcodec.stream.writer import Entry, Stream, chunks
-from neuralcodec.tensor import Tensor, TensorSpec
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 PRECISION = {"fp32": 2.0**-24, "fp16": 2.0**-11, "bf16": 2.0**-8}
-
-
-def tensor(t, name="w", importance=None):
-    spec = TensorSpec(name, BY_TORCH[t.dtype], tuple(t.shape))
-    data = t.contiguous().reshape(-1).view(torch.uint8).numpy().copy() if t.numel() else np.zeros(0, np.uint8)
-    return Tensor(spec, data, importance)
-
-
-def bell(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def stream_of(tensors, codec, shared=()):
-    store = PayloadStore()
-    entries = {
-        name: Entry(spec, codec.number, codec.name, store.add(payload)) for name, (spec, payload) in tensors.items()
-    }
-    return b"".join(chunks(Stream(entries, tuple(shared), store)))
 
 
 def entropy_bytes(symbols):

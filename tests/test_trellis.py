@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from samples import bell, tensor
 
 import neuralcodec
 from neuralcodec import Target, _native, reference
@@ -23,7 +24,6 @@ from neuralcodec.codecs.trellis.parts import Part
 from neuralcodec.codecs.trellis.revision import lacking
 from neuralcodec.codecs.trellis.settings import Settings
 from neuralcodec.codecs.trellis.training import train
-from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import BitstreamError, PlanError, SourceError
 from neuralcodec.export_prepared import prepare
 from neuralcodec.stream.store import PayloadStore
@@ -32,16 +32,6 @@ from neuralcodec.tensor import Tensor, TensorSpec
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 CODINGS = ["contexts", "light", "rans", "prefix"]
-
-
-def tensor(t, name="w", importance=None):
-    spec = TensorSpec(name, BY_TORCH[t.dtype], tuple(t.shape))
-    data = t.contiguous().reshape(-1).view(torch.uint8).numpy().copy() if t.numel() else np.zeros(0, np.uint8)
-    return Tensor(spec, data, importance)
-
-
-def bell(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def stream_of(t, payload, codec):
