@@ -177,3 +177,11 @@ def test_the_file_of_a_target_does_not_depend_on_who_encodes():
     assert torch.equal(alone.decode("head"), model["head"])
     assert torch.equal(alone.decode("large"), model["large"])
     assert alone.report().snr_db == pytest.approx(25, rel=0.02)
+
+
+@pytest.mark.parametrize("target", [Target(max_bytes=1000), Target(bits_per_weight=1.4), Target(snr_db=20)])
+def test_weights_of_one_magnitude(target):
+    """A sketch says the same of all steps below it."""
+    w = torch.sign(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))
+    cm = neuralcodec.encode({"w": w}, target=target)
+    assert cm.nbytes <= 1000

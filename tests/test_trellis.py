@@ -834,3 +834,22 @@ def test_light_without_open_ends(step):
 def test_open_ends_are_an_option_of_light_alone():
     with pytest.raises(PlanError, match="open_ends=False is for coding 'light', not 'rans'"):
         neuralcodec.encode({"w": bell(20, 30)}, coding="rans", open_ends=False)
+
+
+def test_weights_of_all_magnitudes():
+    """Also where the mean of the levels lies beyond what values express, thresholds ascend."""
+    for seed in range(4):
+        w = bell(257, 3, seed=seed) * torch.logspace(-4, 2, 257)[:, None]
+        for states in (1, 16):
+            options = {"states": states, "magnitudes": 8, "tables": 1, "relative_step": 1e-6, "small": None}
+            cm = neuralcodec.encode({"w": w.bfloat16()}, reconstruction="error", **options)
+            assert cm.report().snr_db > 20
+
+
+@pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
+def test_levels_of_8_bits_wherever_the_step_ends(coding):
+    """The finest step there is takes the largest weight to the last level, whatever it is rounded to."""
+    for seed in range(40):
+        w = bell(5, 60, seed=seed) * 10.0 ** (seed % 7 - 3)
+        cm = neuralcodec.encode({"w": w}, coding=coding, levels="int8", relative_step=1e-4, states=4, small=None)
+        assert cm.levels("w")[0].dtype == torch.int8

@@ -65,8 +65,8 @@ def layout(  # noqa: PLR0917
     while (128 * cap + 7) >> shift >= BINS:
         shift += 1
     thresholds = sorted({min(max(int(128 * t) >> shift, 1), BINS - 1) for t in _spread(low, high, magnitudes - 1)})
-    first = max(1, round(0.4 * mean))
-    by_sign = (first, max(first + 1, round(1.3 * mean)))[:signs]
+    first = min(max(1, round(0.4 * mean)), MOST_VALUE - 1)
+    by_sign = (first, min(max(first + 1, round(1.3 * mean)), MOST_VALUE))[:signs]
     start = min(int(128 * mean) >> shift, BINS - 1)
     found = Classes(
         states_log2,
@@ -77,7 +77,7 @@ def layout(  # noqa: PLR0917
         cap,
         start,
         tuple(thresholds),
-        tuple(min(t, MOST_VALUE) for t in by_sign),
+        by_sign,
     )
     return found, mean
 

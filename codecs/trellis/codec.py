@@ -346,7 +346,10 @@ class Trellis:
         most = MOST_LEVEL if self.levels == "auto" and self.open_ends else MOST_BYTE
         step = min(max(factor * step, largest / most, TINIEST), largest_weight(dtype) / SMALL_LEVELS)
         lagrangian = (LAGRANGIAN if two else LAGRANGIAN / 4) * self.rdo / factor**2
-        return Step(float(np.float32(step)), lagrangian)
+        distance = np.float32(step)
+        if np.float32(largest) / distance > most:  # it has been rounded down
+            distance = np.nextafter(distance, np.float32(np.inf))
+        return Step(float(distance), lagrangian)
 
     def _payload(self, tensor: Tensor, hint: Hint | None) -> bytes:
         found = self._search(tensor, hint)

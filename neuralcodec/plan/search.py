@@ -32,7 +32,9 @@ AIM = 0.004
 
 FEW_TRIALS = 3
 MAX_TRIALS = 24
-MAX_PLATEAU = 2
+MAX_PLATEAU, MAX_PLATEAU_COARSER = 2, 8
+"""Trials that may give the same. Finer steps may give no more however fine they are; coarser ones end with all 0."""
+
 LEAST_STRIDE, LEAP, MAX_STRIDE = 1 / 8, 1.0, 8.0
 
 LEAST_BRACKET = 1 / 1024
@@ -148,7 +150,8 @@ def find_step(
             if direction < 0:
                 ends = {True: ends[False], False: ends[True]}
             break
-        started_on_a_plateau = next_value == value == ends[direction > 0][1] and len(trials) <= MAX_PLATEAU
+        most = MAX_PLATEAU if direction < 0 else MAX_PLATEAU_COARSER
+        started_on_a_plateau = next_value == value == ends[direction > 0][1] and len(trials) <= most
         if (next_value - value) * direction < 0 or started_on_a_plateau:
             # By the slope so far, and a little more, so that the goal lies between.
             slope = abs(next_value - value) / stride
