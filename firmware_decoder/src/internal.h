@@ -55,6 +55,12 @@ ncd_status ncd_tensor_set(const ncd_record *r, const uint8_t *payload, ncd_tenso
 /* Reads the header of the payload of a tensor that has been set. */
 ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t);
 
+/* Whether a workspace holds what is wanted. */
+NCD_INLINE int ncd_holds(const void *workspace, size_t size, size_t wanted)
+{
+    return size >= wanted && workspace && ((uintptr_t)workspace & 3u) == 0;
+}
+
 /* What codecs 1 to 4, and 6, do, whose payloads hold no other tensors; regression.c has them do it for what it nests. */
 #if NCD_ENABLE_REGRESSION
 #define NCD_CODED

@@ -157,12 +157,6 @@ size_t ncd_tensor_least_workspace(const ncd_tensor *t)
     return ncd_tensor_workspace(t);
 }
 
-/* Whether a workspace holds what is wanted. */
-NCD_INLINE int holds(const void *workspace, size_t size, size_t wanted)
-{
-    return size >= wanted && workspace && ((uintptr_t)workspace & 3u) == 0;
-}
-
 NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, size_t size)
 {
     uint32_t *lookup = (uint32_t *)workspace;
@@ -172,7 +166,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
         const size_t wanted = ncd_kmeans_workspace(t);
         if (wanted == 0)
             return NCD_OK;
-        if (!holds(lookup, size, wanted))
+        if (!ncd_holds(lookup, size, wanted))
             return NCD_ERR_WORKSPACE;
         ncd_kmeans_prepare(t, lookup);
         return NCD_OK;
@@ -185,7 +179,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
     if (t->codec == NCD_CODEC_TRELLIS) {
         if (t->model_workspace == 0)
             return NCD_OK;
-        if (!holds(lookup, size, t->model_workspace))
+        if (!ncd_holds(lookup, size, t->model_workspace))
             return NCD_ERR_WORKSPACE;
         ncd_trellis_prepare(t, lookup);
         return NCD_OK;
@@ -195,7 +189,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
     if (t->codec == NCD_CODEC_GENERATIVE) {
         if (t->model_workspace == 0)
             return NCD_OK;
-        if (!holds(lookup, size, t->model_workspace))
+        if (!ncd_holds(lookup, size, t->model_workspace))
             return NCD_ERR_WORKSPACE;
         ncd_generative_prepare(t, lookup);
         return NCD_OK;
@@ -205,7 +199,7 @@ NCD_CODED ncd_status ncd_coded_prepare(const ncd_tensor *t, void *workspace, siz
     for (i = 0; i < NCD_TABLES; ++i) {
         if (!has_lookup(t->tables[i]))
             continue;
-        if (!holds(lookup, size, NCD_HUFFMAN_WORKSPACE))
+        if (!ncd_holds(lookup, size, NCD_HUFFMAN_WORKSPACE))
             return NCD_ERR_WORKSPACE;
         ncd_table_build(t->tables[i], lookup);
         lookup += NCD_HUFFMAN_WORKSPACE / 4;
@@ -228,7 +222,7 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
     if (t->codec == NCD_CODEC_REGRESSION) {
         if (t->regression_workspace == 0)
             return NCD_OK;
-        if (!holds(workspace, size, t->regression_least))
+        if (!ncd_holds(workspace, size, t->regression_least))
             return NCD_ERR_WORKSPACE;
         return ncd_regression_prepare(t, (uint32_t *)workspace, size);
     }
@@ -236,7 +230,7 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 #if NCD_ENABLE_AUTOENCODER
     if (t->codec == NCD_CODEC_AUTOENCODER) { /* nothing to prepare: each tile starts afresh */
         const size_t wanted = ncd_autoencoder_workspace(t);
-        return wanted == 0 || holds(workspace, size, wanted) ? NCD_OK : NCD_ERR_WORKSPACE;
+        return wanted == 0 || ncd_holds(workspace, size, wanted) ? NCD_OK : NCD_ERR_WORKSPACE;
     }
 #endif
     return ncd_coded_prepare(t, workspace, size);

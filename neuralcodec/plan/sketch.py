@@ -116,7 +116,8 @@ def sketch(weights: Iterable[tuple[npt.NDArray[np.float32], float]], count: int)
     for each, own in weights:
         flat = each.reshape(-1)
         # Runs would miss rows; an odd distance meets all columns.
-        sample = np.abs(flat[:: max(flat.size // most, 1) | 1].astype(np.float64))
+        with np.errstate(invalid="ignore"):  # of NaN
+            sample = np.abs(flat[:: max(flat.size // most, 1) | 1].astype(np.float64))
         sample = sample[np.isfinite(sample)]
         if sample.size:
             samples.append((sample / own, flat.size / sample.size, own))
