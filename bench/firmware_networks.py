@@ -233,7 +233,9 @@ def emulated(  # noqa: PLR0917
     facts = emulator.BOARDS[board]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        example = folder / "examples" / "network"
+        # Always in the same place, which what is compiled knows its sources by.
+        example = objects / "examples" / "network"
+        shutil.rmtree(example, ignore_errors=True)
         shutil.copytree(ROOT / "bench" / "images" / "network", example)
         for file in export.glob("net*"):
             shutil.copy(file, example)
@@ -243,9 +245,7 @@ def emulated(  # noqa: PLR0917
         blob.write_bytes(struct.pack("<I", len(inputs)) + inputs.tobytes() + outputs.tobytes())
         try:
             options = [f"-D{macro}={value}" for macro, value in report.decoder.items()]
-            elf = emulator.build(
-                board, blob, objects, "network", examples=folder / "examples", nn=True, defines=options
-            )
+            elf = emulator.build(board, blob, objects, "network", examples=example.parent, nn=True, defines=options)
         except emulator.BuildError as error:
             for region in ("FLASH", "RAM"):
                 if f"region `{region}'" in str(error):
