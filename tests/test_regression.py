@@ -337,3 +337,15 @@ def test_a_basis_without_a_residual_has_levels_of_8_bits():
     for seed in range(20):
         payload = basis.serialize(random(4, 32, seed).astype(np.float32), None, basis.Shape(), None, None, None)
         assert not payload[0] & 4
+
+
+@pytest.mark.parametrize(("shape", "tile"), [((3, 300), 100), ((1, 300), 100), ((2, 5000), None), ((4, 75), 64)])
+@pytest.mark.parametrize("residual", [False, True])
+def test_rows_of_several_tiles_have_records_of_whole_ones(shape, tile, residual):
+    """The last tile of a row has fewer blocks than the others."""
+    w = random(*shape).astype(np.float32)
+    options = {"regressor": "basis", "tile": tile, "residual": residual, "relative_step": 0.2}
+    cm = neuralcodec.encode({"w": torch.from_numpy(w)}, "regression", **options)
+    (tensor,) = reference.read_stream(cm.to_bytes()).tensors
+    assert reference.decode_bytes(tensor) == cm.decode("w").numpy().tobytes()
+    assert cm.report().snr_db > (10 if residual else 3)

@@ -63,7 +63,8 @@ def serialize(  # noqa: PLR0917
         tile: most weights of a tile.
     """
     rows, cols = weights.shape
-    length = tiled_length(rows, cols, tile, shape.block)
+    # The residual's tiles are the same, of lengths that differ little; then the last block of each may be short.
+    length = tiled_length(rows, cols, tile, shape.block) if residual is None else tile_length(rows, cols, tile)
     largest = float(np.abs(weights).max())
     if step is None:
         step = largest / LEVELS
@@ -87,7 +88,13 @@ def serialize(  # noqa: PLR0917
         EXPONENT_BITS,
         shift,
     )
-    fields = [seeds.astype(np.int64), exponents.astype(np.int64), *factors.T.astype(np.int64)]
+    found = [seeds.astype(np.int64), exponents.astype(np.int64), *factors.T.astype(np.int64)]
+    # Each tile but the last has the records of a full one, also where it ends a row and has fewer blocks.
+    blocks = [-(-size // shape.block) for size in sizes]
+    places = np.concatenate([i * blocks[0] + np.arange(n) for i, n in enumerate(blocks)])
+    fields = [np.zeros(places[-1] + 1, np.int64) for _ in found]
+    for field, values in zip(fields, found, strict=True):
+        field[places] = values
     records = pack_records(fields, [shape.seed_bits, EXPONENT_BITS] + [shape.factor_bits] * shape.vectors)
     parameters = bytes([shape.block, shape.vectors, shape.seed_bits, shape.factor_bits, EXPONENT_BITS, shift])
     body = parameters + records
