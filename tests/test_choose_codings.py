@@ -168,3 +168,12 @@ def test_overrides_with_a_wrong_codec_are_refused():
         neuralcodec.encode(state, "huffman", overrides={"a": {"codec": 3}})
     with pytest.raises(PlanError, match="'kmeans' has no option 'bits'"):
         neuralcodec.encode(state, "huffman", overrides={"a": {"codec": "kmeans", "bits": 3}})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"), [(torch.zeros(0, 40), "at least one"), (torch.full((5, 40), torch.nan), "not finite")]
+)
+def test_inputs_that_tell_nothing_are_refused(inputs, said):
+    network = torch.nn.Sequential(torch.nn.Linear(40, 60), torch.nn.ReLU(), torch.nn.Linear(60, 10)).eval()
+    with pytest.raises(PlanError, match=said):
+        neuralcodec.choose_codings(network, inputs, weight_bytes=2000)

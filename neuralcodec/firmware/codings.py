@@ -171,6 +171,10 @@ def choose_codings(
     if not names:
         raise PlanError("no tensor of the module is large enough to be coded")
     wanted = _outputs(model, {}, inputs)
+    if not wanted.numel():
+        raise PlanError("inputs: at least one expected")
+    if not wanted.isfinite().all():
+        raise PlanError("inputs: some give outputs that are not finite, and so tell nothing of errors")
     found = [_candidates(model, source.read(name), inputs, wanted, codecs, core, tile) for name in names]
     small = [spec for name, spec in source.specs.items() if name not in names and len(spec.shape) > 1]
     others = sum(decode_cost(Raw(), spec, core) for spec in small)
