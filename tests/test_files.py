@@ -273,3 +273,13 @@ def test_long_names_can_be_written(saved, tmp_path):
     long = tmp_path / ("x" * 250)
     neuralcodec.save(neuralcodec.load(saved), long)
     assert long.read_bytes() == saved.read_bytes()
+
+
+def test_offsets_that_are_not_two_are_refused(tmp_path):
+    path = tmp_path / "m.safetensors"
+    neuralcodec.save(neuralcodec.encode({"w": torch.ones(20, 30)}), path)
+    data = path.read_bytes()
+    at = data.index(b'"data_offsets":[0,') + len(b'"data_offsets":[0')
+    path.write_bytes(data[:at] + b"." + data[at + 1 :])
+    with pytest.raises(neuralcodec.CorruptError, match="not a valid safetensors file"):
+        neuralcodec.load(path)

@@ -120,7 +120,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], int]:
 
 def _end_of_tensors(path: Path) -> int:
     """Where the tensors of a safetensors file end according to its header; 0 if that cannot be read."""
-    with path.open("rb") as file, contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+    with path.open("rb") as file, contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
         return int(8 + length + max(v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"))
