@@ -60,16 +60,17 @@ def export_c(
         return (path,)
     symbol = symbol_for(path, name)
     source, header = outputs(path)
+    demand = cm.demand()  # opens all tensors, and so checks their payloads
     if prepared:
         found = prepare(cm)
         with replace_files(header, source) as (head, body):
-            head.writelines(line.encode() for line in _prepared_header(cm, found, symbol))
+            head.writelines(line.encode() for line in _prepared_header(cm.entries, found, symbol, demand))
             body.writelines(line.encode() for line in _prepared_source_lines(found, symbol, header.name))
         return source, header
     size = sum(len(piece) for piece in cm.chunks(names))
     # The array's size is in the header: a new one must not stay beside an old source.
     with replace_files(header, source) as (head, body):
-        head.writelines(line.encode() for line in _stream_header(cm, symbol, size))
+        head.writelines(line.encode() for line in _stream_header(cm.entries, symbol, size, demand))
         body.writelines(line.encode() for line in _source_lines(cm.chunks(names), symbol, header.name))
     return source, header
 
@@ -107,25 +108,24 @@ def symbol_for(path: Path, name: str | None) -> str:
     return name
 
 
-def _stream_header(cm: CompressedModel, symbol: str, size: int) -> Iterator[str]:
-    demand = cm.demand()
+def _stream_header(entries: Iterable[Entry], symbol: str, size: int, demand: Demand) -> Iterator[str]:
     yield f"/* {symbol}: a neuralcodec model stream for ncd_model_open() of ncd.h. Generated; do not edit. */\n"
     facts = {"SIZE": (size, "bytes of the stream"), **_demand_facts(demand)}
     body = (
         _fact_lines(symbol, facts, demand.slots),
-        _index_lines(cm.entries, symbol, facts, "Indices for ncd_tensor_open()"),
+        _index_lines(entries, symbol, facts, "Indices for ncd_tensor_open()"),
     )
     yield from _guarded(symbol, ("#include <stdint.h>\n\n",), body, f"const uint8_t {symbol}[{symbol.upper()}_SIZE]")
 
 
-def _prepared_header(cm: CompressedModel, prepared: Prepared, symbol: str) -> Iterator[str]:
+def _prepared_header(entries: Iterable[Entry], prepared: Prepared, symbol: str, demand: Demand) -> Iterator[str]:
     yield f"/* {symbol}: the tensors of a neuralcodec model, opened and prepared, for the decoder of ncd.h.\n"
     yield " * Generated; do not edit.\n *\n"
     yield " * The smallest decoder for them, whose options are for this file as well:\n"
     yield from (f" *   {line}\n" for line in textwrap.wrap(smallest(prepared), 110, break_on_hyphens=False))
     yield " */\n"
-    facts = {"TENSORS": (len(prepared.tensors), "tensors"), **_demand_facts(cm.demand())}
-    body = _fact_lines(symbol, facts, prepared.slots), _index_lines(cm.entries, symbol, facts, "Places in the array")
+    facts = {"TENSORS": (len(prepared.tensors), "tensors"), **_demand_facts(demand)}
+    body = _fact_lines(symbol, facts, prepared.slots), _index_lines(entries, symbol, facts, "Places in the array")
     includes = ("#include <ncd.h>\n\n", *requirements(prepared), "\n")
     yield from _guarded(symbol, includes, body, f"const ncd_tensor {symbol}[{symbol.upper()}_TENSORS]")
 

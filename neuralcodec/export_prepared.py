@@ -95,15 +95,13 @@ class Prepared:
 
 
 def prepare(cm: CompressedModel) -> Prepared:
-    """Opens all tensors, and builds the tables of those of codec trellis.
+    """Opens all tensors, and builds the tables of those of codec trellis; of a model whose payloads have been checked.
 
     Raises:
         PlanError: there are no tensors, or one's codec opens tensors while it decodes, or is a third party's.
-        BitstreamError: the model is damaged.
     """
     if not cm.entries:
         raise PlanError("the model has no tensors: there is nothing to prepare")
-    cm.demand()  # opens all, and so checks all
     for entry in cm.entries:
         if entry.tied_to is None and entry.number not in CODECS:
             raise PlanError(f"tensor {entry.spec.name!r} {cannot_be(entry.codec)}")

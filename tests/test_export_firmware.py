@@ -32,6 +32,8 @@ from neuralcodec.firmware.quantize import from_range, multiplier_of
 from neuralcodec.firmware.simplify import simplify
 from neuralcodec.firmware.trace import trace
 
+DECODER = Path(__file__).resolve().parents[1] / "firmware_decoder"
+
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 every_network = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__name__)
@@ -891,9 +893,8 @@ def test_options_of_the_readme_are_enough(tables, tmp_path):
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     options = re.findall(r"-DNCD_\w+=[01]", text)
     assert ("-DNCD_TRELLIS_PREPARED=1" in options) == (tables == "flash")
-    decoder = Path(__file__).resolve().parents[1] / "firmware_decoder"
-    sources = [*decoder.glob("src/*.c"), *decoder.glob("nn/src/*.c"), *tmp_path.glob("net*.c")]
-    includes = [f"-I{each}" for each in (tmp_path, decoder / "include", decoder / "nn" / "include")]
+    sources = [*DECODER.glob("src/*.c"), *DECODER.glob("nn/src/*.c"), *tmp_path.glob("net*.c")]
+    includes = [f"-I{each}" for each in (tmp_path, DECODER / "include", DECODER / "nn" / "include")]
     command = ["cc", "-std=c99", "-shared", "-fPIC", "-Wl,-z,defs", *options, *includes, *sources]
     subprocess.run([*command, "-o", tmp_path / "net.so", "-lm"], check=True)
 
@@ -912,8 +913,7 @@ def test_folder_builds_with_cmake(bundle, tmp_path):
         '#include "residual.h"\nint main(void) { return ncd_residual_init(NULL, 0) || '
         "ncd_residual_run(ncd_residual_input(), NCD_RESIDUAL_INPUT_SIZE); }\n"
     )
-    decoder = Path(neuralcodec.__file__).parents[1] / "firmware_decoder"
-    option = [] if bundle else [f"-DNCD_DIR={decoder}"]
+    option = [] if bundle else [f"-DNCD_DIR={DECODER}"]
     for command in (
         ["cmake", "-S", str(tmp_path), "-B", str(tmp_path / "b"), *option],
         ["cmake", "--build", str(tmp_path / "b")],
@@ -947,9 +947,8 @@ def in_one_program(folder, exports):
         )
         + "    return 0;\n}\n"
     )
-    decoder = Path(neuralcodec.__file__).parents[1] / "firmware_decoder"
     for command in (
-        ["cmake", "-S", folder, "-B", folder / "built", f"-DNCD_DIR={decoder}"],
+        ["cmake", "-S", folder, "-B", folder / "built", f"-DNCD_DIR={DECODER}"],
         ["cmake", "--build", folder / "built"],
         [folder / "built" / "app"],
     ):

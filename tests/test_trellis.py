@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from samples import bell, tensor
+from samples import bell, stream_of, tensor
 
 import neuralcodec
 from neuralcodec import Target, _native, reference
@@ -26,18 +26,10 @@ from neuralcodec.codecs.trellis.settings import Settings
 from neuralcodec.codecs.trellis.training import train
 from neuralcodec.errors import BitstreamError, PlanError, SourceError
 from neuralcodec.export_prepared import prepare
-from neuralcodec.stream.store import PayloadStore
-from neuralcodec.stream.writer import Entry, Stream, chunks
 from neuralcodec.tensor import Tensor, TensorSpec
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 CODINGS = ["contexts", "light", "rans", "prefix"]
-
-
-def stream_of(t, payload, codec):
-    store = PayloadStore()
-    entries = {"w": Entry(t.spec, codec.number, codec.name, store.add(payload))}
-    return b"".join(chunks(Stream(entries, (), store)))
 
 
 def decoded(codec, w, importance=None):
@@ -95,7 +87,7 @@ def test_every_decoder_gives_levels_times_step(*, options, dtype, shape, seed, t
         part = Tensor(TensorSpec("w", t.spec.dtype, (rows, columns)), reader.elements(i, i + 1))
         assert torch.equal(part.torch(), expected[row : row + rows, column : column + columns])
 
-    ref = reference.read_stream(stream_of(t, payload, codec)).tensors[0]
+    ref = reference.read_stream(stream_of({"w": (t.spec, payload)}, codec)).tensors[0]
     assert reference.decode_bytes(ref) == whole.data.tobytes()
     assert reference.decode_levels(ref) == levels.reshape(-1).tolist()
 

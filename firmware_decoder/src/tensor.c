@@ -238,8 +238,9 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 
 /* ---- Tiles ---- */
 
-/* Levels, indices or bytes of a tile of n weights, for which there is room. Inline: with the place at hand, which raw wants, a decoder without regression saves code and stack. With it the place is
- * found where raw wants it: others need not wait for it. */
+/* Levels, indices or bytes of a tile of n weights, for which there is room. Inline: with the place at hand, which raw wants, a
+ * decoder without regression saves code and stack. With it the place is found where raw wants it: others need not wait for
+ * it. */
 NCD_INLINE ncd_status coded_tile(const ncd_tensor *t, uint32_t tile, uint32_t row, uint32_t col, uint8_t *dst, uint32_t n,
                                  const uint32_t *workspace)
 {

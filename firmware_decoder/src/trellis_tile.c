@@ -661,9 +661,8 @@ PART int32_t take_distance(lane *left)
 }
 
 /* FOUR finds those of four levels that are not above low and below high: nonzero bytes. */
-#if defined(__OPTIMIZE_SIZE__) && !NCD_TRELLIS_PREPARED
-#define FOUR_AT_ONCE 0
-#elif !defined(__GNUC__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ /* the first level is the low byte of four */
+#if (defined(__OPTIMIZE_SIZE__) && !NCD_TRELLIS_PREPARED) || !defined(__GNUC__) || \
+    __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ /* the first level is the low byte of four */
 #define FOUR_AT_ONCE 0
 #elif defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED)
 #define FOUR_AT_ONCE 1

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from neuralcodec.export_prepared import SWITCHES
 from neuralcodec.firmware.plan import Mode
 from neuralcodec.firmware.weights import Coded
 
 CODINGS = ("contexts", "light", "rans", "prefix")
 """Of codec trellis."""
 
-MACROS = (
-    *("NCD_ENABLE_HUFFMAN", "NCD_ENABLE_LOSSLESS", "NCD_ENABLE_KMEANS", "NCD_ENABLE_TRELLIS"),
-    *("NCD_ENABLE_AUTOENCODER", "NCD_ENABLE_REGRESSION", "NCD_ENABLE_FLOAT"),
-    *(f"NCD_TRELLIS_{coding.upper()}" for coding in CODINGS),
-    *("NCD_TRELLIS_SKIP", "NCD_TRELLIS_WIDE", "NCD_TRELLIS_WIDE_CODES", "NCD_TRELLIS_PREPARED"),
-)
+MACROS = (*SWITCHES, "NCD_ENABLE_FLOAT", "NCD_TRELLIS_PREPARED")
 """All that are set."""
 
 HUFFMAN, KMEANS, TRELLIS = 2, 3, 4

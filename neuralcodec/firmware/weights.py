@@ -43,6 +43,7 @@ SHARED = 2.0
 """How much coarser a row may become for one of the layers that read it."""
 
 LEARNS = "decoding codec generative takes 250 KB of RAM"
+"""Why its payloads are coded again, whatever the mode."""
 
 F32 = BY_NUMBER[1]
 I8 = next(dtype for dtype in BY_NUMBER.values() if dtype.name == "i8")
@@ -205,7 +206,8 @@ class Weights:
             return Stored(entry.spec, entry.number, entry.codec, payload, levels, np.ones(rows), False, lossless)
         scales = np.array(opened.scales(), np.float64) if opened.has_levels else np.ones(rows)
         if entry.codec == "generative":
-            return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, LEARNS)
+            same = f"{LEARNS}: the same levels with prefix codes"
+            return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, same)
         return Stored(entry.spec, entry.number, entry.codec, payload, levels, scales, opened.down_columns, "")
 
 
@@ -306,10 +308,7 @@ def _choose(weights: Weights, wish: Wish, tile: int | None) -> _Choice:
         reasons.append(f"{stored.reason}: int8 levels with a scale a row")
     else:
         levels, scales = stored.levels, stored.scales
-        if stored.reason:
-            reasons.append(
-                f"{stored.reason}: the same levels with prefix codes" if stored.reason == LEARNS else stored.reason
-            )
+        reasons += [stored.reason] if stored.reason else []
         if stored.down_columns and not wish.columns:
             reasons.append("coded down the columns: the same levels along the rows")
     if wish.dead is not None and wish.dead.any():
