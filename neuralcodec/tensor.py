@@ -75,7 +75,8 @@ class Tensor:
         """The elements as a torch tensor of the original shape and dtype (a view)."""
         if not self.spec.size:
             return torch.empty(self.spec.shape, dtype=self.spec.dtype.torch)
-        return torch.from_numpy(self.data).view(self.spec.dtype.torch).reshape(self.spec.shape)
+        # frombuffer: torch.jit.trace cannot record a view of another dtype.
+        return torch.frombuffer(self.data, dtype=self.spec.dtype.torch).reshape(self.spec.shape)
 
     def float32(self) -> npt.NDArray[np.float32]:
         """The elements rounded to float32, shape ``[rows, cols]``; a view if they are float32 already."""

@@ -12,7 +12,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -31,6 +31,14 @@ Apply = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int], torch.T
 LIKE = "_weight_like"
 """Name of an empty buffer that ``.to()``, ``.half()`` and the like move, and the decoded weights after it."""
 
+Decodes = TypeVar("Decodes", bound=Callable[..., object])
+
+
+def _outside(decodes: Decodes) -> Decodes:
+    """Graphs of ``torch.compile`` break where this function is called: decoding is no torch operation."""
+    kept_out: Decodes = torch.compiler.disable(decodes, reason="weights are decoded when it runs")  # type: ignore[no-untyped-call]
+    return kept_out
+
 
 def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Module:
     """A copy of a module that holds the payloads of its layers and decodes them in ``forward``.
@@ -42,7 +50,8 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
 
     The copy is for inference. Nothing in it requires a gradient, and swapped weights cannot have one: they are no
     parameters and not in its ``state_dict()``. A layer's ``weight`` decodes the whole of it. Where the input requires a
-    gradient, autograd holds the decoded weights until it is done.
+    gradient, autograd holds the decoded weights until it is done. ``torch.compile`` leaves the decoding out of its
+    graphs; ``torch.jit.trace`` and ``torch.export`` take decoded weights as constants.
 
     Args:
         model: the module; it is not changed, and its swapped weights are not copied. Those on the ``meta`` device take
@@ -75,6 +84,9 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
         if swapped is not None and _can_swap(module):
             weight = TiledWeight(cm, f"{path}.weight" if path else "weight", keep)
             memo[id(module)] = _swap(module, swapped, weight, memo)
+        for made_of_others in vars(module).values():  # by a hook before forward, as torch.nn.utils.prune has it
+            if isinstance(made_of_others, torch.Tensor) and not made_of_others.is_leaf:
+                memo[id(made_of_others)] = made_of_others.detach().clone()
     made: nn.Module = copy.deepcopy(model, memo)
     _materialize(made)
     _load(made, cm)
@@ -95,6 +107,7 @@ class TiledWeight:
     name: str
     keep: Keep
 
+    @_outside
     def whole(self, like: torch.Tensor) -> torch.Tensor:
         """All of it, with the dtype and device of ``like``."""
         return self.cm.decode(self.name).to(like)
@@ -197,6 +210,10 @@ class TiledEmbedding(_Compressed, nn.Embedding):
         """As the layer that it stands for: indices ``[...]`` to ``[..., embedding_dim]``."""
         if self.compressed.keep == "layer":
             return super().forward(input)
+        return self._looked_up(input)
+
+    @_outside
+    def _looked_up(self, input: torch.Tensor) -> torch.Tensor:
         distinct, where = torch.unique(input, return_inverse=True)
         rows = [int(row) for row in distinct]  # in ascending order
         if rows and not 0 <= rows[0] <= rows[-1] < self.num_embeddings:
@@ -227,6 +244,7 @@ _SWAPPED: dict[type[nn.Module], type[_Compressed]] = {
 }
 
 
+@_outside
 def _by_tiles(
     x: torch.Tensor,
     weight: TiledWeight,

@@ -48,11 +48,12 @@ def largest_weight(dtype: DType) -> float:
 
 
 def counted(tensor: Tensor) -> npt.NDArray[np.float32] | None:
-    """The importance with a mean of 1, so that λ keeps its meaning."""
+    """The importance with a mean of 1, so that λ keeps its meaning, however small mean squared gradients are."""
     if tensor.importance is None:
         return None
-    mean = float(tensor.importance.mean(dtype=np.float64))
-    scaled: npt.NDArray[np.float32] = (tensor.importance / np.float32(mean)).astype(np.float32)
+    mean, exponent = math.frexp(float(tensor.importance.mean(dtype=np.float64)))
+    # Exact, and first: a mean below the normal range of float32 has few digits there.
+    scaled: npt.NDArray[np.float32] = np.ldexp(tensor.importance, -exponent) / np.float32(mean)
     return scaled
 
 

@@ -137,6 +137,29 @@ def test_an_importance_says_what_errors_count(codec):
     assert len(set(bytes_of)) == 1
 
 
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("trellis", {}),
+        ("kmeans", {"clusters": 16, "entropy": 0.05}),
+        ("kmeans", {"clusters": 16, "entropy": 0.05, "scale": "row"}),
+        ("autoencoder", {}),
+        ("generative", {}),
+        ("regression", {}),
+        ("regression", {"regressor": "rows"}),
+    ],
+)
+def test_only_ratios_of_importance_count(codec, options):
+    """Mean squared gradients are often tiny."""
+    w = bell(40, 6) @ bell(6, 50, seed=1)  # rows repeat each other: regression chooses
+    importance = torch.rand(40, 50) + 0.5
+    bytes_of = [
+        neuralcodec.encode({"w": w}, codec, importance={"w": importance * scale}, **options).to_bytes()
+        for scale in (1, 2.0**-30, 2.0**30, 2.0**-120)
+    ]
+    assert len(set(bytes_of)) == 1
+
+
 @pytest.mark.parametrize("shape", [(1, 500), (500, 1), (1, 1), (3, 2), (7, 3, 5, 5), (12,)])
 @pytest.mark.parametrize("coding", ["contexts", "light", "rans", "prefix"])
 def test_any_shape(shape, coding):

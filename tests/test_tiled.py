@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from samples import weights
 from torch import nn
+from torch.nn.utils import prune
 
 import neuralcodec
 from neuralcodec.tiled import TiledConv2d, TiledEmbedding, TiledLinear
@@ -197,6 +198,40 @@ def test_weights_made_from_others_are_loaded():
     x = example((4, 32))
     assert torch.equal(made[0](x), full[0](x))
     assert torch.equal(made[1](x)[0], full[1](x)[0])
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_weights_made_by_hooks():
+    def make():
+        made = nn.Sequential(nn.Linear(32, 32), nn.utils.weight_norm(nn.Linear(32, 32)), nn.Linear(32, 4))
+        prune.l1_unstructured(made[0], "weight", 0.75)
+        return made
+
+    model, full, x = make(), make(), example((4, 32))
+    cm = neuralcodec.encode(model)
+    assert cm.entry("0.weight_mask").reason == "exact: a mask of torch.nn.utils.prune"
+    assert torch.equal(cm.decode("0.weight_mask"), model[0].weight_mask)
+    cm.load_into(full)
+    model(x).sum().backward()
+    made = neuralcodec.tiled(model, cm)
+    assert torch.equal(made(x), full(x))
+    assert (made[0].weight == 0).float().mean() == 0.75
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("keep", ["tile", "layer"])
+@torch.no_grad()
+def test_compiled_and_traced(keep):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 20), nn.Linear(20, 50))
+    model = model.append(nn.Linear(50, 50)).eval()
+    x = example((2, 3, 6, 6))
+    made = neuralcodec.tiled(model, neuralcodec.encode(model), keep=keep)
+    for each in (torch.compile(made, backend="aot_eager"), torch.jit.trace(made, x)):
+        torch.testing.assert_close(each(x), made(x))
+    table = neuralcodec.tiled(nn.Embedding(40, 72), neuralcodec.encode(nn.Embedding(40, 72)), keep=keep)
+    compiled = torch.compile(table, backend="aot_eager")
+    assert torch.equal(compiled(example(None)), table(example(None)))
 
 
 def test_training_mode_and_gradients():

@@ -22,7 +22,7 @@ from neuralcodec.codecs.kmeans.quantize import (
     Sample,
     assign,
     cancelled,
-    counted,
+    counted_scaled,
     divide,
     fit,
     penalty_of,
@@ -194,7 +194,7 @@ class KMeans:
         scales = of_rows(weights) if self.scale == "row" else of_tensor(weights) if hint is not None else None
         if scales is None and self.centroids == "fp16" and not _in_fp16(weights):
             return replace(self, centroids="fp32")._encode(tensor, None)
-        values, importance = divide(weights, scales), counted(tensor, scales)
+        values, importance = divide(weights, scales), counted_scaled(tensor, scales)
         penalty = penalty_of(self.step, self.entropy, weights)
         if scales is not None:
             penalty /= scales.step**2

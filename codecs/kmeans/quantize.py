@@ -15,7 +15,7 @@ from neuralcodec.codecs.kmeans.book import Centroids, Values
 from neuralcodec.codecs.kmeans.scales import Scales
 from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.tensor import Tensor
-from neuralcodec.weights import energy_of, norm_gain
+from neuralcodec.weights import counted, energy_of, norm_gain
 
 SAMPLE = 4096
 """Values that stand for a tensor where several tensors are clustered together."""
@@ -79,9 +79,9 @@ def divide(weights: Weights, scales: Scales | None) -> Weights:
     return clipped
 
 
-def counted(tensor: Tensor, scales: Scales | None) -> Weights | None:
+def counted_scaled(tensor: Tensor, scales: Scales | None) -> Weights | None:
     """What the squared error of each value counts, shape [rows, cols]; None where all count the same."""
-    importance = tensor.importance
+    importance = counted(tensor)
     if scales is None or scales.codes is None:
         return importance
     rows = np.square(scales.rows(tensor.spec.rows) / np.float32(scales.step))[:, None]

@@ -36,7 +36,7 @@ from neuralcodec.codecs.trellis.codec import LAGRANGIAN, RELATIVE_STEP, STEP_RAT
 from neuralcodec.options import check_integer
 from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
-from neuralcodec.weights import TINIEST, finite_weights, within_float32
+from neuralcodec.weights import TINIEST, counted, finite_weights, within_float32
 
 LEAST_LARGEST, MOST_LARGEST = 2.0**-100, 2.0**100
 """Where the largest weight is not within, no regressor is looked for: squares would leave the range of float32."""
@@ -188,7 +188,7 @@ class Regression:
         """
         if self.regressor != "auto" or not tensor.spec.size:
             return self
-        weights = finite_weights(tensor)
+        weights, tensor = finite_weights(tensor), replace(tensor, importance=counted(tensor))
         if _is_constant(weights):
             return self
         step = self._step(weights, tensor.spec)
@@ -221,7 +221,7 @@ class Regression:
         """
         if not tensor.spec.size:
             return b""
-        weights = finite_weights(tensor)
+        weights, tensor = finite_weights(tensor), replace(tensor, importance=counted(tensor))
         if _is_constant(weights):
             return self._constant(float(weights.flat[0]), tensor.spec)
         step = self._step(weights, tensor.spec)

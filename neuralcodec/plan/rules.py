@@ -47,8 +47,8 @@ def assign(
     """Gives each tensor of the source its codec.
 
     A lossy codec takes the float tensors with two dimensions and ``MIN_WEIGHTS`` weights or more that ``include`` and
-    ``exclude`` choose; everything else is kept exactly, coded losslessly where that makes it smaller, unless the codec
-    names another one for small tensors. A lossless codec takes all that is chosen.
+    ``exclude`` choose, but no masks of pruned ones; everything else is kept exactly, coded losslessly where that makes
+    it smaller, unless the codec names another one for small tensors. A lossless codec takes all that is chosen.
 
     Args:
         source: the tensors.
@@ -77,7 +77,7 @@ def assign(
         # A tied tensor is chosen if any of its names is.
         also = [name, *(other for other, first in source.ties.items() if first == name)]
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
-        reason = _why_exact(spec, codec) if chosen else "not chosen"
+        reason = _why_exact(spec, codec, source) if chosen else "not chosen"
         own = next(((c, p, other) for p, matches, c, other in special if any(matches(n) for n in also)), None)
         if reason and short is not None and spec.dtype.is_float and chosen:
             plan[name] = Assignment(short, f"short floats: {reason}", fixed=True)
@@ -101,7 +101,7 @@ def _overridden(codec: Codec, options: Mapping[str, object]) -> Codec:
     return make_codec(other, {key: value for key, value in options.items() if key != "codec"})
 
 
-def _why_exact(spec: TensorSpec, codec: Codec) -> str:
+def _why_exact(spec: TensorSpec, codec: Codec, source: Source) -> str:
     if not codec.lossy:
         return ""
     if not spec.dtype.is_float:
@@ -110,6 +110,9 @@ def _why_exact(spec: TensorSpec, codec: Codec) -> str:
         return "fewer than 2 dimensions"
     if spec.size < MIN_WEIGHTS:
         return f"fewer than {MIN_WEIGHTS} weights"
+    pruned = spec.name.removesuffix("_mask")
+    if f"{pruned}_orig" in source.specs and f"{pruned}_mask" == spec.name:
+        return "a mask of torch.nn.utils.prune"  # weights that are pruned must not come back
     return ""
 
 
