@@ -63,7 +63,8 @@ def encode(  # noqa: PLR0917 (the order is public)
             not depend on it.
         overrides: options for some tensors, such as ``{"conv1.weight": {"clusters": 32}, "head.*": {"clusters": 4}}``.
             The first name or shell pattern that matches counts. With ``{"head.weight": {"codec": "kmeans"}}`` a tensor
-            has another codec, and options of its own, which a target leaves as they are.
+            has another codec, and options of its own, which a target leaves as they are; so it does with a tensor for
+            which a step is given.
         importance: how much the squared error of a weight counts beside the others of its tensor, by the tensor's name:
             arrays that broadcast to its shape, such as mean squared gradients. For codecs that weight distortion: all
             that are lossy but huffman.

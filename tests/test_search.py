@@ -121,6 +121,31 @@ def test_a_target_within_a_jump_is_met_by_the_other_tensors():
     assert type(caught.value) is PlanError
 
 
+def test_an_snr_within_a_jump_gives_way_to_a_higher_one():
+    signs = gauss(64, 64).sign()
+    # Centroids of -1 and 1 lose nothing, one of 0 loses all.
+    cm = neuralcodec.encode({"w": signs}, "kmeans", Target(snr_db=20))
+    assert torch.equal(cm.decode("w"), signs)
+    assert cm.nbytes < 1000
+    # Of several tensors it is the others that make up for it.
+    model = {"few": gauss(50, 60, seed=1), "signs": 0.2 * signs}
+    for codec in ("kmeans", "trellis"):
+        cm = neuralcodec.encode(model, codec, Target(snr_db=16))
+        assert cm.report().snr_db == pytest.approx(16, rel=0.02)
+        assert (cm.decode("signs") * signs).mean() > 0.1
+
+
+def test_bits_that_are_not_needed():
+    for weights in (gauss(64, 64).sign(), torch.zeros(64, 64), torch.eye(64)):
+        cm = neuralcodec.encode({"w": weights}, "kmeans", Target(bits_per_weight=6))
+        assert torch.equal(cm.decode("w"), weights)
+        assert cm.report().bits_per_weight < 2
+
+
+def gauss(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def test_models_of_few_weights_meet_a_target_where_a_shared_table_breaks_up():
     torch.manual_seed(17)
     model = {"w": torch.randn(40, 30), "v": torch.randn(30, 30), "b": torch.randn(40), "n": torch.arange(9)}

@@ -6,7 +6,6 @@ here learns by itself, and rates only tell the search what a level costs about: 
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +17,10 @@ from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
 from neuralcodec.codecs.trellis.codec import NO_STEP, SMALL_LEVELS, Quantized
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, most_level, ordered_part, search, shaped
 from neuralcodec.codecs.trellis.tables import by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
-from neuralcodec.weights import counted, energy_of, finite_weights, largest_weight, norm_gain, norm_step
+from neuralcodec.weights import counted, energy_of, finite_weights, norm_gain, norm_step
 
 SAMPLE, RUN = 1 << 15, 256
 """Weights that rates are taken from, at most, and how many of them stand in a row."""
@@ -61,10 +60,10 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
         part = sample.part
         if part.weights.size < weights.size:
             scaled, tile = weights / np.float32(step), part.tile
-            part = ordered_part(scaled, sample.columns, tile, lagrangian, counted(tensor))
+            most = most_level(step, spec.dtype)
+            part = ordered_part(scaled, sample.columns, tile, lagrangian, most, counted(tensor))
             part = shaped(part, options.together, sample.columns)
-        most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
-        levels = _levels(part, sample.largest, options, most)
+        levels = _levels(part, sample.largest, options)
         if levels.any():
             if options.reconstruction == "norm":
                 step = norm_step(step, part.weights, levels, part.importance, spec.dtype, SMALL_LEVELS)
@@ -73,14 +72,13 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, tile)
 
 
-def _levels(part: Part, largest: float, options: Trellis, most: int) -> npt.NDArray[np.int16]:
+def _levels(part: Part, largest: float, options: Trellis) -> npt.NDArray[np.int16]:
     """The levels, by rates from a sample.
 
     Args:
         part: the weights.
         largest: magnitude over the step of the largest of them.
         options: see :func:`quantize`.
-        most: largest magnitude that a level may have.
     """
     states_log2 = options.state_count.bit_length() - 1
     sample = _sampled(part)
@@ -92,7 +90,7 @@ def _levels(part: Part, largest: float, options: Trellis, most: int) -> npt.NDAr
     part = replace(part, lagrangian=lagrangian)
     if part.shaping is not None and options.reconstruction == "norm":
         part = replace(part, shaping=part.shaping._replace(gain=gain))
-    return search(context, part, rates, most)
+    return search(context, part, rates)
 
 
 def _sampled(part: Part) -> Part:
@@ -102,7 +100,7 @@ def _sampled(part: Part) -> Part:
         return part
     places = np.linspace(0, size - RUN, SAMPLE // RUN).astype(np.int64)[:, None] + np.arange(RUN)
     importance = None if part.importance is None else part.importance.reshape(-1)[places]
-    return Part(part.weights.reshape(-1)[places], RUN, part.lagrangian, importance)
+    return Part(part.weights.reshape(-1)[places], RUN, part.lagrangian, part.most, importance)
 
 
 def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.TrellisContext, Rates, float]:
@@ -112,7 +110,7 @@ def _rates(part: Part, classes: Classes, lagrangian: float) -> tuple[_native.Tre
     """
     context = classes.context(classes.one_table())
     first = smoothed(classes, _rounded(part, classes), SHARE)
-    levels = _native.trellis_quantize(context, part.weights, part.tile, first, lagrangian, part.importance)
+    levels = search(context, replace(part, lagrangian=lagrangian, shaping=None), first)
     counts = _native.trellis_count(context, levels, part.tile)
     maps = maps_of(counts, TABLES)
     gain = norm_gain(energy_of(part.weights, None), energy_of(levels, None))

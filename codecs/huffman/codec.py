@@ -93,7 +93,7 @@ class Huffman:
 
     def with_step(self, step: float) -> Huffman:
         """The same codec with a uniform quantizer of this step, or of the nearest that float32 holds well."""
-        return replace(self, lossless=False, mantissa=None, step=within_float32(step))
+        return replace(self, lossless=False, bits=None, mantissa=None, step=within_float32(step))
 
     def encode(self, tensor: Tensor) -> bytes:
         """The payload of a tensor.

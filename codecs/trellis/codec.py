@@ -19,7 +19,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.parts import LARGEST, Part, ordered_part, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, most_level, ordered_part, search, shaped
 from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
 from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
 from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
@@ -311,7 +311,8 @@ class Trellis:
         scaled = weights / np.float32(step.distance)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(piece(scaled), two))
         tile = self._tile(tensor.spec, columns)
-        part = ordered_part(scaled, columns, tile, step.lagrangian, counted(tensor))
+        most = most_level(step.distance, tensor.spec.dtype)
+        part = ordered_part(scaled, columns, tile, step.lagrangian, most, counted(tensor))
         part = shaped(part, self.together, columns)
         coded = coded_rows(part.weights) if self.skip else None
         part = of_rows(part, coded)
@@ -394,16 +395,14 @@ class Trellis:
         if hint is not None:
             tile = self._tile(spec, hint.columns)
             scaled = weights / np.float32(step)
-            whole = ordered_part(scaled, hint.columns, tile, lagrangian, counted(tensor))
+            most = most_level(step, spec.dtype)
+            whole = ordered_part(scaled, hint.columns, tile, lagrangian, most, counted(tensor))
             part = of_rows(shaped(whole, self.together, hint.columns, hint.gain), hint.coded)
-            most = min(math.floor(largest_weight(spec.dtype) / step), LARGEST)
-            model, index = hint.model, hint.index
-            # Training has not asked how large a level may be, which only matters where that is less than 16 bits hold.
-            known = hint.levels if most == LARGEST else None
-            levels = search(model.context(), part, model.rates(), most) if known is None else known
+            model, index, known = hint.model, hint.index, hint.levels
+            levels = search(model.context(), part, model.rates()) if known is None else known
             while (more := widened(model, part, levels, self.coding)) is not None:
                 model, index = more, None
-                levels = search(model.context(), part, model.rates(), most)
+                levels = search(model.context(), part, model.rates())
             if self.room is not None and is_too_large(model.classes, model.maps, model.frequencies, self.room):
                 # Values that came later have left no room for as many tables.
                 return replace(self, room=self.room - SPARE)._alone(tensor)

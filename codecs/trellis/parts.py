@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,7 +13,8 @@ import numpy.typing as npt
 from neuralcodec import _native
 from neuralcodec.codecs.trellis.classes import Weights
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.weights import energy_of, norm_gain
+from neuralcodec.dtypes import DType
+from neuralcodec.weights import energy_of, largest_weight, norm_gain
 
 LARGEST = 32767
 """Of levels of 16 bits."""
@@ -40,6 +42,7 @@ class Part:
         weights: over the step, in the order they are coded, shape [rows, cols] of that order.
         tile: tile length T.
         lagrangian: λ of the search, in squared steps a bit.
+        most: largest magnitude that a level may have; see :func:`most_level`.
         importance: see :class:`~neuralcodec.tensor.Tensor`; None where all count the same.
         coded: of all rows of the matrix that is cut in tiles, which of them are here; None: all, or a sample.
         shaping: which errors count together; None: none.
@@ -48,16 +51,23 @@ class Part:
     weights: Weights
     tile: int
     lagrangian: float
+    most: int = LARGEST
     importance: Weights | None = None
     coded: npt.NDArray[np.bool_] | None = None
     shaping: Shaping | None = None
 
 
-def ordered_part(
+def most_level(step: float, dtype: DType) -> int:
+    """The largest magnitude that a level may have for its weight to be within the range of a dtype."""
+    return min(math.floor(largest_weight(dtype) / step), LARGEST)
+
+
+def ordered_part(  # noqa: PLR0917
     weights: npt.NDArray[np.float32],
     columns: bool,
     tile: int,
     lagrangian: float,
+    most: int,
     importance: npt.NDArray[np.float32] | None,
 ) -> Part:
     """All weights in the order in which they are coded."""
@@ -65,7 +75,7 @@ def ordered_part(
     def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(of.T if columns else of)
 
-    return Part(ordered(weights), tile, lagrangian, None if importance is None else ordered(importance))
+    return Part(ordered(weights), tile, lagrangian, most, None if importance is None else ordered(importance))
 
 
 def shaped(part: Part, together: float, columns: bool, gain: float = 1.0) -> Part:
@@ -88,12 +98,10 @@ def with_gain(part: Part, levels: npt.NDArray[np.int16]) -> Part:
     return replace(part, shaping=part.shaping._replace(gain=gain))
 
 
-def search(
-    context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], largest: int = LARGEST
-) -> npt.NDArray[np.int16]:
-    """Levels of weights that cost least at these rates, none larger than this; see ``trellis_quantize``."""
+def search(context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """Levels of weights that cost least at these rates; see ``trellis_quantize``."""
     return _native.trellis_quantize(
-        context, part.weights, part.tile, rates, part.lagrangian, part.importance, largest, part.coded, part.shaping
+        context, part.weights, part.tile, rates, part.lagrangian, part.importance, part.most, part.coded, part.shaping
     )
 
 

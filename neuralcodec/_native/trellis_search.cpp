@@ -28,9 +28,12 @@ struct Rates {
 
     static constexpr int16_t none = std::numeric_limits<int16_t>::min();
 
-    Rates(const Context &c, const float *of, unsigned u) : bits(of), nearest(c.values(), none) {
+    Rates(const Context &c, const float *of, unsigned u, int largest) : bits(of), nearest(c.values(), none) {
         const int p = c.period(), n = static_cast<int>(c.values());
-        const auto fits = [&](int i) { return bits[i] < never && (p == 1 || (static_cast<unsigned>(i - c.lo) & 1) == u); };
+        const auto fits = [&](int i) {
+            return bits[i] < never && std::abs(c.level_of(i - c.lo, i < c.lo)) <= largest &&
+                   (p == 1 || (static_cast<unsigned>(i - c.lo) & 1) == u);
+        };
         for (int i = 0; i < n; ++i) {
             if (p == 4 && (static_cast<unsigned>(i - c.lo) & 1) != u) continue;
             for (int by = 0; by < n && nearest[static_cast<size_t>(i)] == none; by += p) {
@@ -101,7 +104,7 @@ public:
             for (uint8_t t : c.map[u])
                 if (t >= tables_) throw std::invalid_argument("rates: fewer tables than the map names");
             for (size_t t = 0; t < tables_; ++t)
-                rates_.emplace_back(c, rates.data() + (u * tables_ + t) * c.values(), u);
+                rates_.emplace_back(c, rates.data() + (u * tables_ + t) * c.values(), u, largest);
         }
         // The two states that lead to each state, and the subsets they take.
         std::vector<unsigned> found(c.states, 0);
@@ -210,9 +213,9 @@ private:
             const int near = r.nearest[static_cast<size_t>(value + c_.lo)];
             if (near == Rates::none) return;
             level = c_.level_of(near, near < value);
+            if (std::abs(level) > largest_) level = c_.level_of(near, near < 0);
             value = near;
             extra = c_.open && c_.is_open(value) ? 4 : 0;
-            if (std::abs(level) > largest_) return;
             bits = r.bits[value + c_.lo];
         }
         const float d = x - static_cast<float>(level);

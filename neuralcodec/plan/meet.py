@@ -35,7 +35,8 @@ def meet(  # noqa: PLR0917
     """The stream at the step that meets a target.
 
     Bits may jump at a step: where most weights of a tensor have one magnitude, and all of them become 0 at once. If the
-    target lies within, the tensor that jumps most stays on the coarser side, and the step of the others goes on.
+    target lies within, the tensor that jumps most stays on the coarser side (on the finer one if an SNR is wanted), and
+    the step of the others goes on.
 
     Args:
         target: the wish.
@@ -89,10 +90,13 @@ def meet(  # noqa: PLR0917
         except Jump as jump:
             moves = [name for name, assignment in plan.items() if not assignment.stays]
             if last or len(moves) == 1:
-                raise PlanError(jump.message, nearest=jump.nearest) from None
+                if jump.instead is None:
+                    raise PlanError(jump.message, nearest=jump.nearest) from None
+                step = jump.instead
+                break
             fine, coarse = (encoded(plan, each) for each in jump.steps)
             held = max(moves, key=lambda name: abs(_nbytes(fine, name) - _nbytes(coarse, name)))
-            stepped = with_step({held: plan[held]}, jump.steps[1], relative)[held]
+            stepped = with_step({held: plan[held]}, jump.steps[0 if target.wants_snr else 1], relative)[held]
             plan = {**plan, held: replace(stepped, reason=f"{stepped.reason}; its bits jump", fixed=True)}
     for tried, stream in latest:
         if tried == step:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import NoneType
 
-from neuralcodec.codec import Codec, ForSmall
+from neuralcodec.codec import Codec, ForSmall, Stepped
 from neuralcodec.errors import PlanError
 from neuralcodec.registry import make_codec, with_options
 from neuralcodec.source import Source
@@ -59,17 +60,23 @@ def assign(
         target: whether the model is to meet a target.
 
     Raises:
-        PlanError: a pattern matches no tensor at all, so it is probably misspelled; or an option is wrong.
+        PlanError: a pattern matches no tensor at all, so it is probably misspelled; or an option is wrong, or says what
+            the target sets.
     """
     names = [*source.specs, *source.ties]
     if not isinstance(overrides, (Mapping, NoneType)):
         raise PlanError(f"overrides: a mapping of names to options expected, not {type(overrides).__name__}")
     included = _matcher(include, names, "include") if include is not None else lambda name: True
     excluded = _matcher(exclude, names, "exclude") if exclude is not None else lambda name: False
-    special = [
-        (pattern, _matcher([pattern], names, "overrides"), _overridden(codec, options), "codec" in options)
-        for pattern, options in (overrides or {}).items()
-    ]
+    if target and codec.lossy and (set_twice := _set_by_target(codec)):
+        raise PlanError(
+            f"{set_twice[0]}: the target sets the step; give one of the two, or {set_twice[0]} in overrides"
+        )
+    special = []
+    for pattern, options in (overrides or {}).items():
+        matches, own_codec = _matcher([pattern], names, "overrides"), _overridden(codec, options)
+        fixed = "codec" in options or (target and not {*_set_by_target(own_codec)}.isdisjoint(options))
+        special.append((pattern, matches, own_codec, fixed))
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
     short = codec.for_small(target) if isinstance(codec, ForSmall) else None
     plan: dict[str, Assignment] = {}
@@ -99,6 +106,19 @@ def _overridden(codec: Codec, options: Mapping[str, object]) -> Codec:
     if not isinstance(other, str):
         raise PlanError(f"overrides: the name of a codec expected, not {other!r}")
     return make_codec(other, {key: value for key, value in options.items() if key != "codec"})
+
+
+def _set_by_target(codec: Codec) -> list[str]:
+    """Options that have been set, and that a target would set to something else."""
+    if not isinstance(codec, Stepped) or not dataclasses.is_dataclass(codec):
+        return []
+    stepped = codec.with_step(1.0), codec.with_step(2.0)
+    values = {f.name: (getattr(codec, f.name), f.default) for f in dataclasses.fields(codec) if f.init}
+    return [
+        name
+        for name, (value, default) in values.items()
+        if value != default and any(getattr(each, name, value) != value for each in stepped)
+    ]
 
 
 def _why_exact(spec: TensorSpec, codec: Codec, source: Source) -> str:

@@ -24,8 +24,9 @@ from neuralcodec.stream.writer import Entry, Stream
 from neuralcodec.tensor import Tensor, TensorSpec
 
 OnNonfinite = Literal["error", "raw"]
-LEAST_LARGEST = 2.0**-126
-"""Tensors whose largest weight is smaller are kept exactly: float32 has but few bits for it, or none."""
+LEAST_LARGEST = 2.0**-110
+"""Tensors whose largest weight is smaller are kept exactly: steps end at 2⁻¹²⁶, below which float32 has ever fewer
+bits, and levels have up to 16."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a tensor's name, the weights done so far and those of the whole model."""
@@ -86,7 +87,7 @@ def encode_tensor(
 ) -> Encoded:
     """Encodes a tensor, decodes it again and measures what was lost.
 
-    What a lossy codec cannot express is kept exactly, and the reason says why: weights below the range of float32, and
+    What a lossy codec cannot express is kept exactly, and the reason says why: weights too small for float32 steps, and
     those that come back infinite.
 
     Raises:
@@ -106,7 +107,7 @@ def encode_tensor(
         if bad:
             return encode_tensor(tensor, Assignment(make_codec("raw", {}), "exact: NaN or Inf"), None, (), on_nonfinite)
         if largest < LEAST_LARGEST and tensor.data.any():
-            return _exactly(tensor, "below the range of float32")
+            return _exactly(tensor, "too small for steps of float32")
     if not spec.size:
         return Encoded(make_codec("raw", {}), b"", "exact: empty", Errors(lossless=True))
     payload = _payload(tensor, codec, hint)

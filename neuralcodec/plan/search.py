@@ -66,6 +66,8 @@ class Jump(PlanError):
 
     Attributes:
         steps: the finer one and the coarser one; both have been tried.
+        instead: a step that gives more than was asked for at no cost in what counts; None if there is none. See
+            :func:`find_step`.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Jump(PlanError):
         message: str,
         *,
         steps: tuple[float, float] = (0.0, 0.0),
+        instead: float | None = None,
         nearest: float | None = None,
         tensor: str | None = None,
         offset: int | None = None,
     ) -> None:
         super().__init__(message, nearest=nearest, tensor=tensor, offset=offset)
         self.steps = steps
+        self.instead = instead
 
 
 def with_step(plan: Mapping[str, Assignment], step: float, relative: Mapping[str, float]) -> dict[str, Assignment]:
@@ -106,6 +110,8 @@ def find_step(
 
     Returns:
         The step of one of the trials, which meets the goal within 2 %: rather on the side of fewer bytes or higher SNR.
+        If none does, the one of the smallest file that has a higher SNR than is wanted, or of one in fewer bits than
+        are wanted that loses nothing.
 
     Raises:
         Jump: no step meets it, but those on both sides of one are known.
@@ -182,11 +188,16 @@ def find_step(
     )
     if not target.wants_snr and reached > goal and kept > goal / 2:
         message += (
-            f"; {kept:,.0f} bytes are tensors that a target leaves as they are (small ones, not chosen, overridden)"
+            f"; {kept:,.0f} bytes are the file's header and tensors that a target leaves as they are (small ones, not "
+            "chosen, overridden)"
         )
     nearest = target.in_unit(reached, weights)
+    better = _better(target, goal, list(trials.values()))
+    instead = None if better is None else better.step
     if jump is not None:
-        raise Jump(message, steps=(2.0 ** jump[0], 2.0 ** jump[1]), nearest=nearest)
+        raise Jump(message, steps=(2.0 ** jump[0], 2.0 ** jump[1]), instead=instead, nearest=nearest)
+    if instead is not None:
+        return instead
     raise PlanError(message, nearest=nearest)
 
 
@@ -232,3 +243,12 @@ def _chosen(target: Target, goal: float, trials: list[Trial]) -> Trial | None:
         # Under the limit by more than the tolerance because nothing finer exists: still what was asked for.
         return max((t for t in trials if rightful(t)), key=lambda t: (t.nbytes, t.snr_db), default=None)
     return None
+
+
+def _better(target: Target, goal: float, trials: list[Trial]) -> Trial | None:
+    """The smallest trial with more SNR than is wanted, or with fewer bits that lose nothing; None if there is none."""
+    if target.wants_snr:
+        good = [t for t in trials if t.snr_db >= goal]
+    else:
+        good = [t for t in trials if t.nbytes <= goal and t.snr_db == math.inf]
+    return min(good, key=lambda t: t.nbytes, default=None)

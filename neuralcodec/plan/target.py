@@ -22,10 +22,13 @@ Allocation = Literal["layers", "error"]
 class Target:
     """One of three wishes for the whole model; a lossy codec meets it within 2 %.
 
+    Where levels jump over an SNR, as those of weights of one magnitude do, the file has a higher one. It has fewer bits
+    than are wanted if these suffice to lose nothing.
+
     Attributes:
         bits_per_weight: size of the whole file in bits, over the number of weights, biases and all counted.
-        snr_db: signal-to-noise ratio in dB over all lossily coded tensors but small ones (which have fewer than two
-            dimensions or 256 weights), 10·log10(Σw² / Σ(w − ŵ)²).
+        snr_db: signal-to-noise ratio in dB, 10·log10(Σw² / Σ(w − ŵ)²), over all lossily coded tensors but small ones
+            (which have fewer than two dimensions or 256 weights) and those with a codec or step of their own.
         max_bytes: bytes that the whole file must not exceed.
         allocation: how bits are allocated to tensors. "layers" gives those of few weights a finer step, as an error in
             any layer reaches the output (:mod:`neuralcodec.plan.allocation`): at the same size networks keep more of
@@ -75,7 +78,7 @@ class Target:
     def describe(self, value: float, weights: int) -> str:
         """A goal or a result in the words of the wish."""
         if self.wants_snr:
-            return f"{value:.2f} dB" if abs(value) < MOST_DB else "an infinite SNR, as nothing is lost"
+            return f"{value:.2f} dB"
         if self.max_bytes is not None:
             return f"{value:.0f} bytes"
         return f"{value * 8 / max(weights, 1):.3f} bits/weight"
