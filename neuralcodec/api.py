@@ -13,7 +13,7 @@ import torch
 from neuralcodec.codec import Codec
 from neuralcodec.container import file_size, open_file, save_stream, save_tensors
 from neuralcodec.errors import CorruptError, PlanError
-from neuralcodec.model import CompressedModel
+from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.plan.allocation import with_usual_steps
 from neuralcodec.plan.meet import meet
 from neuralcodec.plan.rules import Overrides, Pattern, assign
@@ -89,6 +89,8 @@ def encode(  # noqa: PLR0917 (the order is public)
         raise PlanError(f"target: a Target expected, such as Target(bits_per_weight=4), not {target!r}")
     if executor is not None and not hasattr(executor, "submit"):
         raise PlanError(f"executor: one of concurrent.futures expected, not {executor!r}")
+    if progress is not None and not callable(progress):
+        raise PlanError(f"progress: a function of a name and two numbers expected, not {progress!r}")
     if importance is not None and not isinstance(importance, Mapping):
         raise PlanError(f"importance: a mapping of names to arrays expected, not {type(importance).__name__}")
     chosen = make_codec(codec, options)
@@ -120,8 +122,10 @@ def save(cm: CompressedModel, path: str | os.PathLike[str]) -> None:
         path: the file; an existing one is replaced only when the new one is on the disk.
 
     Raises:
+        NeuralCodecError: ``cm`` is something else.
         OSError: it cannot be written; an existing file is untouched.
     """
+    check_compressed(cm)
     save_stream(Path(path), cm.chunks(), cm.stream_size, VERSION, cm.metadata)
 
 
@@ -154,9 +158,12 @@ def decode(model: CompressedModel | str | os.PathLike[str]) -> dict[str, torch.T
     """Decodes a compressed model or a file of one to a state dict.
 
     Raises:
+        NeuralCodecError: ``model`` is something else.
         BitstreamError: it is damaged, or cannot be decoded here.
     """
-    return (model if isinstance(model, CompressedModel) else load(model)).state_dict()
+    cm = load(model) if isinstance(model, (str, os.PathLike)) else model
+    check_compressed(cm)
+    return cm.state_dict()
 
 
 def decode_to_file(cm: CompressedModel, path: str | os.PathLike[str], progress: Progress | None = None) -> None:

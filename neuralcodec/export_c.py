@@ -11,7 +11,7 @@ from neuralcodec.c_names import HEADERS, OURS, as_identifier, is_identifier, is_
 from neuralcodec.container import replace_file, replace_files
 from neuralcodec.errors import PlanError
 from neuralcodec.export_prepared import BYTES_A_LINE, Prepared, byte_lines, constants, prepare, requirements, smallest
-from neuralcodec.model import CompressedModel
+from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.stream.reader import Demand
 from neuralcodec.stream.writer import Entry
 
@@ -46,11 +46,13 @@ def export_c(
         The files that were written.
 
     Raises:
+        NeuralCodecError: ``cm`` is something else.
         PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for; a tensor
             cannot be prepared, or the file is not to be a source, or ``names`` are asked for where there is no stream.
         BitstreamError: the model is damaged.
         OSError: a file cannot be written; files from before are then untouched.
     """
+    check_compressed(cm)
     path = Path(path)
     check_files(path, names, prepared)
     if path.suffix not in PAIR:

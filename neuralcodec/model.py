@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -142,7 +143,7 @@ class CompressedModel:
 
         Args:
             name: the tensor.
-            i: the tile, from 0 to ``tiles(name) - 1``.
+            i: the tile, from 0 to ``tiles(name) - 1``; negative ones count from the end.
 
         Returns:
             The tile's weights, shape ``[tile rows, tile columns]`` of the matrix ``[rows, columns]`` (output
@@ -152,9 +153,10 @@ class CompressedModel:
         Raises:
             KeyError: no tensor of this name.
             IndexError: no such tile.
+            TypeError: ``i`` is no integer.
             BitstreamError: the payload is damaged or cannot be decoded here.
         """
-        entry = self._stored(name)
+        entry, i = self._stored(name), operator.index(i)
         count = self._reader.tiles(entry)
         if not -count <= i < count:
             raise IndexError(f"tensor {name!r} has {count} tiles; there is no tile {i}")
@@ -315,6 +317,18 @@ class CompressedModel:
         return self._entries[entry.tied_to] if entry.tied_to else entry
 
 
+def check_compressed(cm: object) -> None:
+    """Refuses what is no compressed model.
+
+    Raises:
+        NeuralCodecError: it says so.
+    """
+    if not isinstance(cm, CompressedModel):
+        raise NeuralCodecError(
+            f"a CompressedModel expected, not {type(cm).__name__}: neuralcodec.encode() and neuralcodec.load() give one"
+        )
+
+
 def _from_bytes(stream: bytes, entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> CompressedModel:
     reader = StreamReader(lambda offset, size: stream[offset : offset + size], len(stream))
     notes = {e.spec.name: replace(e, reason=entries[e.spec.name].reason, errors=entries[e.spec.name].errors)
@@ -324,6 +338,8 @@ def _from_bytes(stream: bytes, entries: Mapping[str, Entry], metadata: Mapping[s
 
 def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The state dict but for extra state, which is no tensor."""
+    if not isinstance(model, torch.nn.Module):
+        raise NeuralCodecError(f"a torch.nn.Module expected, not {type(model).__name__}; state_dict() gives tensors")
     found = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     for name, value in found.items():
         if torch.nn.parameter.is_lazy(value):

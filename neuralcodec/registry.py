@@ -22,6 +22,15 @@ ENTRY_POINT_GROUP = "neuralcodec.codecs"
 DEFAULT, LOSSLESS = "trellis", "huffman"
 """Codecs where none is named."""
 
+TARGETS = {
+    **{name: name for name in ("bits_per_weight", "snr_db", "max_bytes")},
+    **{"target_bits": "bits_per_weight", "target_snr": "snr_db"},
+}
+"""What may be taken for options of a codec, and a target's names for them."""
+
+ALIKE = 0.8
+"""From which likeness on a name is another one that is misspelled."""
+
 _registered: dict[str, type[Any]] = {}
 
 
@@ -115,7 +124,7 @@ def make_codec(codec: str | Codec | None, options: Mapping[str, object]) -> Code
     known = option_names(cls)
     for option in options:
         if option not in known:
-            raise PlanError(f"codec {codec!r} has no option {option!r}{_elsewhere(option)}{_nearest(option, known)}")
+            raise PlanError(f"codec {codec!r} has no option {option!r}{_instead(option, known)}")
     try:
         made: Codec = cls(**as_declared(cls, options))
     except (TypeError, ValueError) as error:
@@ -130,10 +139,18 @@ def _check_declared(codec: Codec) -> None:
         raise PlanError(f"codec {codec.name!r}: {error}") from error
 
 
-def _elsewhere(option: str) -> str:
-    """Which codecs have an option, as the end of a message."""
-    found = [repr(cls.name) for cls in _built_in() if option in option_names(cls)]
-    return f" ({' and '.join(found)} {'have' if len(found) > 1 else 'has'} it)" if found else ""
+def _instead(option: str, known: Iterable[str]) -> str:
+    """What may be meant by an option that a codec does not have, as the end of a message."""
+    if option in TARGETS:
+        return f": it is a target, target=neuralcodec.Target({TARGETS[option]}=...)"
+    having = {cls.name: option_names(cls) for cls in _built_in()}
+    others = sorted({each for names in having.values() for each in names})
+    meant = "".join(difflib.get_close_matches(option, others, n=1, cutoff=ALIKE))
+    if not meant or (meant != option and meant in known):
+        return _nearest(option, known)
+    found = [repr(name) for name, names in having.items() if meant in names]
+    has = f"{' and '.join(found)} {'have' if len(found) > 1 else 'has'} {'it' if meant == option else repr(meant)}"
+    return f" ({has}){_nearest(option, known) if meant == option else ''}"
 
 
 def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:
@@ -145,7 +162,7 @@ def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:
     known = option_names(type(codec))
     for option in options:
         if option not in known:
-            raise PlanError(f"codec {codec.name!r} has no option {option!r}{_nearest(option, known)}")
+            raise PlanError(f"codec {codec.name!r} has no option {option!r}{_instead(option, known)}")
     try:
         typed = as_declared(type(codec), options)
         made: Codec = dataclasses.replace(codec, **typed)  # type: ignore[type-var]  # it has options, so it is one
@@ -194,7 +211,12 @@ def describe_codecs() -> list[Description]:
 
 def option_names(cls: type[Any]) -> list[str]:
     """Names of a codec's options."""
-    return [f.name for f in dataclasses.fields(cls) if f.init] if dataclasses.is_dataclass(cls) else []
+    return list(option_defaults(cls))
+
+
+def option_defaults(cls: type[Any]) -> dict[str, object]:
+    """The options of a codec and their defaults."""
+    return {f.name: f.default for f in dataclasses.fields(cls) if f.init} if dataclasses.is_dataclass(cls) else {}
 
 
 @functools.cache
@@ -218,5 +240,5 @@ def _check(codec: type[Any]) -> None:
 
 def _nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known) or 'none'}"

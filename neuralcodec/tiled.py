@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from neuralcodec.errors import NeuralCodecError
-from neuralcodec.model import CompressedModel
+from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.stream.reader import TilePlace
 
 Keep = Literal["tile", "layer"]
@@ -65,11 +65,12 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
         The copy, with the devices, dtypes and training mode of ``model``.
 
     Raises:
-        NeuralCodecError: names or shapes differ, or a buffer without a value is not in ``cm``.
+        NeuralCodecError: names or shapes differ, a buffer without a value is not in ``cm``, or that is something else.
         BitstreamError: a payload is damaged. Those of swapped layers are looked at when the layer runs.
     """
     if keep not in ("tile", "layer"):
         raise NeuralCodecError(f'keep is "tile" or "layer", not {keep!r}')
+    check_compressed(cm)
     cm.check_matches(model)
     saved = model.state_dict()
     for name, buffer in model.named_buffers():

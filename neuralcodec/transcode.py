@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from neuralcodec.api import encode
 from neuralcodec.codecs.generative.coding import read_head
 from neuralcodec.errors import PlanError
-from neuralcodec.model import CompressedModel
+from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.plan.run import Progress
 from neuralcodec.registry import make_codec
 
@@ -31,9 +31,11 @@ def transcode(
         options: of codec trellis that do not touch levels: ``coding``, ``tables``, ``room``, ``magnitudes``, ``signs``.
 
     Raises:
+        NeuralCodecError: ``cm`` is something else.
         PlanError: no tensor is of codec generative, or an option would change levels.
         BitstreamError: a payload is damaged.
     """
+    check_compressed(cm)
     check_options(options)
     overrides: dict[str, dict[str, object]] = {}
     for entry in cm.entries:

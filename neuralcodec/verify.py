@@ -13,6 +13,7 @@ from neuralcodec.api import Model, load
 from neuralcodec.codec import ForSmall
 from neuralcodec.codecs.huffman import Huffman, floats
 from neuralcodec.codecs.small import BITS
+from neuralcodec.errors import PlanError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.model import CompressedModel
 from neuralcodec.registry import codec_class, codec_names
@@ -70,10 +71,13 @@ def verify(
         min_snr: the lowest SNR in dB that is accepted of a tensor.
 
     Raises:
+        PlanError: ``min_snr`` without an original.
         BitstreamError: the file is damaged.
         SourceError: the original cannot be read.
         OSError: the file cannot be opened.
     """
+    if original is None and min_snr is not None:
+        raise PlanError("min_snr: without the original there is nothing to compare with")
     cm = path if isinstance(path, CompressedModel) else load(Path(path))
     if original is None:
         cm.verify()

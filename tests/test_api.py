@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from samples import Net, weights
+from torch import nn
 
 import neuralcodec
-from neuralcodec import PlanError, RegistryError, SourceError, Target
+from neuralcodec import NeuralCodecError, PlanError, RegistryError, SourceError, Target
 
 DTYPES = [
     torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32,
@@ -221,6 +222,46 @@ def test_nonfinite_weights(bad):
         neuralcodec.encode({"w": huge})
 
 
+def test_steps_beside_a_target():
+    state = {"a": weights(64, 64), "b": weights(64, 64, seed=1)}
+    for codec, options in (
+        ("trellis", {"step": 0.01}),
+        ("trellis", {"relative_step": 0.1}),
+        ("huffman", {"bits": 4}),
+        ("kmeans", {"step": 0.01}),
+    ):
+        (name,) = options
+        with pytest.raises(PlanError, match=f"^{name}: a target finds the step"):
+            neuralcodec.encode(state, codec, Target(bits_per_weight=4), **options)
+        fixed = neuralcodec.encode(state, codec, overrides={"a": options})
+        cm = neuralcodec.encode(state, codec, Target(bits_per_weight=5), overrides={"a": options})
+        assert torch.equal(cm.decode("a"), fixed.decode("a"))
+        assert cm.report().bits_per_weight == pytest.approx(5, rel=0.02)
+
+
+def test_what_is_no_compressed_model(tmp_path):
+    net = nn.Linear(20, 20)
+    cm = neuralcodec.encode(net)
+    for call in (
+        lambda: neuralcodec.save(net.state_dict(), tmp_path / "x"),
+        lambda: neuralcodec.decode(5),
+        lambda: neuralcodec.tiled(net, "x.safetensors"),
+        lambda: neuralcodec.transcode({}),
+        lambda: neuralcodec.export_c(net, tmp_path / "x.c"),
+        lambda: neuralcodec.export_firmware(net, net, torch.zeros(1, 20), None, tmp_path),
+    ):
+        with pytest.raises(NeuralCodecError, match=r"^a CompressedModel expected, not (dict|OrderedD|int|str|Lin)"):
+            call()
+    for call in (cm.load_into, lambda model: neuralcodec.tiled(model, cm)):
+        with pytest.raises(NeuralCodecError, match=r"a torch\.nn\.Module expected, not dict"):
+            call({})
+    with pytest.raises(TypeError):
+        cm.decode_tile("weight", "0")
+    assert torch.equal(cm.decode_tile("weight", -1), cm.decode_tile("weight", cm.tiles("weight") - 1))
+    with pytest.raises(PlanError, match="min_snr: without the original"):
+        neuralcodec.verify(cm, min_snr=10)
+
+
 def test_errors_name_what_is_wrong(tmp_path):
     w = {"w": weights(32, 32)}
     with pytest.raises(RegistryError, match="did you mean 'huffman'"):
@@ -229,6 +270,18 @@ def test_errors_name_what_is_wrong(tmp_path):
         neuralcodec.encode(w, state=4)
     with pytest.raises(PlanError, match=r"codec 'trellis' has no option 'bits' \('huffman' has it\)"):
         neuralcodec.encode(w, bits=4)
+    with pytest.raises(PlanError, match=r"\('huffman' and 'generative' have 'lossless'\)$"):
+        neuralcodec.encode(w, lossles=True)
+    with pytest.raises(PlanError, match=r"it is a target, target=neuralcodec.Target\(bits_per_weight=...\)"):
+        neuralcodec.encode(w, target_bits=4)
+    with pytest.raises(RegistryError, match="did you mean 'trellis'"):
+        neuralcodec.encode(w, codec="TRELLIS")
+    with pytest.raises(PlanError, match="overrides for 'w': codec 'trellis': states"):
+        neuralcodec.encode(w, overrides={"w": {"states": 5}})
+    with pytest.raises(PlanError, match=r"no tensor matches 'layer1.weigth'; did you mean 'layer1.weight'\?"):
+        neuralcodec.encode({"a": w["w"], "layer1.weight": w["w"]}, include="layer1.weigth")
+    with pytest.raises(PlanError, match="progress: a function"):
+        neuralcodec.encode(w, progress=True)
     with pytest.raises(PlanError, match="bits"):
         neuralcodec.encode(w, "huffman", bits=11)
     with pytest.raises(PlanError, match="lossless"):

@@ -33,7 +33,7 @@ def bell(*shape, seed=0):
         ({"exclude": [5]}, "exclude: a shell pattern"),
         ({"include": b"w"}, "include: a shell pattern"),
         ({"overrides": [1]}, "overrides: a mapping"),
-        ({"overrides": {"w": None}}, "overrides: options of a tensor"),
+        ({"overrides": {"w": None}}, "overrides for 'w': options of a tensor"),
         ({"importance": 5}, "importance: a mapping"),
         ({"executor": 5}, "executor: one of concurrent.futures"),
         ({"codec": "huffman", "lossless": "no"}, "lossless: True or False expected, not 'no'"),

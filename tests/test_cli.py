@@ -82,6 +82,7 @@ def test_overrides(source, tmp_path):
     assert len(torch.unique(load_file(tmp_path / "y")["fc.weight"])) == 2
     assert "PATTERN:NAME=VALUE" in neuralcodec("encode", source, "--override", "clusters=2", code=2).stderr
     assert "no tensor matches" in neuralcodec("encode", source, "--override", "nope:states=8", code=1).stderr
+    assert "give /dev/stdout" in neuralcodec("encode", source, "-o", "-", code=2).stderr
     assert "no option 'target'" in neuralcodec("encode", source, "-O", "target=3", code=2).stderr
 
 
@@ -243,6 +244,7 @@ def test_verify_finds_another_original(source, tmp_path):
     save_file({"fc.weight": weights(64, 128), "fc.bias": weights(64) + 1}, source)
     assert "fc.bias" in neuralcodec("verify", small, source, code=1).stderr
     assert "below 200" in neuralcodec("verify", small, source, "--min-snr", "200", code=1).stderr
+    assert "--min-snr is of the original" in neuralcodec("verify", small, "--min-snr", "20", code=2).stderr
     save_file({"fc.weight": weights(64, 127)}, source)
     problems = json.loads(neuralcodec("verify", small, source, "--json", code=1).stdout)["problems"]
     assert len(problems) == 2

@@ -35,8 +35,8 @@ EXIT_IO = 4  # a file cannot be read or written
 app = typer.Typer(
     name="neuralcodec",
     help="Compress the weights of trained neural networks, and get them back.",
-    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged · "
-    "4 a file cannot be read or written",
+    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged, or not of "
+    "neuralcodec · 4 a file cannot be read or written",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -270,7 +270,8 @@ def verify(
         Path | None, typer.Argument(help="The .safetensors file that was encoded, to compare with.")
     ] = None,
     min_snr: Annotated[
-        float | None, typer.Option(metavar="DB", help="Fail if a lossily coded tensor is below this.")
+        float | None,
+        typer.Option(metavar="DB", help="Fail if a lossily coded tensor is below this (needs the original)."),
     ] = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -279,6 +280,8 @@ def verify(
     Exit code 3: damaged. Exit code 1: a tensor is missing, has another shape or dtype, is not exact though its codec
     is lossless, or is below --min-snr.
     """
+    if min_snr is not None and original is None:
+        _fail("--min-snr is of the original, which has to be given, too", EXIT_USAGE)
     for path in (source, original):
         if path is not None:
             check_input(path)

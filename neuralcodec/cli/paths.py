@@ -49,9 +49,11 @@ def check_outputs(source: Path, *outputs: Path) -> None:
 
     Raises:
         OSError: one cannot be written.
-        ValueError: one is the input.
+        ValueError: one is the input, or "-".
     """
     for output in outputs:
+        if output == Path("-"):
+            raise ValueError("for standard output give /dev/stdout, not -")
         check_output(output)
         if output.exists() and output.samefile(source):
             raise ValueError("the output is the input; give another name with -o")

@@ -36,7 +36,7 @@ from neuralcodec.firmware.simplify import norms_as_convolutions, simplify
 from neuralcodec.firmware.states import find_states
 from neuralcodec.firmware.trace import trace
 from neuralcodec.firmware.weights import Blob, Weights, Wish, make_float_blob, make_int8_blob, with_tables_in_flash
-from neuralcodec.model import CompressedModel
+from neuralcodec.model import CompressedModel, check_compressed
 
 LONGEST_TILE = 65_535
 
@@ -88,11 +88,13 @@ def export_firmware(
         A report: flash and RAM by part and layer.
 
     Raises:
+        NeuralCodecError: ``cm`` is something else.
         ExportError: the module cannot be traced, an operator is not supported (the message names its place), the
             compressed model lacks a tensor or has another shape, or calibration data do not fit.
         BitstreamError: the compressed model is damaged.
         OSError: a file cannot be written.
     """
+    check_compressed(cm)
     if weights not in ("compressed", "plain"):
         raise ExportError(f'weights is "compressed" or "plain", not {weights!r}')
     if tables not in ("ram", "flash"):

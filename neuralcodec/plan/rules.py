@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ from types import NoneType
 
 from neuralcodec.codec import Codec, ForSmall, Stepped
 from neuralcodec.errors import PlanError
-from neuralcodec.registry import make_codec, with_options
+from neuralcodec.registry import make_codec, option_defaults, with_options
 from neuralcodec.source import Source
 from neuralcodec.tensor import MIN_WEIGHTS, TensorSpec
 
@@ -70,11 +70,11 @@ def assign(
     excluded = _matcher(exclude, names, "exclude") if exclude is not None else lambda name: False
     if target and codec.lossy and (set_twice := _set_by_target(codec)):
         raise PlanError(
-            f"{set_twice[0]}: the target sets the step; give one of the two, or {set_twice[0]} in overrides"
+            f"{set_twice[0]}: a target finds the step; give one of the two (overrides= may fix some tensors)"
         )
     special = []
     for pattern, options in (overrides or {}).items():
-        matches, own_codec = _matcher([pattern], names, "overrides"), _overridden(codec, options)
+        matches, own_codec = _matcher([pattern], names, "overrides"), _overridden(codec, pattern, options)
         fixed = "codec" in options or (target and not {*_set_by_target(own_codec)}.isdisjoint(options))
         special.append((pattern, matches, own_codec, fixed))
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
@@ -97,27 +97,29 @@ def assign(
     return plan
 
 
-def _overridden(codec: Codec, options: Mapping[str, object]) -> Codec:
+def _overridden(codec: Codec, pattern: str, options: Mapping[str, object]) -> Codec:
     if not isinstance(options, Mapping):
-        raise PlanError(f"overrides: options of a tensor are a mapping, not {options!r}")
-    if "codec" not in options:
-        return with_options(codec, options)
-    other = options["codec"]
-    if not isinstance(other, str):
-        raise PlanError(f"overrides: the name of a codec expected, not {other!r}")
-    return make_codec(other, {key: value for key, value in options.items() if key != "codec"})
+        raise PlanError(f"overrides for {pattern!r}: options of a tensor are a mapping, not {options!r}")
+    other = options.get("codec", codec)
+    if not isinstance(other, (str, Codec)):
+        raise PlanError(f"overrides for {pattern!r}: the name of a codec expected, not {other!r}")
+    try:
+        if "codec" not in options:
+            return with_options(codec, options)
+        return make_codec(other, {key: value for key, value in options.items() if key != "codec"})
+    except PlanError as error:
+        raise PlanError(f"overrides for {pattern!r}: {error.message}") from error
 
 
 def _set_by_target(codec: Codec) -> list[str]:
     """Options that have been set, and that a target would set to something else."""
-    if not isinstance(codec, Stepped) or not dataclasses.is_dataclass(codec):
+    if not isinstance(codec, Stepped):
         return []
     stepped = codec.with_step(1.0), codec.with_step(2.0)
-    values = {f.name: (getattr(codec, f.name), f.default) for f in dataclasses.fields(codec) if f.init}
     return [
         name
-        for name, (value, default) in values.items()
-        if value != default and any(getattr(each, name, value) != value for each in stepped)
+        for name, default in option_defaults(type(codec)).items()
+        if (value := getattr(codec, name)) != default and any(getattr(each, name, value) != value for each in stepped)
     ]
 
 
@@ -145,9 +147,9 @@ def _matcher(pattern: Pattern, names: list[str], what: str) -> Callable[[str], b
     patterns = list(patterns)
     for p in patterns:
         if p not in names and not any(fnmatchcase(name, p) for name in names):
-            raise PlanError(
-                f"{what}: no tensor matches {p!r}; names look like {names[0]!r}"
-                if names
-                else f"{what}: the model is empty"
-            )
+            if not names:
+                raise PlanError(f"{what}: the model is empty")
+            near = difflib.get_close_matches(p, names, n=1, cutoff=0.6)
+            said = f"did you mean {near[0]!r}?" if near else f"names look like {names[0]!r}"
+            raise PlanError(f"{what}: no tensor matches {p!r}; {said}")
     return lambda name: any(name == p or fnmatchcase(name, p) for p in patterns)
