@@ -179,6 +179,8 @@ def test_extra_state_is_left_alone():
     cm = neuralcodec.encode(linear)
     assert cm.load_into(into) == neuralcodec.encode(linear).load_into(nn.Linear(40, 30))
     assert into.bias.equal(linear.bias)
+    with pytest.warns(UserWarning, match=r"extra state of modules is not encoded: 0\._extra_state$"):
+        assert list(neuralcodec.encode(nn.Sequential(into))) == ["0.bias", "0.weight"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ memory for its largest tensor only.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,14 +26,14 @@ def open_source(model: torch.nn.Module | Mapping[str, object] | str | os.PathLik
     """Looks at a model without reading its weights.
 
     Args:
-        model: a module (its ``state_dict()`` is what counts), a mapping of names to torch tensors or
-            numpy arrays, or the path of a ``.safetensors`` file.
+        model: a module (its ``state_dict()`` is what counts, without extra state that is no tensor), a mapping of names
+            to torch tensors or numpy arrays, or the path of a ``.safetensors`` file.
 
     Raises:
         SourceError: it is none of these, or holds something that is not a dense tensor of a known dtype.
     """
     if isinstance(model, torch.nn.Module):
-        return open_mapping(model.state_dict())
+        return open_mapping(_tensors_of(model))
     if isinstance(model, Mapping):
         return open_mapping(model)
     if isinstance(model, (str, os.PathLike)):
@@ -41,3 +42,12 @@ def open_source(model: torch.nn.Module | Mapping[str, object] | str | os.PathLik
         f"cannot encode a {type(model).__name__}: give a torch.nn.Module, a mapping of names to tensors, "
         "or the path of a .safetensors file"
     )
+
+
+def _tensors_of(module: torch.nn.Module) -> dict[str, object]:
+    """The state dict without what ``get_extra_state`` of modules gives, where that is no tensor."""
+    state: dict[str, object] = module.state_dict()
+    extra = [n for n, v in state.items() if n.split(".")[-1] == "_extra_state" and not isinstance(v, torch.Tensor)]
+    if extra:
+        warnings.warn(f"extra state of modules is not encoded: {', '.join(extra)}", stacklevel=4)
+    return {name: value for name, value in state.items() if name not in extra}
