@@ -247,7 +247,7 @@ def test_a_step_is_kept_where_levels_reach():
     assert scales[5] > 0.01
     tight = Huffman(step=1e-38).quantize(tensor(w))
     assert np.abs(tight.levels.astype(int)).max() == 127
-    assert Huffman(bits=3, lossless=True).with_step(0.25) == Huffman(bits=3, step=0.25)
+    assert Huffman(bits=3, lossless=True).with_step(0.25) == Huffman(step=0.25)
     assert Huffman().with_step(1e-300).encode(tensor(w))
 
 
