@@ -35,7 +35,9 @@ def open_file(path: Path) -> Source:
         piece = reader.handle.get_slice(name)
         dtype = BY_SAFETENSORS.get(piece.get_dtype())
         if dtype is None:
-            raise SourceError(f"dtype {piece.get_dtype()} has no place in the format; its bytes have one, as U8", tensor=name)
+            raise SourceError(
+                f"dtype {piece.get_dtype()} has no place in the format; its bytes have one, as U8", tensor=name
+            )
         spec = TensorSpec(name, dtype, tuple(piece.get_shape()))
         check_spec(spec)
         specs[name] = spec

@@ -77,7 +77,9 @@ def _as_torch(name: str, value: object) -> torch.Tensor:
         kind = "quantized" if value.is_quantized else str(value.layout).removeprefix("torch.")
         raise SourceError(f"only dense tensors can be encoded, this one is {kind}", tensor=name)
     if value.dtype not in BY_TORCH:
-        raise SourceError(f"dtype {value.dtype} has no place in the format; its bytes have one: view(torch.uint8)", tensor=name)
+        raise SourceError(
+            f"dtype {value.dtype} has no place in the format; its bytes have one: view(torch.uint8)", tensor=name
+        )
     return value.detach()
 
 
