@@ -76,6 +76,10 @@ class CompressedModel:
         """The same stream with other notes on its tensors (measured errors)."""
         return CompressedModel(self._reader, entries, self.metadata)
 
+    def with_metadata(self, metadata: Mapping[str, str]) -> CompressedModel:
+        """The same stream with other metadata."""
+        return CompressedModel(self._reader, self._entries, metadata)
+
     @property
     def shared_bytes(self) -> int:
         """Bytes of tables that several tensors share."""
@@ -218,6 +222,8 @@ class CompressedModel:
     def load_into(self, model: torch.nn.Module, strict: bool = True) -> LoadedKeys:
         """Copies the decoded weights into a module, tensor by tensor; its ties, devices and dtypes stay.
 
+        Extra state that is a tensor goes to ``set_extra_state`` of the module it belongs to.
+
         Args:
             model: the module.
             strict: names must match exactly. Otherwise those that both have are copied; their shapes must match.
@@ -227,7 +233,8 @@ class CompressedModel:
 
         Raises:
             NeuralCodecError: names differ and ``strict`` is set, shapes differ, or a tensor of the module has no memory
-                of its own to copy to (on the meta device, without a shape yet, or expanded). Nothing was changed then.
+                of its own to copy to (on the meta device, without a shape yet, expanded, or a copy that its
+                ``state_dict()`` makes). Nothing was changed then.
         """
         if strict:
             self.check_matches(model)
@@ -235,13 +242,17 @@ class CompressedModel:
         missing, unexpected, unlike = self._differences(into)
         if unlike:
             raise NeuralCodecError(f"the module does not match; other shape: {_some(unlike)}")
+        held = _storages(model)
         for name in self._entries:
-            if name in into:
-                _check_writable(name, into[name])
+            if name in into and not is_extra_state(name):
+                _check_writable(name, into[name], held)
         done: set[object] = set()
         with torch.no_grad():
             for name, entry in self._entries.items():
                 if name not in into:
+                    continue
+                if is_extra_state(name):
+                    set_extra_state(model, name, self.decode(name))
                     continue
                 place = (into[name].device, into[name].data_ptr(), entry.tied_to or name)
                 if place not in done:  # a tied tensor is decoded once
@@ -309,7 +320,8 @@ class CompressedModel:
         """Names that only the module has, that only we have, and whose shapes differ."""
         missing = [name for name in into if name not in self._entries]
         unexpected = [name for name in self._entries if name not in into]
-        unlike = [n for n, e in self._entries.items() if n in into and tuple(into[n].shape) != e.spec.shape]
+        both = (name for name in self._entries if name in into and not is_extra_state(name))
+        unlike = [name for name in both if tuple(into[name].shape) != self._entries[name].spec.shape]
         return missing, unexpected, unlike
 
     def _stored(self, name: str) -> Entry:
@@ -348,11 +360,37 @@ def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def _check_writable(name: str, tensor: torch.Tensor) -> None:
+def is_extra_state(name: str) -> bool:
+    """Whether a tensor of a state dict is what ``get_extra_state`` of a module gave, and no parameter or buffer."""
+    return name.rpartition(".")[2] == "_extra_state"
+
+
+def set_extra_state(model: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    """Gives extra state back to the module that it belongs to."""
+    model.get_submodule(name.rpartition(".")[0]).set_extra_state(value)
+
+
+def _storages(model: torch.nn.Module) -> set[int]:
+    """Where the parameters and buffers of a module lie."""
+    held = (*model.parameters(), *model.buffers())
+    return {address for tensor in held if (address := _address(tensor)) is not None}
+
+
+def _address(tensor: torch.Tensor) -> int | None:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # some subclasses have none
+        return None
+
+
+def _check_writable(name: str, tensor: torch.Tensor, held: set[int]) -> None:
     if tensor.is_meta:
         raise NeuralCodecError("on the meta device nothing can be copied to it: see Module.to_empty()", tensor=name)
     if any(stride == 0 and side > 1 for side, stride in zip(tensor.shape, tensor.stride(), strict=True)):
         raise NeuralCodecError("it is expanded: its elements share memory, so they cannot be copied to", tensor=name)
+    if tensor.numel() and (address := _address(tensor)) is not None and address not in held:
+        said = "state_dict() of the module gives a copy of it: use load_state_dict() with state_dict() of this model"
+        raise NeuralCodecError(said, tensor=name)
 
 
 def _some(names: list[str]) -> str:

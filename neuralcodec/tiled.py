@@ -8,18 +8,20 @@ once, as :meth:`~neuralcodec.CompressedModel.load_into` does.
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from neuralcodec.errors import NeuralCodecError
-from neuralcodec.model import CompressedModel, check_compressed
+from neuralcodec.model import CompressedModel, check_compressed, is_extra_state, set_extra_state
 from neuralcodec.stream.reader import TilePlace
 
 Keep = Literal["tile", "layer"]
@@ -31,13 +33,10 @@ Apply = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, int], torch.T
 LIKE = "_weight_like"
 """Name of an empty buffer that ``.to()``, ``.half()`` and the like move, and the decoded weights after it."""
 
-Decodes = TypeVar("Decodes", bound=Callable[..., object])
 
-
-def _outside(decodes: Decodes) -> Decodes:
-    """Graphs of ``torch.compile`` break where this function is called: decoding is no torch operation."""
-    kept_out: Decodes = torch.compiler.disable(decodes, reason="weights are decoded when it runs")  # type: ignore[no-untyped-call]
-    return kept_out
+def is_tiled(model: nn.Module) -> bool:
+    """Whether some layers of a module hold their weights compressed."""
+    return any(isinstance(module, _Compressed) for module in model.modules())
 
 
 def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Module:
@@ -94,6 +93,25 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
     return made.requires_grad_(False)
 
 
+Decodes = TypeVar("Decodes", bound=Callable[..., object])
+
+
+def _outside_graphs(decodes: Decodes) -> Decodes:
+    """Lets graphs of ``torch.compile`` break where this function is called: decoding is no torch operation.
+
+    What torch imports for that takes seconds and 80 MB, so only where it has been imported already.
+    """
+
+    @functools.wraps(decodes)
+    def called(*args: object, **kwargs: object) -> object:
+        if "torch._dynamo" not in sys.modules:
+            return decodes(*args, **kwargs)
+        kept_out: Decodes = torch.compiler.disable(decodes, reason="weights are decoded")  # type: ignore[no-untyped-call]
+        return kept_out(*args, **kwargs)
+
+    return cast("Decodes", called)
+
+
 @dataclass(frozen=True, slots=True)
 class TiledWeight:
     """The compressed weight of a layer.
@@ -108,7 +126,7 @@ class TiledWeight:
     name: str
     keep: Keep
 
-    @_outside
+    @_outside_graphs
     def whole(self, like: torch.Tensor) -> torch.Tensor:
         """All of it, with the dtype and device of ``like``."""
         return self.cm.decode(self.name).to(like)
@@ -119,6 +137,63 @@ class TiledWeight:
         """Tile by tile, each with its place, shape ``[tile rows, tile columns]``."""
         for place, tile in self.cm.decode_tiles(self.name, wanted):
             yield place, tile.to(like)
+
+    @_outside_graphs
+    def by_tiles(
+        self,
+        x: torch.Tensor,
+        like: torch.Tensor,
+        bias: torch.Tensor | None,
+        *,
+        shape: tuple[int, ...],
+        groups: int,
+        channel: int,
+        apply: Apply,
+    ) -> torch.Tensor:
+        """A linear layer or a convolution with this weight, tile by tile.
+
+        Tiles of whole rows give whole output channels. Others give parts of the sums, which are added up, in float32
+        where the layer has a narrower type.
+
+        Args:
+            x: input, with its channels at dimension ``channel``, counted from the end.
+            like: has its dtype and device.
+            bias: shape ``[out]``.
+            shape: of the weight, ``[out, in / groups, *kernel]``.
+            groups: of the layer.
+            channel: dimension of the channels of input and output.
+            apply: the layer.
+        """
+        dtype, kernel, fan_in = like.dtype, math.prod(shape[2:]), math.prod(shape[1:])
+        out: torch.Tensor | None = None
+        for place, decoded in self.tiles(like):
+            whole, tile = place.cols == fan_in, decoded
+            first, last = place.col // kernel, -(-(place.col + place.cols) // kernel)  # input channels of a group
+            if not whole:
+                if torch.finfo(dtype).bits < 32 and not torch.is_autocast_enabled(x.device.type):
+                    x, tile = x.float(), tile.float()
+                if place.cols < (last - first) * kernel:  # it starts or ends inside a channel's kernel
+                    before = place.col - first * kernel
+                    tile = functional.pad(tile, (before, (last - first) * kernel - before - place.cols))
+            tile = tile.reshape(place.rows, last - first, *shape[2:])
+            for start, stop, of in _runs(place.row, place.row + place.rows, shape[0] // groups):
+                inputs = _channels(x, x.dim() + channel, groups, of, slice(first, last))
+                weights = tile[start - place.row : stop - place.row]
+                y = apply(inputs, weights, bias[start:stop] if whole and bias is not None else None, of.stop - of.start)
+                if whole and stop - start == shape[0]:
+                    return y
+                if out is None:
+                    size = [*y.shape[:channel], shape[0], *y.shape[y.dim() + channel + 1 :]]
+                    out = y.new_empty(size) if whole else y.new_zeros(size)
+                    if not whole and bias is not None:
+                        out += bias.to(out).reshape(-1, *[1] * (-1 - channel))
+                if whole:
+                    out.narrow(channel, start, stop - start).copy_(y)
+                else:
+                    out.narrow(channel, start, stop - start).add_(y)
+        if out is None:  # there are no weights
+            return apply(x, self.whole(like), bias, groups)
+        return out.to(dtype) if not torch.is_autocast_enabled(x.device.type) else out
 
     def describe(self) -> str:
         """For the layer's repr."""
@@ -156,8 +231,8 @@ class TiledLinear(_Compressed, nn.Linear):
             return functional.linear(x, w, b)
 
         shape = (self.out_features, self.in_features)
-        return _by_tiles(
-            input, self.compressed, self.get_buffer(LIKE), self.bias, shape=shape, groups=1, channel=-1, apply=apply
+        return self.compressed.by_tiles(
+            input, self.get_buffer(LIKE), self.bias, shape=shape, groups=1, channel=-1, apply=apply
         )
 
 
@@ -180,9 +255,8 @@ class _TiledConv(_Compressed):
             return convolve(x, w, b, self.stride, padding, self.dilation, groups)
 
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        return _by_tiles(
+        return self.compressed.by_tiles(
             input,
-            self.compressed,
             self.get_buffer(LIKE),
             self.bias,
             shape=shape,
@@ -211,10 +285,10 @@ class TiledEmbedding(_Compressed, nn.Embedding):
         """As the layer that it stands for: indices ``[...]`` to ``[..., embedding_dim]``."""
         if self.compressed.keep == "layer":
             return super().forward(input)
-        return self._looked_up(input)
+        return self._look_up(input)
 
-    @_outside
-    def _looked_up(self, input: torch.Tensor) -> torch.Tensor:
+    @_outside_graphs
+    def _look_up(self, input: torch.Tensor) -> torch.Tensor:
         distinct, where = torch.unique(input, return_inverse=True)
         rows = [int(row) for row in distinct]  # in ascending order
         if rows and not 0 <= rows[0] <= rows[-1] < self.num_embeddings:
@@ -243,65 +317,6 @@ _SWAPPED: dict[type[nn.Module], type[_Compressed]] = {
     nn.Conv3d: TiledConv3d,
     nn.Embedding: TiledEmbedding,
 }
-
-
-@_outside
-def _by_tiles(
-    x: torch.Tensor,
-    weight: TiledWeight,
-    like: torch.Tensor,
-    bias: torch.Tensor | None,
-    *,
-    shape: tuple[int, ...],
-    groups: int,
-    channel: int,
-    apply: Apply,
-) -> torch.Tensor:
-    """A linear layer or a convolution, tile by tile.
-
-    Tiles of whole rows give whole output channels. Others give parts of the sums, which are added up, in float32 where
-    the layer has a narrower type.
-
-    Args:
-        x: input, with its channels at dimension ``channel``, counted from the end.
-        weight: weight, as a matrix ``[out, in / groups * kernel]``.
-        like: has its dtype and device.
-        bias: shape ``[out]``.
-        shape: of the weight, ``[out, in / groups, *kernel]``.
-        groups: of the layer.
-        channel: dimension of the channels of input and output.
-        apply: the layer.
-    """
-    dtype, kernel, fan_in = like.dtype, math.prod(shape[2:]), math.prod(shape[1:])
-    out: torch.Tensor | None = None
-    for place, decoded in weight.tiles(like):
-        whole, tile = place.cols == fan_in, decoded
-        first, last = place.col // kernel, -(-(place.col + place.cols) // kernel)  # input channels of a group
-        if not whole:
-            if torch.finfo(dtype).bits < 32 and not torch.is_autocast_enabled(x.device.type):
-                x, tile = x.float(), tile.float()
-            if place.cols < (last - first) * kernel:  # it starts or ends inside a channel's kernel
-                before = place.col - first * kernel
-                tile = functional.pad(tile, (before, (last - first) * kernel - before - place.cols))
-        tile = tile.reshape(place.rows, last - first, *shape[2:])
-        for start, stop, of in _runs(place.row, place.row + place.rows, shape[0] // groups):
-            inputs = _channels(x, x.dim() + channel, groups, of, slice(first, last))
-            weights = tile[start - place.row : stop - place.row]
-            y = apply(inputs, weights, bias[start:stop] if whole and bias is not None else None, of.stop - of.start)
-            if whole and stop - start == shape[0]:
-                return y
-            if out is None:
-                size = [*y.shape[:channel], shape[0], *y.shape[y.dim() + channel + 1 :]]
-                out = y.new_empty(size) if whole else y.new_zeros(size)
-                if not whole and bias is not None:
-                    out += bias.to(out).reshape(-1, *[1] * (-1 - channel))
-            if whole:
-                out.narrow(channel, start, stop - start).copy_(y)
-            else:
-                out.narrow(channel, start, stop - start).add_(y)
-    if out is None:  # there are no weights
-        return apply(x, weight.whole(like), bias, groups)
-    return out.to(dtype) if not torch.is_autocast_enabled(x.device.type) else out
 
 
 def _runs(first: int, last: int, size: int) -> Iterator[tuple[int, int, slice]]:
@@ -370,6 +385,8 @@ def _load(model: nn.Module, cm: CompressedModel) -> None:
     done: set[int] = set()
     with torch.no_grad():
         for name, held in model.state_dict(keep_vars=True).items():
-            if name in cm and id(held) not in done:
+            if name in cm and is_extra_state(name):
+                set_extra_state(model, name, cm.decode(name))
+            elif name in cm and id(held) not in done:
                 held.copy_(cm.decode(name))
                 done.add(id(held))

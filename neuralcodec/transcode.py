@@ -53,7 +53,7 @@ def transcode(
         }
     if not overrides:
         raise PlanError("no tensor of the model has levels of codec generative")
-    return encode(
+    made = encode(
         cm.state_dict(),
         make_codec(TO, {"small": None, **options}),
         include=overrides.__contains__,
@@ -61,6 +61,7 @@ def transcode(
         overrides=overrides,
         progress=progress,
     )
+    return made.with_metadata(cm.metadata)
 
 
 def check_options(options: Mapping[str, object]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.testing._internal.two_tensor import TwoTensor
 
 import neuralcodec
 from neuralcodec import NeuralCodecError, PlanError, SourceError, Target, registry
@@ -181,6 +182,62 @@ def test_extra_state_is_left_alone():
     assert into.bias.equal(linear.bias)
     with pytest.warns(UserWarning, match=r"extra state of modules is not encoded: 0\._extra_state$"):
         assert list(neuralcodec.encode(nn.Sequential(into))) == ["0.bias", "0.weight"]
+
+
+class Counting(nn.Module):
+    """Its extra state is a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(32, 32)
+        self.counter = 0
+
+    def get_extra_state(self):
+        return torch.tensor([self.counter] * max(self.counter, 1))
+
+    def set_extra_state(self, state):
+        self.counter = int(state[0])
+
+
+def test_extra_state_that_is_a_tensor_is_given_back():
+    model, into = nn.Sequential(Counting()), nn.Sequential(Counting())
+    model[0].counter = 7
+    cm = neuralcodec.encode(model)
+    cm.load_into(into)
+    assert into[0].counter == 7
+    assert neuralcodec.tiled(nn.Sequential(Counting()), cm)[0].counter == 7
+
+
+def test_state_dicts_of_copies_cannot_be_loaded_into():
+    model = nn.Linear(32, 32)
+    cm = neuralcodec.encode(model)
+
+    def copies(module, state, prefix, metadata):
+        state.update({name: value.clone() for name, value in state.items()})
+
+    into = nn.Linear(32, 32)
+    into.register_state_dict_post_hook(copies)
+    with pytest.raises(NeuralCodecError, match=r"'bias'.*gives a copy"):
+        cm.load_into(into)
+
+
+def test_tensors_without_memory_are_named():
+    with pytest.raises(SourceError, match=r"'w'.*TwoTensor has no memory of its own"):
+        neuralcodec.encode({"w": TwoTensor(bell(20, 20), bell(20, 20))})
+
+
+def test_modules_that_are_compressed_already_are_refused():
+    model = nn.Sequential(nn.Linear(32, 32), nn.ReLU())
+    with pytest.raises(SourceError, match="weights are compressed already"):
+        neuralcodec.encode(neuralcodec.tiled(model, neuralcodec.encode(model)))
+
+
+def test_a_pattern_that_is_a_name_stands_for_that_name():
+    state = {"w*": bell(20, 20), "wx": bell(20, 20, seed=1)}
+    cm = neuralcodec.encode(state, "kmeans", overrides={"w*": {"clusters": 2}, "wx": {"clusters": 16}})
+    assert [cm.indices(name)[1].shape[1] for name in state] == [2, 16]
+    cm = neuralcodec.encode(state, "kmeans", include=["w*"])
+    assert [cm.is_lossless(name) for name in state] == [False, True]
 
 
 @dataclass(frozen=True)

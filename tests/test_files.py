@@ -21,6 +21,8 @@ from samples import weights
 import neuralcodec
 from neuralcodec import BitstreamError, ChecksumError, CorruptError, TruncatedError, UnsupportedError
 from neuralcodec.container import check_output
+from neuralcodec.container import reader as container_reader
+from neuralcodec.stream.store import PayloadStore
 
 
 @pytest.fixture
@@ -283,3 +285,63 @@ def test_offsets_that_are_not_two_are_refused(tmp_path):
     path.write_bytes(data[:at] + b"." + data[at + 1 :])
     with pytest.raises(neuralcodec.CorruptError, match="not a valid safetensors file"):
         neuralcodec.load(path)
+
+
+def test_a_file_that_changes_while_it_is_encoded(model, tmp_path):
+    """Not two checkpoints in one."""
+    source, other = tmp_path / "source", tmp_path / "other"
+    for change in ("replaced", "written to", "gone"):
+        save_file(model, source)
+        save_file({name: tensor + 1 for name, tensor in model.items()}, other)
+
+        def progress(name, done, total, change=change):
+            if change == "replaced":
+                other.replace(source)
+            elif change == "gone":
+                source.unlink()
+            else:
+                source.write_bytes(other.read_bytes())
+                os.utime(source, ns=(0, 0))
+
+        with pytest.raises(neuralcodec.SourceError, match="changed or replaced while it was read"):
+            neuralcodec.encode(source, progress=progress if change != "replaced" else once(progress))
+
+
+def once(function):
+    """Calls it the first time only."""
+    called = []
+    return lambda *arguments: called.append(function(*arguments)) if not called else None
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(saved, model, tmp_path, monkeypatch):
+    """What is read is of one file."""
+    small = neuralcodec.encode({"a.bias": model["a.bias"]})
+    read_header = container_reader._read_header
+
+    def replaced(path):
+        monkeypatch.setattr(container_reader, "_read_header", read_header)
+        neuralcodec.save(small, saved)
+        return read_header(path)
+
+    monkeypatch.setattr(container_reader, "_read_header", replaced)
+    assert list(neuralcodec.load(saved)) == ["a.bias"]
+    assert neuralcodec.load(saved, lazy=False).to_bytes() == small.to_bytes()
+
+
+def test_metadata_that_no_file_can_hold(model, tmp_path):
+    cm = neuralcodec.encode(model)
+    for key, value in (("epoch", 3), (3, "epoch"), ("neuralcodec", "3")):
+        with pytest.raises(neuralcodec.SourceError, match="metadata"):
+            neuralcodec.save(cm.with_metadata({key: value}), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    neuralcodec.save(cm.with_metadata({"epoch": "3"}), tmp_path / "x")
+    assert neuralcodec.load(tmp_path / "x").metadata == {"epoch": "3"}
+
+
+def test_payloads_leave_no_open_file_behind():
+    store = PayloadStore(in_memory=10)
+    store.add(bytes(100))
+    file = store._file
+    assert not file.closed
+    del store
+    assert file.closed

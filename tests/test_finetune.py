@@ -133,6 +133,80 @@ def test_pruned_weights_do_not_come_back():
         assert not (second[name] & ~first[name]).any()
 
 
+@pytest.mark.parametrize(
+    ("steps", "options"),
+    [
+        (1005, {"begin": 0.1, "end": 0.1}),
+        (101, {"begin": 0.5, "end": 0.5}),
+        (101, {"begin": 0.3, "end": 0.301}),
+        (100, {"begin": 1.0, "end": 1.0}),
+        (10, {"criterion": "taylor", "begin": 0.0, "end": 0.0}),
+        (10, {"criterion": "taylor", "begin": 0.0, "end": 0.05}),
+        (2, {"criterion": "taylor"}),
+        (1, {}),
+    ],
+)
+def test_all_that_is_asked_for_is_pruned(steps, options):
+    model = network()
+    masks = ft.prune(model, batches(), loss, ft.Recipe(steps), ft.Pruning(0.75, **options), quiet=True)
+    assert all(zeros(mask) == 0.75 for mask in masks.values())
+    assert zeros(model[0].weight) == 0.75
+
+
+@pytest.mark.parametrize("scope", ["tensor", "global"])
+def test_a_lower_goal_revives_nothing(scope):
+    model = network()
+    ft.prune(model, batches(), loss, ft.Recipe(10), ft.Pruning({"0.weight": 0.95, "3.weight": 0.5}), quiet=True)
+    was = model[0].weight == 0
+    ft.prune(model, batches(), loss, ft.Recipe(10), ft.Pruning(0.75, scope=scope), quiet=True)
+    assert (model[0].weight[was] == 0).all()
+    if scope == "tensor":
+        assert zeros(model[3].weight) == 0.75
+
+
+def test_checkpoints_of_other_prunings_are_refused(tmp_path):
+    path = str(tmp_path / "prune.pt")  # a string will do
+
+    def run(optimizer=torch.optim.Adam, **options):
+        recipe, pruning = ft.Recipe(4, optimizer=optimizer, save_every=1), ft.Pruning(0.5, **options)
+        return ft.prune(network(), batches(), loss, recipe, pruning, checkpoint=path, quiet=True)
+
+    run(names=["0.weight"])
+    assert list(run(names=["0.weight"])) == ["0.weight"]
+    for options, said in (
+        ({"names": ["3.weight"]}, "holds masks of 0.weight"),
+        ({"names": ["0.weight"], "criterion": "taylor"}, "another criterion"),
+        ({"names": ["0.weight"], "optimizer": torch.optim.SGD}, "optimizer is another"),
+    ):
+        with pytest.raises(ft.FinetuneError, match=said):
+            run(**options)
+    torch.save({"version": 1}, path)
+    with pytest.raises(ft.FinetuneError, match="no checkpoint of this version"):
+        run()
+
+
+def test_what_cannot_be_trained_is_named():
+    taylor = ft.Pruning(0.5, criterion="taylor")
+    with pytest.raises(ft.FinetuneError, match="2 steps at least"):
+        ft.prune(network(), batches(), loss, ft.Recipe(1), taylor, quiet=True)
+    with pytest.raises(ft.FinetuneError, match="nothing to train"):
+        ft.train(network().requires_grad_(False), batches(), loss, ft.Recipe(1), quiet=True)
+    each = ft.Objective(lambda output, batch: F.cross_entropy(output, batch[1], reduction="none"))
+    with pytest.raises(ft.FinetuneError, match=r"loss has shape \[32\]"):
+        ft.train(network(), batches(), each, ft.Recipe(1), quiet=True)
+    with pytest.raises(ft.FinetuneError, match="a mapping has no first item"):
+        ft.train(network(), [{"x": 1}], loss, ft.Recipe(1), quiet=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_dtypes_are_tuned(dtype):
+    model = network().to(dtype)
+    books = ft.share(model, 4)
+    data = [(inputs.to(dtype), classes) for inputs, classes in batches()]
+    books = ft.tune(model, data, loss, ft.Recipe(6), books, refresh=2, quiet=True)
+    assert all(len(weight.unique()) <= 4 for weight in (model[0].weight, model[3].weight))
+
+
 def test_errors_of_pruning_name_the_tensor():
     recipe = ft.Recipe(2)
     with pytest.raises(ft.FinetuneError, match=r"'nope'.*no parameter"):

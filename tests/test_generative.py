@@ -425,6 +425,16 @@ def test_transcodes_without_the_original(states, coding):
     assert other.demand().weights <= 512
 
 
+def test_transcode_keeps_metadata_and_odd_names(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    state = {"w*": torch.randn(64, 64, generator=generator), "wx": 0.01 * torch.randn(64, 64, generator=generator)}
+    save_file(state, tmp_path / "x", {"made": "here"})
+    cm = neuralcodec.encode(tmp_path / "x", "generative")
+    other = neuralcodec.transcode(cm)
+    assert other.metadata == {"made": "here"}
+    assert all(torch.equal(cm.decode(name), other.decode(name)) for name in state)
+
+
 def test_transcode_says_what_it_does_not_do():
     with pytest.raises(PlanError, match="no tensor"):
         neuralcodec.transcode(neuralcodec.encode({"w": torch.randn(20, 20)}))

@@ -256,6 +256,16 @@ def test_training_mode_and_gradients():
         made(example((8, 32))).sum().backward()
 
 
+def test_what_compiles_modules_is_not_imported_before_it_is_needed():
+    script = """
+import sys, torch, neuralcodec
+model = torch.nn.Linear(40, 40)
+neuralcodec.tiled(model, neuralcodec.encode(model))(torch.zeros(1, 40))
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @torch.no_grad()
 def test_copies_and_pickles(net):
     net.eval()

@@ -2,6 +2,7 @@
 #include "common.hpp"
 
 NB_MODULE(_native, m) {
+    nanobind::set_leak_warnings(false);  // a process that ends by os._exit, as workers of a DataLoader do, drops nothing
     m.doc() = "Kernels of the encoder, and the C decoder that firmware compiles.";
     neuralcodec::bind_stats(m);
     neuralcodec::bind_quantize(m);

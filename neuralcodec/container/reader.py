@@ -17,7 +17,10 @@ from safetensors import SafetensorError, safe_open
 
 from neuralcodec.container.writer import METADATA_KEY, TENSOR_NAME, metadata_mark
 from neuralcodec.descriptor import read_at
-from neuralcodec.errors import ChecksumError, CorruptError, TruncatedError, UnsupportedError
+from neuralcodec.errors import BitstreamError, ChecksumError, CorruptError, TruncatedError, UnsupportedError
+
+MOST_REPLACED = 100
+"""Times that another file may take the name of one that is being opened."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,47 @@ def open_file(path: Path) -> FileBytes:
     """Opens a neuralcodec file; reads its safetensors header only.
 
     Raises:
-        FileNotFoundError, OSError: it cannot be opened.
+        FileNotFoundError, OSError: it cannot be opened, or has been replaced too often meanwhile.
         TruncatedError: it is shorter than its header says.
         CorruptError: it is not a safetensors file, or not one of neuralcodec.
         UnsupportedError: its metadata name a newer version.
         ChecksumError: its metadata were damaged.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    try:
-        check_regular(path, os.fstat(descriptor).st_mode)
-        start = _header_size(path, descriptor)
-        metadata, size = _read_header(path)
-        held = FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
-    except BaseException:
+    for _ in range(MOST_REPLACED):
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            held = _read_open_file(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if held is not None:
+            weakref.finalize(held, os.close, descriptor)
+            return held
         os.close(descriptor)
+    raise OSError(errno.EBUSY, "it is being replaced again and again", str(path))
+
+
+def _read_open_file(path: Path, descriptor: int) -> FileBytes | None:
+    """What is in the file; None if another one has taken its name, which the library opens once more."""
+    opened = os.fstat(descriptor)
+    check_regular(path, opened.st_mode)
+    start = _header_size(path, descriptor)
+    try:
+        metadata, size = _read_header(path)
+    except (BitstreamError, OSError):
+        if _is_replaced(path, opened):
+            return None
         raise
-    weakref.finalize(held, os.close, descriptor)
-    return held
+    if _is_replaced(path, opened):
+        return None
+    return FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
+
+
+def _is_replaced(path: Path, opened: os.stat_result) -> bool:
+    try:
+        return not os.path.samestat(os.stat(path), opened)
+    except FileNotFoundError:
+        return True
 
 
 def check_regular(path: Path, mode: int) -> None:

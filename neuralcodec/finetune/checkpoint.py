@@ -24,6 +24,8 @@ def write(path: Path, state: dict[str, Any]) -> None:
     try:
         torch.save({"version": VERSION, **state}, part)
         part.replace(path)
+    except RuntimeError as error:  # torch's for a disk that is full
+        raise OSError(f"checkpoint {path} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -44,7 +46,7 @@ def read(path: Path, run: str) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, weights_only=True)
     except Exception as error:  # torch names no common base for what a damaged file raises
         raise FinetuneError(f"checkpoint {path} cannot be read: {error}") from error
-    if not isinstance(state, dict) or state.get("version") != VERSION:
+    if not isinstance(state, dict) or state.get("version") != VERSION or "run" not in state:
         raise FinetuneError(f"{path} is no checkpoint of this version")
     if state["run"] != run:
         raise FinetuneError(f"checkpoint {path} is of another run: {state['run']}; this one: {run}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ Loss = Callable[[Any, Any], torch.Tensor]
 
 def first(model: nn.Module, batch: Any) -> Any:  # noqa: ANN401 (a batch is what the loader gives)
     """The model's output for the first item of the batch, its inputs."""
+    if isinstance(batch, Mapping):
+        raise FinetuneError("a mapping has no first item: Objective(loss, forward=...) says what to run on a batch")
     return model(batch[0])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import nn
 
@@ -20,7 +20,7 @@ def prune(
     recipe: Recipe,
     pruning: Pruning,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> Masks:
     """Trains while more and more weights are set to zero.
@@ -45,7 +45,7 @@ def retrain(
     recipe: Recipe,
     masks: Masks,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Trains the weights that are left; those pruned stay zero.
@@ -65,7 +65,7 @@ def tune(
     books: Mapping[str, Codebook],
     *,
     refresh: int | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> dict[str, Codebook]:
     """Trains shared weights: a centroid moves by the summed gradient of its weights (Han et al. 2016).

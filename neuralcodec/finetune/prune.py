@@ -119,10 +119,13 @@ class Pruner:
         masks: held from the start.
 
     Raises:
-        FinetuneError: ``pruning`` or ``masks`` name no parameter of the model, or a mask has another shape.
+        FinetuneError: ``pruning`` or ``masks`` name no parameter of the model, a mask has another shape, or there is no
+            step after one that gives gradients, which the criterion takes.
     """
 
     def __init__(self, model: nn.Module, pruning: Pruning | None, steps: int, masks: Masks | None = None) -> None:
+        if pruning is not None and pruning.criterion == "taylor" and steps == 1:
+            raise FinetuneError('criterion "taylor" takes gradients of a step before: 2 steps at least')
         parameters = dict(model.named_parameters())
         named = pruning.names if pruning is not None and pruning.names is not None else weight_names(model)
         if pruning is not None and isinstance(pruning.sparsity, Mapping):
@@ -162,19 +165,19 @@ class Pruner:
     def before(self, model: nn.Module, step: int) -> None:
         """Prunes, where the schedule says so."""
         p = self._pruning
-        # The last pruning falls on the step where the schedule ends.
-        last = 0 if p is None else min(int(p.end * self._steps), self._steps - 1)
-        if p is None or step > last or (step % p.every and step != last) or step < p.begin * self._steps:
+        if p is None:
             return
-        weights = self._weights(model)
-        if p.criterion == "magnitude":
-            scores = magnitude(weights)
-        elif self._seen:
-            # What a weight was worth before it was pruned fades only slowly from the running mean.
-            scores = {name: score.masked_fill(~self.masks[name], -1) for name, score in self._scores.items()}
-        else:
+        # The last pruning falls on the step where the schedule ends: one after a gradient, if it takes gradients.
+        last = min(max(int(p.end * self._steps), p.criterion == "taylor"), self._steps - 1)
+        if step > last or (step % p.every and step != last) or step < min(int(p.begin * self._steps), last):
+            return
+        if p.criterion == "taylor" and not self._seen:
             return  # there is no gradient yet
-        self.masks.update(lowest(scores, self._due(p, math.inf if step == last else step), p.scope))
+        scores = magnitude(self._weights(model)) if p.criterion == "magnitude" else self._scores
+        # What is pruned stays so. (What a weight was worth before fades only slowly from the running mean.)
+        scores = {name: score.masked_fill(~self.masks[name], -1) for name, score in scores.items()}
+        kept = lowest(scores, self._due(p, math.inf if step == last else step), p.scope)
+        self.masks.update({name: mask & self.masks[name] for name, mask in kept.items()})
         self.after(model)
 
     def gradients(self, model: nn.Module) -> None:
@@ -210,7 +213,16 @@ class Pruner:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Takes back :meth:`state`."""
+        """Takes back :meth:`state`.
+
+        Raises:
+            ValueError: it is of other tensors, or of another criterion.
+        """
+        if state["masks"].keys() != self.masks.keys():
+            raise ValueError(f"it holds masks of {', '.join(state['masks'])}")
+        taylors = self._pruning is not None and self._pruning.criterion == "taylor"
+        if state["seen"] and bool(state["scores"]) != taylors:
+            raise ValueError("it has been pruned by another criterion")
         self.masks = dict(state["masks"])
         self._scores = dict(state["scores"])
         self._seen = state["seen"]
@@ -224,9 +236,10 @@ class Pruner:
     def _due(self, p: Pruning, step: float) -> float | dict[str, float]:
         begin, end = p.begin * self._steps, p.end * self._steps
         if not isinstance(p.sparsity, Mapping) and p.scope == "global":
-            return cubic(step, begin, end, p.sparsity, self._initial_global)
-        finals = p.sparsity if isinstance(p.sparsity, Mapping) else dict.fromkeys(self._names, p.sparsity)
-        return {name: cubic(step, begin, end, finals[name], self._initial[name]) for name in self._names}
+            return cubic(step, begin, end, max(p.sparsity, self._initial_global), self._initial_global)
+        goals = p.sparsity if isinstance(p.sparsity, Mapping) else dict.fromkeys(self._names, p.sparsity)
+        was = self._initial
+        return {name: cubic(step, begin, end, max(goals[name], was[name]), was[name]) for name in self._names}
 
 
 def _keep(scores: torch.Tensor, sparsity: float) -> torch.Tensor:

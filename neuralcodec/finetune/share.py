@@ -195,7 +195,7 @@ class Sharing:
             gradient = parameters[name].grad
             self._centroids[name].grad = None if gradient is None else centroid_gradient(book, gradient)
             if name in self._own:
-                self._own[name].grad = gradient
+                self._own[name].grad = None if gradient is None else gradient.to(self._own[name].dtype)
             parameters[name].grad = None
 
     def after(self, model: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def train(
     recipe: Recipe,
     constraint: Constraint | None = None,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Trains a model in place, in training mode; modes and the caller's random numbers are left as they were.
@@ -95,15 +96,17 @@ def train(
         quiet: shows no progress.
 
     Raises:
-        FinetuneError: the loader gives no batch in a pass; a loss or weight is NaN or infinite (the last checkpoint
-            is kept, and is good); the checkpoint is damaged or of another run.
+        FinetuneError: the loader gives no batch in a pass; there is nothing to train; a loss is no number; a loss or
+            weight is NaN or infinite (the last checkpoint is kept, and is good); the checkpoint is damaged or of
+            another run.
     """
     objective = objective if isinstance(objective, Objective) else Objective(objective)
     held = constraint or Free()
+    path = None if checkpoint is None else Path(checkpoint)
     modes = {name: module.training for name, module in model.named_modules()}
     try:
         with torch.random.fork_rng(), _progress(held.label, recipe.steps, quiet) as tell:
-            return _Run(model, batches, objective, recipe, held, checkpoint, tell).run()
+            return _Run(model, batches, objective, recipe, held, path, tell).run()
     finally:
         for name, module in model.named_modules():
             module.training = modes[name]
@@ -124,7 +127,10 @@ class _Run:
     ) -> None:
         self.model, self.batches, self.objective, self.recipe = model, batches, objective, recipe
         self.constraint, self.path, self.tell = constraint, path, tell
-        self.optimizer = recipe.optimizer(constraint.variables(model), recipe.rate)
+        variables = constraint.variables(model)
+        if not variables:
+            raise FinetuneError("there is nothing to train: no parameter of the model requires a gradient")
+        self.optimizer = recipe.optimizer(variables, recipe.rate)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.step = self.passes = self.position = self.saved = 0
         self.losses: list[float] = []
@@ -182,6 +188,8 @@ class _Run:
         self.model.zero_grad(set_to_none=True)
         terms = self.objective.terms(self.model, batch)
         for name, term in terms.items():
+            if term.numel() != 1:
+                raise FinetuneError(f"{name} has shape {list(term.shape)}: one number expected, such as a mean")
             if not torch.isfinite(term).all():
                 raise FinetuneError(f"{name} is {float(term.detach()):g} at step {self.step}{self._kept()}")
         total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
@@ -218,10 +226,13 @@ class _Run:
     def _resume(self, state: dict[str, Any]) -> None:
         try:
             self.model.load_state_dict(state["model"])
+            groups = state["optimizer"]["param_groups"], self.optimizer.state_dict()["param_groups"]
+            if [group.keys() for group in groups[0]] != [group.keys() for group in groups[1]]:
+                raise ValueError("its optimizer is another one")
             self.optimizer.load_state_dict(state["optimizer"])
             self.constraint.resume(state["constraint"])
         except (KeyError, ValueError, RuntimeError) as error:
-            raise FinetuneError(f"checkpoint {self.path} is of another model: {error}") from error
+            raise FinetuneError(f"checkpoint {self.path} is of another model, or run: {error}") from error
         self.step, self.passes, self.position = state["step"], state["passes"], state["position"]
         self.losses, self.sum, self.saved = list(state["losses"]), state["sum"], state["step"]
         self.tell(self.step, self.sum / max(1, self.position))

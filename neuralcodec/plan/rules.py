@@ -152,4 +152,5 @@ def _matcher(pattern: Pattern, names: list[str], what: str) -> Callable[[str], b
             near = difflib.get_close_matches(p, names, n=1, cutoff=0.6)
             said = f"did you mean {near[0]!r}?" if near else f"names look like {names[0]!r}"
             raise PlanError(f"{what}: no tensor matches {p!r}; {said}")
-    return lambda name: any(name == p or fnmatchcase(name, p) for p in patterns)
+    known = set(names)  # a pattern that is a name stands for that name alone
+    return lambda name: any(name == p or (p not in known and fnmatchcase(name, p)) for p in patterns)

@@ -47,7 +47,7 @@ def open_source(model: torch.nn.Module | Mapping[str, object] | str | os.PathLik
 def _tensors_of(module: torch.nn.Module) -> dict[str, object]:
     """The state dict without what ``get_extra_state`` of modules gives, where that is no tensor."""
     state: dict[str, object] = module.state_dict()
-    extra = [n for n, v in state.items() if n.split(".")[-1] == "_extra_state" and not isinstance(v, torch.Tensor)]
+    extra = [n for n, v in state.items() if n.rpartition(".")[2] == "_extra_state" and not isinstance(v, torch.Tensor)]
     if extra:
         warnings.warn(f"extra state of modules is not encoded: {', '.join(extra)}", stacklevel=4)
     return {name: value for name, value in state.items() if name not in extra}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def open_file(path: Path) -> Source:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.was = _state(path)
         self.handle = _open(path)
+        self._check_same()
         self.unread = REOPEN_AFTER_BYTES
         self.lock = threading.Lock()
 
@@ -57,11 +60,28 @@ class _Reader:
                 self.handle = _open(self.path)
                 self.unread = REOPEN_AFTER_BYTES
             self.unread -= spec.nbytes
+            # Before and after: tensors of another file, or none, may be where this one's were.
+            self._check_same(spec.name)
             try:
                 data = element_bytes(self.handle.get_tensor(spec.name))
-            except (SafetensorError, OSError) as error:
+            except (SafetensorError, OSError, RuntimeError) as error:
+                self._check_same(spec.name)
                 raise SourceError(f"{self.path}: cannot be read: {error}", tensor=spec.name) from error
+            self._check_same(spec.name)
         return Tensor(spec, data)
+
+    def _check_same(self, tensor: str | None = None) -> None:
+        if _state(self.path) != self.was:
+            raise SourceError(f"{self.path} was changed or replaced while it was read", tensor=tensor)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What tells a file from others, and from itself after a change; None if it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 (the library's handle has no public type)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
+import weakref
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -23,6 +26,16 @@ class Place:
     crc: int
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Errors of the temporary file say where that is."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or f"{tempfile.gettempdir()}, which keeps what is encoded (see TMPDIR)"
+        raise
+
+
 class PayloadStore:
     """Append-only bytes, in memory while they are few and on disk when they are many."""
 
@@ -37,14 +50,17 @@ class PayloadStore:
         """Keeps a payload; thread-safe."""
         with self._lock:
             if self._file is None and self._size + len(payload) > self._in_memory:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115
-                self._file.write(self._memory)
+                with _told():
+                    self._file = tempfile.TemporaryFile()  # noqa: SIM115
+                    weakref.finalize(self, self._file.close)
+                    self._file.write(self._memory)
                 self._memory = bytearray()
             if self._file is None:
                 self._memory += payload
             else:
-                self._file.write(payload)
-                self._file.flush()
+                with _told():
+                    self._file.write(payload)
+                    self._file.flush()
             place = Place(self._size, len(payload), zlib.crc32(payload))
             self._size += len(payload)
         return place
