@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from neuralcodec.c_names import HEADERS, OURS, as_identifier, is_identifier, is_taken, is_taken_macro
+from neuralcodec.codec import NAMED
 from neuralcodec.container import replace_file, replace_files
 from neuralcodec.errors import PlanError
 from neuralcodec.export_prepared import BYTES_A_LINE, Prepared, byte_lines, constants, prepare, requirements, smallest
@@ -175,7 +176,8 @@ def _index_lines(entries: Iterable[Entry], symbol: str, facts: Iterable[str], ti
         shape = "x".join(map(str, entry.spec.shape)) or "scalar"
         # A tensor's name may hold anything, also the end of a comment.
         named = entry.spec.name.encode("unicode_escape").decode("ascii").replace("*/", "* /").replace("/*", "/ *")
-        yield f"#define {macro} {index}u /* {named}: {entry.spec.dtype.name} {shape} */\n"
+        refused = f", of codec {entry.codec}, which ncd_tensor_open() refuses" if entry.number == NAMED else ""
+        yield f"#define {macro} {index}u /* {named}: {entry.spec.dtype.name} {shape}{refused} */\n"
 
 
 def _source_lines(pieces: Iterable[bytes], symbol: str, header: str) -> Iterator[str]:

@@ -54,6 +54,9 @@ def register(codec: type[Any]) -> type[Any]:
             raise RegistryError(f"a codec named {codec.name!r} exists already: {other.__module__}.{other.__qualname__}")
         if codec.number != NAMED and other.number == codec.number:
             raise RegistryError(f"codec number {codec.number} belongs to {other.name!r}")
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=codec.name):
+        if point.value != f"{codec.__module__}:{codec.__qualname__}":
+            raise RegistryError(f"a codec named {codec.name!r} exists already: {point.value}")
     if codec.number != NAMED:
         raise RegistryError(
             f"codec {codec.name!r}: numbers are given in docs/format.md; use {NAMED} for a codec of your own"
@@ -191,10 +194,14 @@ class Description:
 
 
 def describe_codecs() -> list[Description]:
-    """Every codec that can be used here."""
+    """Every codec that can be used here, and those that cannot be loaded, which their summary says."""
     described = []
     for name in codec_names():
-        cls = codec_class(name)
+        try:
+            cls = codec_class(name)
+        except RegistryError as error:  # of another package; the others are here all the same
+            described.append(Description(name, f"not here: {error}", NAMED, (), f"not here: {error}"))
+            continue
         fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
         types = declared_types(cls) if fields else {}
         described.append(

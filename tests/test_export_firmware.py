@@ -70,6 +70,81 @@ def test_traced_network_computes_what_the_module_does(kind):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+class Overwritten(nn.Module):
+    """An activation has other names, and is overwritten under one of them."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.conv = nn.Conv2d(3, 6, 3, padding=1)
+        self.drop = nn.Dropout(0.1)
+        self.relu = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(6, 6, 3, padding=1)
+        self.last = nn.Linear(6 * 25, 4)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return getattr(self, self.how)(y)
+
+    def itself(self, y):
+        return self.second(self.relu(y)) + y
+
+    def dropout(self, y):
+        return self.second(self.relu(self.drop(y))) + y
+
+    def several(self, y):
+        dropped = self.drop(y)
+        again = self.drop(dropped)
+        self.relu(again)
+        y += dropped
+        return self.second(dropped) + y + again
+
+    def detached(self, y):
+        y.detach().relu_()
+        return self.second(y)
+
+    def contiguous(self, y):
+        z = y.contiguous()
+        z.relu_()
+        return self.second(y) + z
+
+    def cloned(self, y):
+        z = y.clone()
+        z.relu_()
+        return self.second(y) + z
+
+    def flat(self, y):
+        return self.last(self.relu(y.flatten(1)))
+
+    def view(self, y):
+        y.view(1, -1).relu_()
+        return self.second(y)
+
+    def viewed(self, y):
+        z = y.view(1, -1)
+        y.relu_()
+        return self.last(z)
+
+    def permuted(self, y):
+        y.permute(0, 2, 3, 1).relu_()
+        return self.second(y)
+
+
+@pytest.mark.parametrize("how", ["itself", "dropout", "several", "detached", "contiguous", "cloned", "flat"])
+def test_what_is_overwritten_is_seen_under_its_other_names(how):
+    torch.manual_seed(0)
+    network, x = Overwritten(how).eval(), torch.randn(1, 3, 5, 5)
+    graph = trace(network, x)
+    got = evaluate(graph, network.state_dict(), [x.clone()])[graph.outputs[0]]
+    torch.testing.assert_close(got, network(x.clone()).detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["view", "viewed", "permuted"])
+def test_views_that_are_overwritten_are_refused(how):
+    with pytest.raises(ExportError, match=r"relu_.*it overwrites '(conv2d|view)', another view of its input"):
+        trace(Overwritten(how), torch.randn(1, 3, 5, 5))
+
+
 def test_simplified_graph_has_a_node_a_kernel():
     kinds = [type(node.operation).__name__ for node in simplify(trace(made(Spotter), inputs_of(Spotter, 1))).nodes]
     assert kinds == ["Conv", "Conv", "Conv", "Mean", "Linear"]
@@ -978,6 +1053,25 @@ def test_networks_that_cannot_share_a_decoder_are_named(tmp_path):
     done = in_one_program(tmp_path, [(LIGHT, "flash"), (LIGHT, "ram")])
     assert done.returncode
     assert "ncd_b has its tables in ram, and another network has them in flash" in " ".join(done.stderr.split())
+
+
+def test_states_in_another_order_are_refused(tmp_path):
+    """Who calls the module with the states that it returned last would mean others."""
+
+    class Swapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.LSTMCell(10, 16)
+
+        def forward(self, x, h, c):
+            h, c = self.cell(x, (h, c))
+            return h, c, h
+
+    network, state = Swapped(), torch.zeros(1, 16)
+    with pytest.raises(ExportError, match="states in the order h, c, but returns what they become in that of c, h"):
+        neuralcodec.export_firmware(
+            neuralcodec.encode(network), network, (torch.zeros(1, 10), state, state), torch.zeros(4, 10), tmp_path
+        )
 
 
 def test_states_may_be_the_same_zeros(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,6 +56,32 @@ def test_a_hostile_payload_is_named(signs):
     spec = neuralcodec.encode({"w": weights(64, 100)}, codec="signs").entries[0].spec
     with pytest.raises(neuralcodec.CorruptError, match="tensor 'w'"):
         signs().decode(b"short", spec, ())
+
+
+def test_entry_points_of_others(signs, monkeypatch):
+    """One that is broken does not hide the others, and a name that one has is taken."""
+    own = [EntryPoint("ghost", "nomodule:Ghost", registry.ENTRY_POINT_GROUP), EntryPoint("signs", "a:B", "")]
+    usual = registry.entry_points
+
+    def entry_points(group, name=None):
+        return [*(usual(group=group, name=name) if name else usual(group=group)),
+                *(each for each in own if name in (None, each.name))]  # fmt: skip
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    described = {each.name: each for each in neuralcodec.describe_codecs()}
+    assert "not here: codec 'ghost' cannot be loaded from nomodule:Ghost" in described["ghost"].summary
+    assert described["trellis"].options
+    monkeypatch.setattr(registry, "_registered", {})
+    with pytest.raises(neuralcodec.RegistryError, match="'signs' exists already: a:B"):
+        registry.register(signs)
+
+
+def test_the_header_of_a_stream_says_what_firmware_refuses(signs, tmp_path):
+    cm = neuralcodec.encode({"w": weights(64, 100), "b": weights(9)}, codec="signs")
+    header = neuralcodec.export_c(cm, tmp_path / "x.c")[1].read_text(encoding="utf-8")
+    (refused,) = (line for line in header.splitlines() if "refuses" in line)
+    assert "X_W 1u" in refused
+    assert "of codec signs, which ncd_tensor_open() refuses" in refused
 
 
 def test_nothing_is_silently_replaced(signs):

@@ -20,6 +20,7 @@ from neuralcodec.cli.network import make_module, parse_shape, read_inputs
 from neuralcodec.cli.paths import check_input, check_outputs, output_beside, told_beside
 from neuralcodec.cli.progress import encoding_bar
 from neuralcodec.cli.training import train_codec
+from neuralcodec.codec import NAMED
 from neuralcodec.errors import BitstreamError, NeuralCodecError, PlanError, RegistryError
 from neuralcodec.export_c import check_files, outputs, symbol_for
 from neuralcodec.printable import printable
@@ -35,8 +36,8 @@ EXIT_IO = 4  # a file cannot be read or written
 app = typer.Typer(
     name="neuralcodec",
     help="Compress the weights of trained neural networks, and get them back.",
-    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged, or not of "
-    "neuralcodec · 4 a file cannot be read or written",
+    epilog="Exit codes: 0 done · 1 cannot be done, or files differ · 2 wrong usage · 3 a file is damaged, not of "
+    "neuralcodec, or needs a newer version or a codec that is not here · 4 a file cannot be read or written",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -413,7 +414,10 @@ def export_c(  # noqa: PLR0917 (typer reads them by name)
         check_files(output, names, prepared)
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
-    written = neuralcodec.export_c(neuralcodec.load(source), output, name, names, prepared)
+    cm = neuralcodec.load(source)
+    written = neuralcodec.export_c(cm, output, name, names, prepared)
+    if foreign := [entry.spec.name for entry in cm.entries if entry.number == NAMED]:
+        err.print(_line(f"the C decoder refuses {', '.join(foreign)}, of plug-in codecs", ("warning: ", "yellow")))
     told = told_beside(output, out, err)
     if as_json:
         _print_json({"files": [str(path) for path in written]}, told)

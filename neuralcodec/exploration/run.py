@@ -232,7 +232,7 @@ class _Ledger:
             loss = float(self._evaluate(self._states.state(choice)))
             reason = "" if math.isfinite(loss) else f"returned {loss}"
         except Exception as error:  # whatever the user's function raises
-            cause, reason = error, f"raised {type(error).__name__}: {error}"
+            cause, reason = error, f"raised {type(error).__name__}: {error} (it is given a state dict)"
         if reason and not self._skip:
             raise EvaluationError(
                 f"evaluate() {reason} with {self._describe(choice)}; {len(self._used)} evaluations are kept in "

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from neuralcodec.errors import ExportError
 from neuralcodec.firmware.graph import Cell, Graph, Node, Reshape
 
 
 def find_states(graph: Graph) -> list[tuple[str, str]]:
-    """Pairs of an input and the output that is its value in the next run."""
-    outputs = list(graph.outputs)
-    found = []
+    """Pairs of an input and the output that is its value in the next run.
+
+    Raises:
+        ExportError: states are returned in another order than they are taken, so that who calls the module with what it
+            returned last would mean others.
+    """
+    left = dict(enumerate(graph.outputs))
+    found, places = [], []
     for name in graph.inputs:
         after = _after(graph, name)
-        if after is not None and after in outputs:
-            # The last one: a module returns its output before its states, and they may be the same.
-            del outputs[len(outputs) - 1 - outputs[::-1].index(after)]
+        # The last one: a module returns its output before its states, and they may be the same.
+        place = max((i for i, output in left.items() if output == after), default=None)
+        if after is not None and place is not None:
+            del left[place]
             found.append((name, after))
+            places.append(place)
+    if places != sorted(places):
+        taken = ", ".join(name for name, _ in found)
+        given = ", ".join(name for _, (name, _) in sorted(zip(places, found, strict=True)))
+        raise ExportError(
+            f"the module takes states in the order {taken}, but returns what they become in that of {given}"
+        )
     return found
 
 

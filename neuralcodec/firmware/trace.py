@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch.fx.node import Node as FxNode
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from neuralcodec.errors import ExportError
 from neuralcodec.firmware.graph import (
@@ -109,6 +110,7 @@ class _Tracer:
         self._nodes: list[Node] = []
         self._shapes: dict[str, Shape] = {}
         self._used: dict[str, Shape] = {}
+        self._same_memory: dict[StorageWeakRef, StorageWeakRef] = {}
         self._parameter_shapes: dict[str, Shape] = {}
 
     def run(self) -> Graph:
@@ -160,6 +162,33 @@ class _Tracer:
         handler(arguments)
         if node not in self._env:
             raise _place(node).error("no result of this operator was found")
+        if _writes(node):
+            self._overwrite(node)
+
+    def _overwrite(self, node: FxNode) -> None:
+        """Lets other names of what an operator has overwritten stand for what is there now.
+
+        Raises:
+            ExportError: one of them is of another shape or order, and is read later.
+        """
+        was, now = self._env[node.args[0]], self._env[node]  # type: ignore[index]
+        memory, seen = self._memory(node), False
+        for other in self._graph.nodes:
+            seen = seen or other is node
+            if seen or self._memory(other) != memory:
+                continue
+            if self._env[other] == was:
+                self._env[other] = now
+            elif any(user > node for user in other.users):
+                raise _place(node).error(f"it overwrites {other.name!r}, another view of its input that is read later")
+
+    def _memory(self, node: FxNode) -> StorageWeakRef | None:
+        """Where a traced tensor lies: the same for all its views."""
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor):
+            return None
+        found = StorageWeakRef(value.untyped_storage())  # type: ignore[no-untyped-call]
+        return self._same_memory.get(found, found)
 
     def _activation(self, name: str, shape: Shape) -> _Activation:
         # What has lost its batch is a vector of a batch of one: x.squeeze(), x.flatten().
@@ -268,6 +297,18 @@ class _Arguments:
         """The node is another name of what exists."""
         self._tracer._env[self.node] = operand
 
+    def share_memory(self, name: str) -> None:
+        """The node is an argument itself, though traced as if it were new."""
+        before, now = (self._tracer._memory(each) for each in (self._values[name], self.node))
+        if before is not None and now is not None:
+            self._tracer._same_memory[now] = before
+
+
+def _writes(node: FxNode) -> bool:
+    """Whether an operator overwrites its first argument."""
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    return bool(schema) and schema[0].alias_info is not None and bool(schema[0].alias_info.is_write)
+
 
 def _identity(a: _Arguments) -> None:
     operand = a.operand("self" if a.has("self") else "input")
@@ -282,6 +323,7 @@ def _dropout(a: _Arguments) -> None:
     if a["train"]:
         raise a.place.error("dropout is active; call the module's eval()")
     _identity(a)
+    a.share_memory("input" if a.has("input") else "self")
 
 
 def _native_dropout(a: _Arguments) -> None:
