@@ -57,8 +57,9 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
             no memory, and the copy is then on the CPU.
         cm: its compressed weights, with exactly the names and shapes of ``model.state_dict()``.
         keep: ``"layer"`` decodes the whole of a layer's weights each time that it runs: the outputs are those of the
-            fully decoded module, bit for bit. ``"tile"`` decodes tile by tile, which takes longer: matrix products
-            are small, and may take their sums in another order, so that outputs differ by rounding.
+            fully decoded module, bit for bit (one whose parameters require no gradient: for others torch computes
+            recurrent and attention layers in another order). ``"tile"`` decodes tile by tile, which takes longer:
+            matrix products are small, and may take their sums in another order, so that outputs differ by rounding.
 
     Returns:
         The copy, with the devices, dtypes and training mode of ``model``.
