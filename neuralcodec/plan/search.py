@@ -66,8 +66,8 @@ class Jump(PlanError):
 
     Attributes:
         steps: the finer one and the coarser one; both have been tried.
-        instead: a step that gives more than was asked for at no cost in what counts; None if there is none. See
-            :func:`find_step`.
+        instead: the step of a trial that is better than what was asked for, as :func:`find_step` has it; None if none
+            is.
     """
 
     def __init__(
