@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Executor
 
+import torch
+
 from neuralcodec.api import encode
 from neuralcodec.codecs.generative.coding import read_head
-from neuralcodec.errors import PlanError
+from neuralcodec.errors import NeuralCodecError, PlanError
 from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.plan.run import Progress
 from neuralcodec.registry import make_codec
 
 FROM, TO = "generative", "trellis"
 """Codecs that have levels of the same quantizers."""
+
+LEVELS = {"states", "step", "relative_step", "rdo", "finer", "reconstruction", "shaping", "scan", "levels", "tile"}
+"""Options of the latter that have a say in them."""
 
 
 def transcode(
@@ -50,6 +55,10 @@ def transcode(
             "tile": head.tile,
             "scan": "columns" if cm.is_down_columns(name) else "rows",
             "rdo": 0.0,
+            # Nothing but the error of each level counts, and the step stays.
+            "finer": False,
+            "shaping": False,
+            "reconstruction": "error",
         }
     if not overrides:
         raise PlanError("no tensor of the model has levels of codec generative")
@@ -61,6 +70,9 @@ def transcode(
         overrides=overrides,
         progress=progress,
     )
+    for name in overrides:
+        if not torch.equal(made.decode(name), cm.decode(name)):
+            raise NeuralCodecError("transcoding has changed its weights", tensor=name)
     return made.with_metadata(cm.metadata)
 
 
@@ -70,6 +82,6 @@ def check_options(options: Mapping[str, object]) -> None:
     Raises:
         PlanError: one is unknown or outside its range, or would change levels.
     """
-    if wrong := sorted(options.keys() & {"states", "step", "relative_step", "rdo", "scan", "tile"}):
+    if wrong := sorted(options.keys() & LEVELS):
         raise PlanError(f"{', '.join(wrong)}: levels stay as they are; what they are coded with can be chosen")
     make_codec(TO, {"small": None, **options})

@@ -290,6 +290,18 @@ def test_suggestions_are_what_encode_gives(silero_path, snr_db):
     assert lossy >= 3
 
 
+def test_suggestions_of_large_tensors_reach_what_they_say():
+    """Of which a part is tried, whose weights may be louder than those of the whole."""
+    generator = torch.Generator().manual_seed(0)
+    outliers = 0.02 * torch.randn(700, 700, generator=generator)
+    outliers[350, :5] = 3.0
+    rows = torch.randn(512, 1024, generator=generator) * torch.exp(1.5 * torch.randn(512, 1, generator=generator))
+    for weights in (outliers, rows):
+        trial = neuralcodec.profile({"w": weights}).tensors[0].suggestion.trial
+        reached = neuralcodec.encode({"w": weights}, trial.codec, **trial.options).report().snr_db
+        assert reached == pytest.approx(trial.snr_db, abs=0.5)
+
+
 def test_codecs_are_compared_by_what_they_take(silero_path):
     from safetensors.torch import load_file
 

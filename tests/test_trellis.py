@@ -284,6 +284,14 @@ def test_norm_is_kept(coding, dtype):
     assert least < 0.97
 
 
+def test_few_weights_take_few_tables():
+    """What tables take is counted, not estimated, where they are a large part."""
+    w = 0.05 * bell(64, 1, 3, 3)
+    w[::3] = 0
+    sizes = [len(Trellis(step=0.0016, tables=tables).encode(tensor(w))) for tables in (1, 8)]
+    assert sizes[1] < 1.02 * sizes[0]
+
+
 def test_norm_with_importance_is_that_of_what_counts():
     w = bell(96, 96)
     importance = np.ones((96, 96), np.float32)

@@ -11,7 +11,13 @@ from neuralcodec import _native
 from neuralcodec.codecs.trellis.model import Classes, Model, fits
 from neuralcodec.codecs.trellis.parts import Part, counts_of
 from neuralcodec.codecs.trellis.settings import Coding, Settings
-from neuralcodec.codecs.trellis.tables import maps_of, missing, model_of, tables_of
+from neuralcodec.codecs.trellis.tables import maps_of, missing, model_of, sized_model_of, tables_of
+
+FEW = 1 << 14
+"""Of so few levels the tables are a large part: fewer of them are tried by what they take, not by an estimate of it."""
+
+FEWER = 0.995
+"""Where they must take less by this factor: what is within it, whole bytes of tiles decide."""
 
 LOST = 20.0
 """A squared error, in squared steps, that only a value which its table lacks explains."""
@@ -67,13 +73,19 @@ def recounted(model: Model, parts: Sequence[Part], every: Sequence[npt.NDArray[n
     classes, maps = model.classes, model.maps
     automatic, coding = classes.automaton is not None, _coding(model, settings.coding)
     counts = counts_of(classes, maps, parts, every)
+    best: tuple[float, Model] | None = None
     for most in range(1 if automatic else settings.tables, 0, -1):
         if not automatic:
             maps = maps_of(counts, most)
         tables = tables_of(classes, counts, maps, None, coding)
-        if coding in {"rans", "prefix"} or fits(classes, maps, tables, settings.room):
-            return model_of(classes, maps, tables, coding)
-    return model
+        if coding not in {"rans", "prefix"} and not fits(classes, maps, tables, settings.room):
+            continue
+        found = sized_model_of(classes, maps, tables, coding)
+        if best is None or found[0] < FEWER * best[0]:
+            best = found
+        if counts.sum() > FEW:
+            break
+    return model if best is None else best[1]
 
 
 def is_too_large(classes: Classes, maps: Sequence[Sequence[int]], tables: npt.NDArray[np.generic], room: int) -> bool:

@@ -216,6 +216,13 @@ def rounding(tables: npt.NDArray[np.int64]) -> float:
 
 def model_of(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np.int64], coding: Coding) -> Model:
     """Tables with as many slots as make the stream shortest."""
+    return sized_model_of(classes, maps, tables, coding)[1]
+
+
+def sized_model_of(
+    classes: Classes, maps: list[list[int]], tables: npt.NDArray[np.int64], coding: Coding
+) -> tuple[float, Model]:
+    """The same, with the bits that it and the counted values take; those of prefix codes leave the values out."""
     best: tuple[float, Model] | None = None
     for m in BITS_OF_SLOTS[coding]:
         frequencies = np.zeros(tables.shape, np.uint32)
@@ -244,7 +251,7 @@ def model_of(classes: Classes, maps: list[list[int]], tables: npt.NDArray[np.int
         if best is None or bits < best[0]:
             best = bits, model
     assert best is not None
-    return best[1]
+    return best
 
 
 def _of_two(counts: npt.NDArray[np.int64], smallest: int) -> npt.NDArray[np.int64]:

@@ -22,8 +22,8 @@ Allocation = Literal["layers", "error"]
 class Target:
     """One of three wishes for the whole model; a lossy codec meets it within 2 %.
 
-    Where levels jump over an SNR, as those of weights of one magnitude do, the file has a higher one. It has fewer bits
-    than are wanted if these suffice to lose nothing.
+    Where levels jump over an SNR, as those of weights of one magnitude do, or a finer step takes no more bytes, the
+    file has a higher one. It has fewer bits than are wanted if these suffice to lose nothing.
 
     Attributes:
         bits_per_weight: size of the whole file in bits, over the number of weights, biases and all counted.

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from neuralcodec.codec import Codec, Stepped
 from neuralcodec.plan.rules import Assignment
 from neuralcodec.plan.run import Encoded, encode_tensor
@@ -76,6 +78,14 @@ class Facts:
     moments: Moments
     at_target: Rate | None
 
+    def louder(self, part: Tensor) -> float:
+        """By how many dB the mean square of the whole tensor is above that of a part."""
+        whole = math.hypot(self.moments.mean or 0.0, self.moments.std or 0.0)
+        weights = part.float32().astype(np.float64)
+        largest = float(np.abs(weights).max())
+        here = largest * math.sqrt(np.square(weights / largest).mean()) if largest else 0.0
+        return 20 * math.log10(whole / here) if whole and here else 0.0
+
     def tails(self) -> str:
         """How heavy the tails are."""
         kurtosis = self.moments.kurtosis
@@ -111,7 +121,8 @@ def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts
     lossy = [_try(looked_at, "huffman", {"bits": bits, "scale": scale}) for scale in scales for bits in BITS]
     if facts.at_target is not None:
         for name in STEPPED:
-            lossy += _with_step(name, looked_at if name == "huffman" else strip, snr_db, facts.at_target.step)
+            some = looked_at if name == "huffman" else strip
+            lossy += _with_step(name, some, snr_db, facts.at_target.step, facts.louder(some))
     exact = _exact(looked_at)
     tried = (*lossy, *exact)
     smallest = min(exact, key=lambda t: t.bits_per_weight)
@@ -125,14 +136,17 @@ def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts
     return Suggestion(chosen, _why(lossy, facts, snr_db), tried)
 
 
-def _with_step(name: str, tensor: Tensor, snr_db: float, step: float) -> list[Trial]:
+def _with_step(name: str, tensor: Tensor, snr_db: float, step: float, louder: float) -> list[Trial]:
     """A trial with one step for the whole tensor that just reaches an SNR, or, if none does, the last that was made.
+
+    A step gives errors, whatever the weights: the SNR is that of the whole tensor with the errors of a part.
 
     Args:
         name: of a codec with an option ``step``.
         tensor: what it is tried with.
         snr_db: what should be reached.
         step: of a uniform quantizer that reaches it about.
+        louder: see :meth:`Facts.louder`.
     """
     trials: list[Trial] = []
     for _ in range(STEPS):
@@ -141,6 +155,8 @@ def _with_step(name: str, tensor: Tensor, snr_db: float, step: float) -> list[Tr
         own: float = dataclasses.asdict(codec.with_step(step))["step"]  # type: ignore[call-overload]
         own = within_float32(float(f"{own:.2e}"))  # as one would type it
         trial = _try(tensor, name, {"step": own})
+        if trial.snr_db is not None:
+            trial = dataclasses.replace(trial, snr_db=trial.snr_db + louder)
         trials.append(trial)
         near = NEAR_DB if name == "huffman" or len(trials) == 1 else NEAR_ENOUGH_DB
         if trial.snr_db is None or 0 <= trial.snr_db - snr_db < near:
