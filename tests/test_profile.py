@@ -296,9 +296,9 @@ def test_suggestions_of_large_tensors_reach_what_they_say():
     outliers = 0.02 * torch.randn(700, 700, generator=generator)
     outliers[350, :5] = 3.0
     rows = torch.randn(512, 1024, generator=generator) * torch.exp(1.5 * torch.randn(512, 1, generator=generator))
-    for weights in (outliers, rows):
-        trial = neuralcodec.profile({"w": weights}).tensors[0].suggestion.trial
-        reached = neuralcodec.encode({"w": weights}, trial.codec, **trial.options).report().snr_db
+    for w in (outliers, rows):
+        trial = neuralcodec.profile({"w": w}).tensors[0].suggestion.trial
+        reached = neuralcodec.encode({"w": w}, trial.codec, **trial.options).report().snr_db
         assert reached == pytest.approx(trial.snr_db, abs=0.5)
 
 
