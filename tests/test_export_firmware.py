@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ from neuralcodec.firmware.export import make_plan
 from neuralcodec.firmware.quantize import from_range, multiplier_of
 from neuralcodec.firmware.simplify import simplify
 from neuralcodec.firmware.trace import trace
+from neuralcodec.firmware.weights import checksum
 
 DECODER = Path(__file__).resolve().parents[1] / "firmware_decoder"
 
@@ -1053,6 +1055,162 @@ def test_networks_that_cannot_share_a_decoder_are_named(tmp_path):
     done = in_one_program(tmp_path, [(LIGHT, "flash"), (LIGHT, "ram")])
     assert done.returncode
     assert "ncd_b has its tables in ram, and another network has them in flash" in " ".join(done.stderr.split())
+
+
+class Views(nn.Module):
+    """A value that two layers see as activations of other shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(10, 48)
+        self.two = nn.Conv2d(3, 4, 3)
+        self.one = nn.Conv1d(12, 4, 3)
+
+    def forward(self, x):
+        x = self.linear(x)
+        return torch.cat([self.two(x.view(1, 3, 4, 4)).flatten(1), self.one(x.view(1, 12, 4)).flatten(1)], 1)
+
+
+class Shaped(nn.Module):
+    """Its output is a view of another shape than the layer before gives."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.linear, self.shape = nn.Linear(8, 64), shape
+
+    def forward(self, x):
+        return self.linear(x.flatten(1)).view(-1, *self.shape)
+
+
+class Named(nn.Module):
+    """Modules whose names are those of constants of others."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate_input, self.gate = nn.Linear(8, 5), nn.GRUCell(5, 8)
+        self.gate_input_bias, self.gate_multiplier, self.gate_weights = (nn.Linear(8, 8) for _ in range(3))
+
+    def forward(self, x):
+        x = self.gate(self.gate_input(x), torch.zeros(1, 8))
+        return self.gate_weights(self.gate_multiplier(self.gate_input_bias(x)))
+
+
+class Functional(nn.Module):
+    """Norms over buffers of one module, a mean over all, and casts that do nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 3, 3), nn.Conv2d(3, 5, 3)
+        for name, channels in (("a", 2), ("b", 3)):
+            self.register_buffer(f"mean_{name}", torch.randn(channels))
+            self.register_buffer(f"var_{name}", torch.rand(channels) + 0.5)
+
+    def forward(self, x):
+        x = F.relu(self.first(F.batch_norm(x.float(), self.mean_a, self.var_a)))
+        x = self.second(F.batch_norm(x, self.mean_b, self.var_b)).to(torch.float32)
+        return torch.cat([x.flatten(1), x.mean().view(1, 1)], 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (Views, (10,)),
+        (lambda: Shaped(1, 8, 8), (8,)),
+        (lambda: Shaped(64, 1, 1), (8,)),
+        (lambda: Shaped(4, 16), (1, 8)),
+        (lambda: Shaped(4, 4, 4), (1, 1, 8)),
+        (Named, (8,)),
+        (Functional, (2, 8, 8)),
+    ],
+)
+@pytest.mark.parametrize(("mode", "weights"), [("float", "compressed"), ("int8", "compressed"), ("int8", "plain")])
+def test_shapes_and_names_of_all_kinds(kind, shape, mode, weights, tmp_path):
+    torch.manual_seed(0)
+    network, inputs = kind().eval(), torch.randn(16, *shape)
+    cm = neuralcodec.encode(network, "huffman", lossless=True)
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name="net", mode=mode, weights=weights)
+    wanted = torch.cat([network(each[None]) for each in inputs]).detach().numpy()
+    got = neuralcodec.simulate(tmp_path, inputs).outputs
+    assert got.shape == wanted.shape
+    assert snr(wanted, got) > (100 if mode == "float" else 30)
+
+
+def unbatched(layer, shape):
+    """A layer for which torch takes channels that firmware would take for a batch."""
+
+    class Unbatched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(x)
+
+    return Unbatched().eval(), torch.randn(1, *shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "said"),
+    [
+        (nn.MaxPool2d(2), (8, 8), "a batch of one expected"),
+        (nn.AvgPool2d(3, 1, 1), (8, 8), "a batch of one expected"),
+        (nn.AdaptiveAvgPool2d(2), (8, 8), "a batch of one expected"),
+        (nn.MaxPool1d(2), (16,), "a batch of one expected"),
+        (nn.AdaptiveMaxPool1d(4), (16,), "a batch of one expected"),
+        (nn.Sequential(nn.Flatten(0, 1), nn.BatchNorm1d(16)), (8, 16), "it would norm rows"),
+    ],
+)
+def test_what_torch_takes_for_unbatched_is_refused(layer, shape, said):
+    with pytest.raises(ExportError, match=said):
+        trace(*unbatched(layer, shape))
+
+
+def test_what_cannot_be_exported_is_said(tmp_path):
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.cell = nn.Linear(10, 12), nn.GRUCell(10, 12)
+
+        def forward(self, x):
+            return self.cell(x, self.before(x))
+
+    def export(network, inputs, **options):
+        cm = neuralcodec.encode(network)
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name="net", **options)
+
+    first = First().eval()
+    with torch.no_grad():
+        first.before.weight *= 9
+    with pytest.raises(ExportError, match="a cell, whose states end at"):
+        export(first, torch.randn(8, 10))
+    with pytest.raises(ExportError, match="the module does nothing"):
+        export(nn.Flatten(), torch.randn(8, 2, 5))
+    with pytest.raises(ExportError, match="a bound is NaN"):
+        export(nn.Sequential(nn.Linear(4, 4), Clamped()), torch.randn(8, 4))
+    for name in ("main", "port"):
+        with pytest.raises(ExportError, match=f"the name of {name}.c"):
+            neuralcodec.export_firmware(
+                neuralcodec.encode(nn.Linear(4, 4)), nn.Linear(4, 4), torch.zeros(1, 4), torch.randn(8, 4), tmp_path,
+                name=name,
+            )  # fmt: skip
+
+
+class Clamped(nn.Module):
+    """A bound that is no number."""
+
+    def forward(self, x):
+        return x.clamp(min=math.nan)
+
+
+@pytest.mark.parametrize("size", [4, 5, 64, 512])
+def test_checksums_tell_every_flipped_bit(size):
+    data = bytearray(np.random.default_rng(0).bytes(size))
+    right, missed = checksum(bytes(data)), 0
+    for i in range(8 * size):
+        data[i // 8] ^= 1 << i % 8
+        missed += checksum(bytes(data)) == right
+        data[i // 8] ^= 1 << i % 8
+    assert missed == 0
 
 
 def test_states_in_another_order_are_refused(tmp_path):

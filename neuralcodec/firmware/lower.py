@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from neuralcodec.errors import ExportError
 from neuralcodec.firmware.calibrate import Ranges
 from neuralcodec.firmware.fold import norm_factors
 from neuralcodec.firmware.graph import (
@@ -75,6 +76,12 @@ from neuralcodec.firmware.window import Window
 
 LARGEST = 3.4028234663852886e38
 """Where no clamp is, in float mode."""
+
+CONSTANTS = {"", "bias", "checks", "exp", "input", "multiplier", "recurrent", "scale", "shift", "weights"}
+"""What constants of a step are called behind its name."""
+
+MOST_STATE = 1.05
+"""Largest magnitude of a computed state of a cell: levels of states end at 1, and a little over is clipped."""
 
 MOST_SIDE, MOST_KERNEL = 65_535, 255
 SUM_LIMIT = 2**31
@@ -166,7 +173,7 @@ class _Lowering:
         self._plain_weights = plain
         self._itemsize = 1 if mode == "int8" else 4
         self._held: dict[str, _Held] = {}
-        self._turned: dict[tuple[str, bool], str] = {}
+        self._turned: dict[tuple[str, bool, tuple[int, int]], str] = {}
         self._zeros: set[str] = set()
         self._cell_states: dict[str, str] = {}
         self._out = Lowered()
@@ -183,12 +190,18 @@ class _Lowering:
             self._out.input_last = last
         for node in self._graph.nodes:
             self._lower(node)
+        if not self._out.steps:
+            raise ExportError("the module does nothing that firmware would have to run")
         (output,) = _besides(self._graph.outputs, self._states.values())
         if output in self._cell_states:
             raise self._maker(output).place.error("the cell state of an LSTM cannot be the output")
         # Where channels are last depends on the rank alone, so that callers know it.
         self._out.output_last = len(self._graph.shapes[output]) == 4
         self._out.output = self._as(output, self._out.output_last)
+        # It may be that of a value of another shape.
+        kept = self._out.activations[self._out.output]
+        shape = self._shape(output, self._out.output_last)
+        self._out.activations[kept.name] = replace(kept, shape=shape)
         return self._out
 
     # ---- Activations ----
@@ -201,11 +214,15 @@ class _Lowering:
 
     def _new(self, value: str, last: bool, name: str | None = None) -> Activation:
         """A buffer for a value of the graph."""
-        _, *sides = self._graph.shapes[value]
-        shape = (*sides[1:], sides[0]) if last else tuple(sides)
+        shape = self._shape(value, last)
         made = Activation(self._unique(name or value), shape, self._itemsize, self._quantization(value))
         self._out.activations[made.name] = made
         return made
+
+    def _shape(self, value: str, last: bool) -> tuple[int, ...]:
+        """As it lies in memory."""
+        _, *sides = self._graph.shapes[value]
+        return (*sides[1:], sides[0]) if last else tuple(sides)
 
     def _unique(self, name: str) -> str:
         found, i = name, 1
@@ -242,7 +259,8 @@ class _Lowering:
         held = self._held[value]
         if held.last == last or self._same(value):
             return held.activation
-        key = held.activation, last
+        # Values of other shapes may share the activation: what turning does to it depends on the shape.
+        key = held.activation, last, self._positions(value)
         if key not in self._turned:
             channels, positions = self._positions(value)
             made = self._new(value, last, f"{value} turned")
@@ -272,7 +290,7 @@ class _Lowering:
         macs: int = 0,
     ) -> None:
         name = f"layer_{identifier(label)}"
-        while name in self._names:
+        while any(_collide(name, other) for other in self._names):
             name = f"{name}_{len(self._out.steps)}"
         self._names.add(name)
         self._out.steps.append(Step(name, node, layer, tuple(inputs), output, cell_state, tables, scratch, macs))
@@ -612,6 +630,9 @@ class _Lowering:
         else:
             layer = RescaleLayer(into.elements, None, 0, 0, -LARGEST, LARGEST)
             if self._mode == "int8":
+                largest = max(abs(self._ranges.low[value]), abs(self._ranges.high[value]))
+                if largest > MOST_STATE:
+                    raise node.place.error(f"a first state of up to {largest:.3g} for a cell, whose states end at ±1")
                 scale = self._scales[value]
                 layer = RescaleLayer(
                     into.elements, multiplier_of(scale.scale / HIDDEN.scale), scale.zero, HIDDEN.zero, LEAST, MOST
@@ -708,6 +729,12 @@ def _besides(outputs: Sequence[str], states: Iterable[str]) -> list[str]:
     for state in states:
         del left[len(left) - 1 - left[::-1].index(state)]
     return left
+
+
+def _collide(name: str, other: str) -> bool:
+    """Whether two steps have one name, or constants of one step that of the other or of its constants."""
+    short, long = sorted((name, other), key=len)
+    return long.startswith(short) and set(long[len(short) :].split("_")) <= CONSTANTS
 
 
 def _levels(tensor: Coded) -> tuple[npt.NDArray[np.int8], Floats]:

@@ -12,6 +12,10 @@ OWN = frozenset({"nn", "model", "tensor", "record"})
 """What functions of the decoder begin with, behind ``ncd_``."""
 
 
+FILES = frozenset({"main", "port"})
+"""What programs around a network are called, which lie beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Prefixes of functions (``ncd_kws``) and macros (``NCD_KWS``) of a model (``kws``)."""
@@ -23,8 +27,9 @@ class Names:
             raise ExportError(
                 f"name={self.model!r}: lower-case letters, digits and underscores expected, a letter first"
             )
-        if self.model in OWN | HEADERS:
-            what = "what functions of the decoder are called" if self.model in OWN else f"the name of {self.model}.h"
+        if self.model in OWN | HEADERS | FILES:
+            what = f"the name of {self.model}.{'c' if self.model in FILES else 'h'}"
+            what = "what functions of the decoder are called" if self.model in OWN else what
             raise ExportError(f"name={self.model!r} is {what}: give another one")
 
     @property
@@ -43,4 +48,4 @@ def model_name(text: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
     plain = re.sub(r"[^a-z0-9]+", "_", words).strip("_")
     plain = plain if plain and plain[0].isalpha() else f"m_{plain}".rstrip("_")
-    return f"{plain}_net" if plain in OWN | HEADERS else plain
+    return f"{plain}_net" if plain in OWN | HEADERS | FILES else plain

@@ -128,6 +128,8 @@ def norms_as_convolutions(graph: Graph) -> Graph:
             continue
         channels = graph.shapes[node.inputs[0]][1]
         weight = f"{operation.mean.rpartition('.')[0]}.ones"
+        if weight in made:  # the buffers of one module may be those of several
+            weight = f"{operation.mean}.ones"
         made[weight] = (channels, 1, 1, 1)
         conv = Conv(weight, None, (1, 1), (0, 0, 0, 0), (1, 1), channels, operation)
         nodes.append(replace(node, operation=conv))

@@ -42,6 +42,8 @@ from neuralcodec.firmware.graph import (
 )
 
 INFINITY = math.inf
+EXACT = (torch.float32, torch.float64)
+"""What activations may be cast to without a change."""
 NO_PADDING: Sides = (0, 0, 0, 0)
 
 
@@ -154,6 +156,8 @@ class _Tracer:
             assert isinstance(whole, tuple)
             assert isinstance(index, int)
             self._env[node] = whole[index]
+            return
+        if str(node.target).startswith("aten._assert_tensor_metadata"):  # torch checks itself where it casts
             return
         handler = _HANDLERS.get(str(node.target).removesuffix(".default"))
         if handler is None:
@@ -314,7 +318,7 @@ def _identity(a: _Arguments) -> None:
     operand = a.operand("self" if a.has("self") else "input")
     assert operand is not None
     value = a.node.meta.get("val")
-    if isinstance(operand, _Activation) and isinstance(value, torch.Tensor) and not value.is_floating_point():
+    if isinstance(operand, _Activation) and isinstance(value, torch.Tensor) and value.dtype not in EXACT:
         raise a.place.error(f"activations of {value.dtype} are not supported")
     a.become(operand)
 
@@ -389,6 +393,8 @@ def _transpose(a: _Arguments) -> None:
 
 
 def _norm(a: _Arguments) -> Norm:
+    if _fewer(a, a.activation("input")):
+        raise a.place.error("a batch norm over what has no batch of one is not supported: it would norm rows")
     if a.operand("running_mean") is None or a.operand("running_var") is None:
         raise a.place.error("a batch norm without stored statistics cannot be folded")
     return Norm(
@@ -422,6 +428,8 @@ def _bounded(low: str, high: str) -> Callable[[_Arguments], None]:
             raise a.place.error("bounds that are tensors are not supported")
         below = -INFINITY if bounds[0] is None else float(bounds[0])
         above = INFINITY if bounds[1] is None else float(bounds[1])
+        if math.isnan(below) or math.isnan(above):
+            raise a.place.error("a bound is NaN")
         a.emit(Clamp(min(below, above), above), a.activation("self"))
 
     return handle
@@ -436,11 +444,18 @@ def _add(a: _Arguments) -> None:
     a.emit(Add(), x, y)
 
 
+def _sides_of_pool(a: _Arguments, x: str) -> int:
+    """Dimensions that a pool goes over. For torch a tensor of one dimension less has channels, but no batch."""
+    sides = 1 if "pool1d" in str(a.node.target) else 2
+    if len(a.shape(x)) != sides + 2:
+        raise a.place.error(f"input of shape {list(a.shape(x))}: a batch of one expected")
+    return sides
+
+
 def _pool(kind: str) -> Callable[[_Arguments], None]:
     def handle(a: _Arguments) -> None:
         x = a.activation("self")
-        sides = len(a["kernel_size"]) if isinstance(a["kernel_size"], (list, tuple)) else 2
-        sides = len(a.shape(x)) - 2 if len(a.shape(x)) in (3, 4) else sides
+        sides = _sides_of_pool(a, x)
         kernel = _pair(a["kernel_size"], 1, sides)
         stride = _pair(a["stride"], 1, sides) if a["stride"] else kernel
         above, left = _pair(a["padding"], 0, sides)
@@ -470,6 +485,7 @@ def _pool(kind: str) -> Callable[[_Arguments], None]:
 def _adaptive(kind: str) -> Callable[[_Arguments], None]:
     def handle(a: _Arguments) -> None:
         x = a.activation("self")
+        _sides_of_pool(a, x)
         value = a.node.meta["val"]
         shape = tuple(value[0].shape if isinstance(value, (list, tuple)) else value.shape)
         _, height, width = spatial(a.shape(x))
@@ -492,7 +508,7 @@ def _adaptive(kind: str) -> Callable[[_Arguments], None]:
 def _mean(a: _Arguments) -> None:
     x = a.activation("self")
     rank = len(a.shape(x))
-    dims = tuple(sorted(d % rank for d in (a["dim"] if a["dim"] else range(1, rank))))
+    dims = tuple(sorted(d % rank for d in (a.get("dim") or range(1, rank))))
     if 0 in dims or _fewer(a, x):
         raise a.place.error("a mean over the batch is not supported")
     a.emit(Mean(dims), x)

@@ -453,11 +453,11 @@ def tile_checks(opened: _native.Reader) -> tuple[int, ...]:
 
 
 def checksum(levels: bytes) -> int:
-    """Fletcher's checksum over little-endian words of 32 bits, folded to 16; see ncd_nn.h."""
+    """Fletcher's sums over little-endian words of 32 bits, mixed and folded to 16; see ncd_nn.h."""
     words = np.frombuffer(levels + bytes(-len(levels) % 4), "<u4").astype(np.uint64)
     mask = (1 << 32) - 1
     sums = np.cumsum(words)
     a = int(sums[-1]) & mask if len(sums) else 0
     b = int((sums & np.uint64(mask)).sum()) & mask
-    mixed = (a * 0x9E3779B1 + b) & mask
-    return (mixed ^ mixed >> 16) & 0xFFFF
+    mixed = (a * 0x9E3779B1 & mask) ^ (b << 13 & mask) ^ b >> 19
+    return ((mixed ^ mixed >> 15) * 0x85EBCA77 & mask) >> 16

@@ -122,8 +122,8 @@ def checksum(levels: np.ndarray) -> int:
     for (word,) in struct.iter_unpack("<I", raw + bytes(-len(raw) % 4)):
         a = (a + word) & 0xFFFFFFFF
         b = (b + a) & 0xFFFFFFFF
-    r = (a * 0x9E3779B1 + b) & 0xFFFFFFFF
-    return (r ^ r >> 16) & 0xFFFF
+    r = (a * 0x9E3779B1 ^ (b << 13 | b >> 19)) & 0xFFFFFFFF
+    return ((r ^ r >> 15) * 0x85EBCA77 & 0xFFFFFFFF) >> 16
 
 
 def make_weights(shape: Sequence[int], coding: str, tile: int, rng: np.random.Generator) -> Weights:

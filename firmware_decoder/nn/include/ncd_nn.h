@@ -239,7 +239,8 @@ ncd_status ncd_nn_run_gru_f32(const ncd_nn *nn, const ncd_nn_cell_f32 *layer, co
 /* ---- checks ---- */
 
 /* Checksum of a tile's levels as they are decoded: Fletcher's over little-endian words of 32 bits, the last filled with zeros:
- * a += word, b += a (both 0 at the start); r = a * 0x9E3779B1 + b; all mod 2^32; the result is (r ^ r >> 16) & 0xFFFF. */
+ * a += word, b += a (both 0 at the start); r = a * 0x9E3779B1 ^ (b rotated left by 13); all mod 2^32; the result is
+ * (r ^ r >> 15) * 0x85EBCA77 >> 16. */
 uint16_t ncd_nn_checksum(const int8_t *levels, uint32_t count);
 
 #ifdef __cplusplus

@@ -14,6 +14,8 @@ uint16_t ncd_nn_checksum(const int8_t *levels, uint32_t count)
         a += last;
         b += a;
     }
-    a = a * 0x9E3779B1u + b; /* the exclusive or of both would miss many changes of the last word, which add the same to both */
-    return (uint16_t)(a ^ a >> 16);
+    /* A change of the last word adds the same to both sums, and one of a word's highest bit only changes their highest bits:
+     * mixed like this, neither cancels. */
+    a = a * 0x9E3779B1u ^ (b << 13 | b >> 19);
+    return (uint16_t)((a ^ a >> 15) * 0x85EBCA77u >> 16);
 }
