@@ -135,7 +135,7 @@ def test_choice_is_near_the_best_of_all():
             if sum(c.nbytes[i] for c, i in zip(found, choice, strict=True)) <= most[0]
             and sum(c.instructions[i] for c, i in zip(found, choice, strict=True)) <= most[1]
         ]
-        chosen = chooser._choose(found, *most)
+        chosen = chooser._choose(found, *most, 0)
         assert tuple(chosen) in {choice for _, choice in every}
         assert sum(c.error[i] for c, i in zip(found, chosen, strict=True)) <= 1.1 * min(every)[0]
 

@@ -1183,6 +1183,10 @@ def test_what_cannot_be_exported_is_said(tmp_path):
         first.before.weight *= 9
     with pytest.raises(ExportError, match="a cell, whose states end at"):
         export(first, torch.randn(8, 10))
+    inputs = torch.randn(200, 4)
+    inputs[150, 2] = math.nan
+    with pytest.raises(ExportError, match=r"not finite on calibration sample 150$"):
+        export(nn.Linear(4, 4), inputs)
     with pytest.raises(ExportError, match="the module does nothing"):
         export(nn.Flatten(), torch.randn(8, 2, 5))
     with pytest.raises(ExportError, match="a bound is NaN"):

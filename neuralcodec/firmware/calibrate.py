@@ -61,9 +61,9 @@ def calibrate(
         for name, value in values.items():
             least, most = float(value.min()), float(value.max())
             if not (abs(least) < torch.inf and abs(most) < torch.inf):
-                raise ExportError(
-                    f"activation {name!r} is not finite on calibration sample {count - len(batch[0])} ff."
-                )
+                bad = (~value.isfinite()).reshape(len(value), -1).any(1).int().argmax()
+                place = count - len(batch[0]) + int(bad)
+                raise ExportError(f"activation {name!r} is not finite on calibration sample {place}")
             low[name] = min(low.get(name, least), least)
             high[name] = max(high.get(name, most), most)
     if not count:

@@ -164,7 +164,7 @@ def choose_codings(
     if unknown or not codecs:
         raise PlanError(f"codecs: some of {', '.join(CODECS)} expected, not {list(codecs)!r}")
     if core not in COSTS:
-        raise PlanError(f"core: one of {', '.join(COSTS)} expected, not {core!r}")
+        raise PlanError(f"core: one of {', '.join(COSTS)} expected (m4 for the M7 and the M33), not {core!r}")
     source = open_source(model)
     plan = assign(source, make_codec("huffman", {"bits": 8, "tile": tile}), None, None)
     names = [name for name, assigned in plan.items() if assigned.codec.lossy]
@@ -179,8 +179,8 @@ def choose_codings(
     small = [spec for name, spec in source.specs.items() if name not in names and len(spec.shape) > 1]
     others = sum(decode_cost(Raw(), spec, core) for spec in small)
     most_bytes = math.inf if weight_bytes is None else weight_bytes
-    most_instructions = math.inf if decode_instructions is None else decode_instructions - others
-    chosen = _choose(found, most_bytes, most_instructions)
+    most_instructions = math.inf if decode_instructions is None else decode_instructions
+    chosen = _choose(found, most_bytes, most_instructions, others)
     decoded = {}
     tensors = []
     for each, i in zip(found, chosen, strict=True):
@@ -260,8 +260,8 @@ def _db(error: float) -> float:
     return -10 * math.log10(error) if error else math.inf
 
 
-def _choose(found: Sequence[_Candidates], most_bytes: float, most_instructions: float) -> list[int]:
-    """For each tensor the place of a candidate.
+def _choose(found: Sequence[_Candidates], most_bytes: float, most_instructions: float, others: int) -> list[int]:
+    """For each tensor the place of a candidate; ``others`` are instructions that other tensors take in any case.
 
     Raises:
         PlanError: the limits cannot be met.
@@ -277,16 +277,18 @@ def _choose(found: Sequence[_Candidates], most_bytes: float, most_instructions: 
         sum(getattr(c, what)[at] for c, at in zip(found, places, strict=True))
         for what in ("nbytes", "instructions", "error")
     )
-    good = (nbytes <= most_bytes) & (instructions <= most_instructions)
+    good = (nbytes <= most_bytes) & (instructions <= most_instructions - others)
     if not good.any():
         least = [sum(float(getattr(c, what).min()) for c in found) for what in ("nbytes", "instructions")]
+        limits = (most_bytes, "bytes"), (most_instructions, "instructions")
+        within = " and ".join(f"{most:,.0f} {what}" for most, what in limits if most < math.inf)
         raise PlanError(
-            f"found no choice of codings within {most_bytes:,.0f} bytes and {most_instructions:,.0f} instructions; the "
-            f"smallest takes {least[0]:,.0f} bytes, the fastest {least[1]:,.0f} instructions"
+            f"found no choice of codings within {within}; the smallest takes {least[0]:,.0f} bytes, the fastest "
+            f"{least[1] + others:,.0f} instructions, {others:,} of them for weights that are too few to be coded"
         )
     best = int(np.argmin(np.where(good, error, np.inf)))
     chosen = [int(at[best]) for at in places]
-    while _improve(found, chosen, most_bytes, most_instructions):
+    while _improve(found, chosen, most_bytes, most_instructions - others):
         pass
     return chosen
 

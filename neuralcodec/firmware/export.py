@@ -266,7 +266,8 @@ def _check_ends(graph: Graph, states: Sequence[tuple[str, str]]) -> None:
     inputs, outputs = len(graph.inputs) - len(states), len(graph.outputs) - len(states)
     if inputs != 1 or outputs != 1:
         raise ExportError(
-            f"{inputs} inputs and {outputs} outputs besides {len(states)} states of cells; one of each is supported"
+            f"{inputs} inputs and {outputs} outputs besides {len(states)} states of cells; one of each is supported "
+            "(a state is an input that only one cell reads, and what that makes of it an output)"
         )
 
 
