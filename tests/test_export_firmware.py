@@ -1165,6 +1165,30 @@ def test_what_torch_takes_for_unbatched_is_refused(layer, shape, said):
         trace(*unbatched(layer, shape))
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": {}}, r"a torch\.nn\.Module expected, not dict"),
+        ({"example_input": None}, "example input: a tensor, or several, expected, not NoneType"),
+        ({"calibration": 3}, "calibration: a tensor or batches expected, not int"),
+        ({"name": 3}, "name=3: lower-case letters"),
+    ],
+)
+def test_arguments_of_a_wrong_type(changed, said, tmp_path):
+    network = nn.Linear(4, 4)
+    arguments = {"model": network, "example_input": torch.zeros(1, 4), "calibration": torch.randn(8, 4)}
+    with pytest.raises(ExportError, match=said):
+        neuralcodec.export_firmware(neuralcodec.encode(network), out_dir=tmp_path, **{**arguments, **changed})
+
+
+def test_inputs_that_cannot_be_simulated(tmp_path):
+    network = nn.Linear(4, 4)
+    neuralcodec.export_firmware(neuralcodec.encode(network), network, torch.zeros(1, 4), None, tmp_path, mode="float")
+    for inputs in ([], "x", 3, [np.zeros(4)]):
+        with pytest.raises(ExportError, match="inputs: a tensor, an array, or some tensors expected"):
+            neuralcodec.simulate(tmp_path, inputs)
+
+
 def test_what_cannot_be_exported_is_said(tmp_path):
     class First(nn.Module):
         def __init__(self):

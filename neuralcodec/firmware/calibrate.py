@@ -74,6 +74,8 @@ def calibrate(
 def _batches(
     graph: Graph, given: Sequence[str], calibration: Calibration, most: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
+    if not isinstance(calibration, Iterable):
+        raise ExportError(f"calibration: a tensor or batches expected, not {type(calibration).__name__}")
     samples: Iterable[Sample] = [calibration] if isinstance(calibration, torch.Tensor) else calibration
     for sample in samples:
         parts = (sample,) if isinstance(sample, torch.Tensor) else tuple(itertools.islice(sample, len(given)))

@@ -23,7 +23,7 @@ class Names:
     model: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.model):
+        if not isinstance(self.model, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", self.model):
             raise ExportError(
                 f"name={self.model!r}: lower-case letters, digits and underscores expected, a letter first"
             )

@@ -145,7 +145,10 @@ def _array(inputs: torch.Tensor | npt.NDArray[np.generic] | Sequence[torch.Tenso
         return array
     if isinstance(inputs, np.ndarray):
         return inputs
-    return np.concatenate([each.detach().cpu().numpy() for each in inputs])
+    each_of = list(inputs) if isinstance(inputs, Sequence) else []
+    if not each_of or not all(isinstance(each, torch.Tensor) for each in each_of):
+        raise ExportError("inputs: a tensor, an array, or some tensors expected")
+    return np.concatenate([each.detach().cpu().numpy() for each in each_of])
 
 
 def _facts(folder: Path) -> dict[str, Any]:

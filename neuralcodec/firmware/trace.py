@@ -73,6 +73,10 @@ def trace(model: torch.nn.Module, example_input: torch.Tensor | Sequence[torch.T
     Raises:
         ExportError: the module cannot be traced, or has an operator outside of the supported ones.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise ExportError(f"a torch.nn.Module expected, not {type(model).__name__}")
+    if not isinstance(example_input, (torch.Tensor, Sequence)):
+        raise ExportError(f"example input: a tensor, or several, expected, not {type(example_input).__name__}")
     inputs = (example_input,) if isinstance(example_input, torch.Tensor) else tuple(example_input)
     for i, given in enumerate(inputs):
         if (
