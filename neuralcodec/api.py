@@ -12,7 +12,7 @@ import torch
 
 from neuralcodec.codec import Codec
 from neuralcodec.container import file_size, open_file, save_stream, save_tensors
-from neuralcodec.errors import CorruptError, PlanError, SourceError
+from neuralcodec.errors import CorruptError, PlanError
 from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.plan.allocation import with_usual_steps
 from neuralcodec.plan.meet import meet
@@ -24,7 +24,6 @@ from neuralcodec.source import Source, open_source, with_importance
 from neuralcodec.stream.reader import StreamReader
 from neuralcodec.stream.writer import VERSION, Stream
 from neuralcodec.tensor import Tensor
-from neuralcodec.tiled import is_tiled
 
 Model = torch.nn.Module | Mapping[str, object] | str | os.PathLike[str]
 
@@ -99,8 +98,6 @@ def encode(  # noqa: PLR0917 (the order is public)
         if not isinstance(model, torch.nn.Module):
             raise PlanError("transform= takes a module; this model is none")
         model = transform(model)
-    if isinstance(model, torch.nn.Module) and is_tiled(model):
-        raise SourceError("the module's weights are compressed already, and not in its state_dict(): see tiled()")
     source = open_source(model)
     if importance is not None:
         if not getattr(chosen, "weighted", False):

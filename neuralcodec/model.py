@@ -11,6 +11,7 @@ import torch
 
 from neuralcodec.container import file_size
 from neuralcodec.errors import NeuralCodecError
+from neuralcodec.state import is_extra_state, set_extra_state, storage_address
 from neuralcodec.stream.reader import Demand, StreamReader, TilePlace
 from neuralcodec.stream.writer import VERSION, Entry
 from neuralcodec.tensor import Tensor
@@ -360,27 +361,10 @@ def _tensors_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def is_extra_state(name: str) -> bool:
-    """Whether a tensor of a state dict is what ``get_extra_state`` of a module gave, and no parameter or buffer."""
-    return name.rpartition(".")[2] == "_extra_state"
-
-
-def set_extra_state(model: torch.nn.Module, name: str, value: torch.Tensor) -> None:
-    """Gives extra state back to the module that it belongs to."""
-    model.get_submodule(name.rpartition(".")[0]).set_extra_state(value)
-
-
 def _storages(model: torch.nn.Module) -> set[int]:
     """Where the parameters and buffers of a module lie."""
     held = (*model.parameters(), *model.buffers())
-    return {address for tensor in held if (address := _address(tensor)) is not None}
-
-
-def _address(tensor: torch.Tensor) -> int | None:
-    try:
-        return tensor.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):  # some subclasses have none
-        return None
+    return {address for tensor in held if (address := storage_address(tensor)) is not None}
 
 
 def _check_writable(name: str, tensor: torch.Tensor, held: set[int]) -> None:
@@ -388,7 +372,7 @@ def _check_writable(name: str, tensor: torch.Tensor, held: set[int]) -> None:
         raise NeuralCodecError("on the meta device nothing can be copied to it: see Module.to_empty()", tensor=name)
     if any(stride == 0 and side > 1 for side, stride in zip(tensor.shape, tensor.stride(), strict=True)):
         raise NeuralCodecError("it is expanded: its elements share memory, so they cannot be copied to", tensor=name)
-    if tensor.numel() and (address := _address(tensor)) is not None and address not in held:
+    if tensor.numel() and (address := storage_address(tensor)) is not None and address not in held:
         said = "state_dict() of the module gives a copy of it: use load_state_dict() with state_dict() of this model"
         raise NeuralCodecError(said, tensor=name)
 

@@ -21,7 +21,8 @@ from torch import nn
 from torch.nn import functional
 
 from neuralcodec.errors import NeuralCodecError
-from neuralcodec.model import CompressedModel, check_compressed, is_extra_state, set_extra_state
+from neuralcodec.model import CompressedModel, check_compressed
+from neuralcodec.state import is_extra_state, set_extra_state
 from neuralcodec.stream.reader import TilePlace
 
 Keep = Literal["tile", "layer"]

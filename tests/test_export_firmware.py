@@ -1135,20 +1135,6 @@ def test_shapes_and_names_of_all_kinds(kind, shape, mode, weights, tmp_path):
     assert snr(wanted, got) > (100 if mode == "float" else 30)
 
 
-def unbatched(layer, shape):
-    """A layer for which torch takes channels that firmware would take for a batch."""
-
-    class Unbatched(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x):
-            return self.layer(x)
-
-    return Unbatched().eval(), torch.randn(1, *shape)
-
-
 @pytest.mark.parametrize(
     ("layer", "shape", "said"),
     [
@@ -1162,7 +1148,7 @@ def unbatched(layer, shape):
 )
 def test_what_torch_takes_for_unbatched_is_refused(layer, shape, said):
     with pytest.raises(ExportError, match=said):
-        trace(*unbatched(layer, shape))
+        trace(layer.eval(), torch.randn(1, *shape))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from samples import bell as gauss
 
 import neuralcodec
 from neuralcodec import PlanError, Target
@@ -157,10 +158,6 @@ def test_bits_that_are_not_needed():
         cm = neuralcodec.encode({"w": weights}, "kmeans", Target(bits_per_weight=6))
         assert torch.equal(cm.decode("w"), weights)
         assert cm.report().bits_per_weight < 2
-
-
-def gauss(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_models_of_few_weights_meet_a_target_where_a_shared_table_breaks_up():

@@ -76,7 +76,9 @@ def recounted(model: Model, parts: Sequence[Part], every: Sequence[npt.NDArray[n
     best: tuple[float, Model] | None = None
     for most in range(1 if automatic else settings.tables, 0, -1):
         if not automatic:
-            maps = maps_of(counts, most)
+            before, maps = maps, maps_of(counts, most)
+            if best is not None and maps == before:  # more tables than these do not pay
+                continue
         tables = tables_of(classes, counts, maps, None, coding)
         if coding not in {"rans", "prefix"} and not fits(classes, maps, tables, settings.room):
             continue

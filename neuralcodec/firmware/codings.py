@@ -277,7 +277,8 @@ def _choose(found: Sequence[_Candidates], most_bytes: float, most_instructions: 
         sum(getattr(c, what)[at] for c, at in zip(found, places, strict=True))
         for what in ("nbytes", "instructions", "error")
     )
-    good = (nbytes <= most_bytes) & (instructions <= most_instructions - others)
+    left = most_instructions - others
+    good = (nbytes <= most_bytes) & (instructions <= left)
     if not good.any():
         least = [sum(float(getattr(c, what).min()) for c in found) for what in ("nbytes", "instructions")]
         limits = (most_bytes, "bytes"), (most_instructions, "instructions")
@@ -288,7 +289,7 @@ def _choose(found: Sequence[_Candidates], most_bytes: float, most_instructions: 
         )
     best = int(np.argmin(np.where(good, error, np.inf)))
     chosen = [int(at[best]) for at in places]
-    while _improve(found, chosen, most_bytes, most_instructions - others):
+    while _improve(found, chosen, most_bytes, left):
         pass
     return chosen
 

@@ -11,7 +11,6 @@ from neuralcodec.errors import ExportError
 OWN = frozenset({"nn", "model", "tensor", "record"})
 """What functions of the decoder begin with, behind ``ncd_``."""
 
-
 FILES = frozenset({"main", "port"})
 """What programs around a network are called, which lie beside it."""
 
@@ -28,8 +27,8 @@ class Names:
                 f"name={self.model!r}: lower-case letters, digits and underscores expected, a letter first"
             )
         if self.model in OWN | HEADERS | FILES:
-            what = f"the name of {self.model}.{'c' if self.model in FILES else 'h'}"
-            what = "what functions of the decoder are called" if self.model in OWN else what
+            file = f"the name of {self.model}.{'c' if self.model in FILES else 'h'}"
+            what = "what functions of the decoder are called" if self.model in OWN else file
             raise ExportError(f"name={self.model!r} is {what}: give another one")
 
     @property

@@ -240,8 +240,7 @@ def _chosen(target: Target, goal: float, trials: list[Trial]) -> Trial | None:
     if within:
         best = min(within, key=lambda t: abs(excess(t)) + (0 if rightful(t) else GOOD_ENOUGH - NEAR))
         # Where levels meet clusters of weights, a finer step may take less.
-        better = (t for t in trials if target.wants_snr and t.snr_db >= best.snr_db and t.nbytes < best.nbytes)
-        return min(better, key=lambda t: t.nbytes, default=best)
+        return (_better(target, best.snr_db, trials) or best) if target.wants_snr else best
     if target.max_bytes is not None:
         # Under the limit by more than the tolerance because nothing finer exists: still what was asked for.
         return max((t for t in trials if rightful(t)), key=lambda t: (t.nbytes, t.snr_db), default=None)

@@ -18,6 +18,8 @@ from neuralcodec.source.base import Source
 from neuralcodec.source.file import open_file
 from neuralcodec.source.importance import with_importance
 from neuralcodec.source.mapping import open_mapping
+from neuralcodec.state import is_extra_state
+from neuralcodec.tiled import is_tiled
 
 __all__ = ["Source", "open_source", "with_importance"]
 
@@ -46,8 +48,10 @@ def open_source(model: torch.nn.Module | Mapping[str, object] | str | os.PathLik
 
 def _tensors_of(module: torch.nn.Module) -> dict[str, object]:
     """The state dict without what ``get_extra_state`` of modules gives, where that is no tensor."""
+    if is_tiled(module):
+        raise SourceError("the module's weights are compressed already, and not in its state_dict(): see tiled()")
     state: dict[str, object] = module.state_dict()
-    extra = [n for n, v in state.items() if n.rpartition(".")[2] == "_extra_state" and not isinstance(v, torch.Tensor)]
+    extra = [name for name, value in state.items() if is_extra_state(name) and not isinstance(value, torch.Tensor)]
     if extra:
         warnings.warn(f"extra state of modules is not encoded: {', '.join(extra)}", stacklevel=4)
     return {name: value for name, value in state.items() if name not in extra}

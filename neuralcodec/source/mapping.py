@@ -10,6 +10,7 @@ import torch
 from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.errors import SourceError
 from neuralcodec.source.base import Source, by_bytes, check_name, check_spec
+from neuralcodec.state import storage_address
 from neuralcodec.tensor import Tensor, TensorSpec
 
 
@@ -76,11 +77,9 @@ def _as_torch(name: str, value: object) -> torch.Tensor:
     if value.layout != torch.strided or value.is_quantized:
         kind = "quantized" if value.is_quantized else str(value.layout).removeprefix("torch.")
         raise SourceError(f"only dense tensors can be encoded, this one is {kind}", tensor=name)
-    try:
-        value.untyped_storage().data_ptr()
-    except (RuntimeError, NotImplementedError):
+    if storage_address(value) is None:
         said = f"a {type(value).__name__} has no memory of its own; give a plain tensor, such as its full_tensor()"
-        raise SourceError(said, tensor=name) from None
+        raise SourceError(said, tensor=name)
     if value.dtype not in BY_TORCH:
         raise SourceError(
             f"dtype {value.dtype} has no place in the format; its bytes have one: view(torch.uint8)", tensor=name
