@@ -15,12 +15,12 @@ from neuralcodec import _native
 from neuralcodec.codecs.huffman.tiles import tile_length
 from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
-from neuralcodec.codecs.trellis.codec import NO_STEP, SMALL_LEVELS, Quantized
+from neuralcodec.codecs.trellis.codec import SMALL_LEVELS, Quantized
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.codecs.trellis.parts import Part, most_level, ordered_part, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, ordered_part, search, shaped
 from neuralcodec.codecs.trellis.tables import by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
-from neuralcodec.weights import counted, energy_of, finite_weights, norm_gain, norm_step
+from neuralcodec.weights import energy_of, finite_weights, norm_gain, norm_step
 
 SAMPLE, RUN = 1 << 15, 256
 """Weights that rates are taken from, at most, and how many of them stand in a row."""
@@ -55,13 +55,11 @@ def quantize(tensor: Tensor, options: Trellis) -> Quantized:
     weights = finite_weights(tensor)
     spec = tensor.spec
     sample = options.survey(tensor)
-    step, lagrangian = NO_STEP if sample is None else sample.step
+    step = 1.0
     if sample is not None:
-        part = sample.part
+        part, step = sample.part, sample.step.distance
         if part.weights.size < weights.size:
-            scaled, tile = weights / np.float32(step), part.tile
-            most = most_level(step, spec.dtype)
-            part = ordered_part(scaled, sample.columns, tile, lagrangian, most, counted(tensor))
+            part = ordered_part(tensor, weights / np.float32(step), sample.step, sample.columns, part.tile)
             part = shaped(part, options.together, sample.columns)
         levels = _levels(part, sample.largest, options)
         if levels.any():

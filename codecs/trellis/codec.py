@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.parts import Part, most_level, ordered_part, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, Step, ordered_part, search, shaped
 from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
 from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
 from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
@@ -32,7 +32,7 @@ from neuralcodec.options import check_choice, check_flag, check_integer, check_n
 from neuralcodec.payload import decode_payload
 from neuralcodec.tensor import Tensor, TensorSpec
 from neuralcodec.varint import varint
-from neuralcodec.weights import TINIEST, counted, finite_weights, largest_weight, norm_step, within_float32
+from neuralcodec.weights import TINIEST, finite_weights, largest_weight, norm_step, within_float32
 
 WIDE, COLUMNS, SHARED, ZEROS, SKIP = 1, 2, 4, 32, 64
 """Bits of the mode."""
@@ -311,9 +311,7 @@ class Trellis:
         scaled = weights / np.float32(step.distance)
         columns = self.scan == "columns" or (self.scan == "auto" and prefers_columns(piece(scaled), two))
         tile = self._tile(tensor.spec, columns)
-        most = most_level(step.distance, tensor.spec.dtype)
-        part = ordered_part(scaled, columns, tile, step.lagrangian, most, counted(tensor))
-        part = shaped(part, self.together, columns)
+        part = shaped(ordered_part(tensor, scaled, step, columns, tile), self.together, columns)
         coded = coded_rows(part.weights) if self.skip else None
         part = of_rows(part, coded)
         size = part.weights.size
@@ -391,12 +389,11 @@ class Trellis:
         """Levels by the model of a hint, widened where that is needed; all 0 without one."""
         weights = finite_weights(tensor)
         spec = tensor.spec
-        step, lagrangian = NO_STEP if hint is None else hint.step
+        step = 1.0
         if hint is not None:
+            step = hint.step.distance
             tile = self._tile(spec, hint.columns)
-            scaled = weights / np.float32(step)
-            most = most_level(step, spec.dtype)
-            whole = ordered_part(scaled, hint.columns, tile, lagrangian, most, counted(tensor))
+            whole = ordered_part(tensor, weights / np.float32(step), hint.step, hint.columns, tile)
             part = of_rows(shaped(whole, self.together, hint.columns, hint.gain), hint.coded)
             model, index, known = hint.model, hint.index, hint.levels
             levels = search(model.context(), part, model.rates()) if known is None else known
@@ -417,22 +414,6 @@ class Trellis:
                     step = norm_step(step, whole.weights, levels, whole.importance, spec.dtype, SMALL_LEVELS)
                 return Quantized(levels, step, hint.columns, part.tile, model, index, part.coded)
         return Quantized(np.zeros((spec.rows, spec.cols), np.int16), step, False, self._tile(spec, False))
-
-
-class Step(NamedTuple):
-    """A tensor's step, and what a bit is worth there.
-
-    Attributes:
-        distance: between levels.
-        lagrangian: λ of the search, in squares of that a bit.
-    """
-
-    distance: float
-    lagrangian: float
-
-
-NO_STEP = Step(1.0, 0.0)
-"""Of tensors that are all 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,10 +14,23 @@ from neuralcodec import _native
 from neuralcodec.codecs.trellis.classes import Weights
 from neuralcodec.codecs.trellis.model import Classes
 from neuralcodec.dtypes import DType
-from neuralcodec.weights import energy_of, largest_weight, norm_gain
+from neuralcodec.tensor import Tensor
+from neuralcodec.weights import counted, energy_of, largest_weight, norm_gain
 
 LARGEST = 32767
 """Of levels of 16 bits."""
+
+
+class Step(NamedTuple):
+    """A tensor's step, and what a bit is worth there.
+
+    Attributes:
+        distance: between levels.
+        lagrangian: λ of the search, in squares of that a bit.
+    """
+
+    distance: float
+    lagrangian: float
 
 
 class Shaping(NamedTuple):
@@ -62,20 +75,23 @@ def most_level(step: float, dtype: DType) -> int:
     return min(math.floor(largest_weight(dtype) / step), LARGEST)
 
 
-def ordered_part(  # noqa: PLR0917
-    weights: npt.NDArray[np.float32],
-    columns: bool,
-    tile: int,
-    lagrangian: float,
-    most: int,
-    importance: npt.NDArray[np.float32] | None,
-) -> Part:
-    """All weights in the order in which they are coded."""
+def ordered_part(tensor: Tensor, weights: npt.NDArray[np.float32], step: Step, columns: bool, tile: int) -> Part:
+    """All weights of a tensor in the order in which they are coded.
+
+    Args:
+        tensor: of the weights.
+        weights: over the step, shape [rows, cols].
+        step: of the tensor.
+        columns: whether they are coded down the columns.
+        tile: tile length T.
+    """
 
     def ordered(of: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(of.T if columns else of)
 
-    return Part(ordered(weights), tile, lagrangian, most, None if importance is None else ordered(importance))
+    importance = counted(tensor)
+    most = most_level(step.distance, tensor.spec.dtype)
+    return Part(ordered(weights), tile, step.lagrangian, most, None if importance is None else ordered(importance))
 
 
 def shaped(part: Part, together: float, columns: bool, gain: float = 1.0) -> Part:
