@@ -127,7 +127,11 @@ class Sharing(Protocol):
     """
 
     def survey(self, tensor: Tensor) -> object | None:
-        """A small summary of the tensor (a histogram, say); None if it will share nothing."""
+        """A small summary of the tensor (a histogram, say); None if it will share nothing.
+
+        A large one should say its size in memory as ``nbytes``: where a model has many of these, they are made again
+        whenever :meth:`share` looks at them.
+        """
         ...
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:

@@ -221,27 +221,29 @@ class Trellis:
 
     def share(self, surveys: Mapping[str, object], first: int) -> Shares:
         """Models for tensors that are coded shorter together; all others have their own."""
-        samples = {name: each for name, each in sorted(surveys.items()) if isinstance(each, Sample)}
         spans: dict[int, dict[str, Counts]] = {}
-        for name, each in samples.items():
-            two = self.state_count > 1
-            alike = spans.setdefault(span(each.part.weights, each.largest, two), {})
-            alike[name] = profile(each.part.weights, each.size, two)
+        sizes: dict[str, int] = {}
+        for name, each in surveys.items():
+            if isinstance(each, Sample):
+                two = self.state_count > 1
+                alike = spans.setdefault(span(each.part.weights, each.largest, two), {})
+                alike[name] = profile(each.part.weights, each.size, two)
+                sizes[name] = each.part.weights.size
         tables = min(self.tables, LIGHT_TABLES) if self.coding == "light" else self.tables
         objects: list[SharedObject] = []
         hints: dict[str, object] = {}
         for _, profiles in sorted(spans.items()):
             for names in grouped(profiles, tables, self._picks):
-                if len(names) == 1:
-                    hints[names[0]] = self._hint(samples[names[0]])
+                if len(names) == 1:  # encode() gives it a model of its own
                     continue
-                trained = self._train([samples[name] for name in names])
-                model = trained.model
+                share = SAMPLES / sum(sizes[name] for name in names)
+                samples = [_some(surveys[name], share) for name in names]
+                trained = self._train(samples)
                 index = first + len(objects)
-                for k, (name, gain) in enumerate(zip(names, trained.gains, strict=True)):
+                for k, (name, sample) in enumerate(zip(names, samples, strict=True)):
                     levels = None if trained.levels is None else trained.levels[k]
-                    hints[name] = _hint_of(samples[name], index, model, gain, levels)
-                objects.append(SharedObject(MODEL, model.serialize()))
+                    hints[name] = _hint_of(sample, index, trained.model, trained.gains[k], levels)
+                objects.append(SharedObject(MODEL, trained.model.serialize()))
         return Shares(tuple(objects), hints)
 
     def encode_shared(self, tensor: Tensor, hint: object) -> bytes:
@@ -294,11 +296,10 @@ class Trellis:
         return _hint_of(sample, None, trained.model, trained.gains[0], levels)
 
     def _train(self, samples: Sequence[Sample]) -> Trained:
-        total = sum(each.part.weights.size for each in samples)
-        parts = [each.part if total <= SAMPLES else thinned(each.part, SAMPLES / total) for each in samples]
         largest = max(each.largest for each in samples)
         beyond = sorted({value for each in samples for value in each.beyond})
-        return train(parts, largest, sum(each.size for each in samples), beyond, self._settings)
+        size = sum(each.size for each in samples)
+        return train([each.part for each in samples], largest, size, beyond, self._settings)
 
     def _sample(self, tensor: Tensor) -> Sample | None:
         """The tensor's weights, or some of many; None if all are 0."""
@@ -461,6 +462,12 @@ class Sample:
     beyond: Sequence[int]
     coded: npt.NDArray[np.bool_] | None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights, and of what they count."""
+        importance = self.part.importance
+        return self.part.weights.nbytes + (0 if importance is None else importance.nbytes)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hint:
@@ -483,6 +490,12 @@ class Hint:
     gain: float
     levels: npt.NDArray[np.int16] | None = None
     coded: npt.NDArray[np.bool_] | None = None
+
+
+def _some(sample: object, share: float) -> Sample:
+    """A share of a sample's weights, if that is less than all."""
+    assert isinstance(sample, Sample)
+    return sample if share >= 1 else replace(sample, part=thinned(sample.part, share))
 
 
 def _hint_of(

@@ -9,6 +9,8 @@ many weights are best off with a model of their own, and small ones with a model
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,8 @@ NEAR = 2
 def profile(weights: Weights, size: int, two: bool) -> Counts:
     """Counts of rounded levels by the magnitude of those before and the sign of the last one, shape [cells, levels].
 
+    Levels are those from the largest magnitude below 0 to the one above.
+
     Args:
         weights: over the step, in the order they are coded; all, or a sample.
         size: how many they stand for.
@@ -56,8 +60,9 @@ def profile(weights: Weights, size: int, two: bool) -> Counts:
     cells = 3 * np.searchsorted(edges, runs, side="right")
     cells[1:] += np.sign(levels[:-1]) + 1
     cells[0] += 1
-    kinds = 2 * MOST + 1
-    counts = np.bincount(cells * kinds + levels + MOST, minlength=3 * MAGNITUDES * kinds)
+    most = int(np.abs(levels).max())
+    kinds = 2 * most + 1
+    counts = np.bincount(cells * kinds + levels + most, minlength=3 * MAGNITUDES * kinds)
     return counts.reshape(3 * MAGNITUDES, kinds) * max(round(size / levels.size), 1)
 
 
@@ -82,27 +87,71 @@ def grouped(profiles: Mapping[str, Counts], tables: int, contexts: bool) -> list
         tables: most tables of a quantizer.
         contexts: whether they are picked by what came before.
     """
-    far = np.abs(np.arange(-MOST, MOST + 1))
-    counted = {name: each if contexts else each.sum(0, keepdims=True) for name, each in profiles.items()}
-    mean = {name: int(1024 * (each.sum(0) * far).sum() // each.sum()) for name, each in profiles.items()}
+    mean = {name: int(1024 * _magnitudes(each) // each.sum()) for name, each in profiles.items()}
     names = sorted(profiles, key=lambda name: (mean[name], name))
-    costs: dict[tuple[int, ...], float] = {}
+    groups: list[_Group] = []
+    numbers = count(len(names))
+    for i, name in enumerate(names):
+        counts = profiles[name] if contexts else profiles[name].sum(0, keepdims=True)
+        groups.append(_Group(i, [i], counts, _bits(counts, tables)))
+    # What a group saves with the next one, and with the one after that: a union changes but those near it.
+    saved = np.full((len(groups), NEAR), -np.inf)
+    known: dict[tuple[int, int], float] = {}
 
-    def cost(members: tuple[int, ...]) -> float:
-        if members not in costs:
-            costs[members] = _bits(sum((counted[names[i]] for i in members), np.zeros(1, np.int64)), tables)
-        return costs[members]
+    def look(first: int, last: int) -> None:
+        for i in range(max(first, 0), last):
+            for k in range(NEAR):
+                saved[i, k] = -np.inf
+                if i + 1 + k < len(groups):
+                    one, other = groups[i], groups[i + 1 + k]
+                    if (key := (one.number, other.number)) not in known:
+                        known[key] = _bits(_sum(one.counts, other.counts), tables)
+                    saved[i, k] = one.bits + other.bits - known[key]
 
-    groups: list[tuple[int, ...]] = [(i,) for i in range(len(names))]
-    while True:
-        pairs = [(i, j) for i in range(len(groups)) for j in range(i + 1, min(i + 1 + NEAR, len(groups)))]
-        saved, best = max(
-            ((cost(groups[i]) + cost(groups[j]) - cost(groups[i] + groups[j]), (i, j)) for i, j in pairs),
-            default=(0.0, (0, 0)),
-        )
-        if saved <= 0:
-            return [[names[i] for i in sorted(group)] for group in groups]
-        groups[best[0]] += groups.pop(best[1])
+    look(0, len(groups))
+    while groups:
+        # Of those that save the same, the last.
+        i, k = divmod(saved.size - 1 - int(np.argmax(saved[::-1, ::-1])), NEAR)
+        if saved[i, k] <= 0:
+            break
+        j = i + 1 + k
+        one, other = groups[i], groups.pop(j)
+        bits = known[one.number, other.number]
+        groups[i] = _Group(next(numbers), one.members + other.members, _sum(one.counts, other.counts), bits)
+        saved = np.delete(saved, j, 0)
+        look(i - NEAR, j)
+    return [[names[i] for i in sorted(group.members)] for group in groups]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """Tensors that share a model.
+
+    Attributes:
+        number: no other group has it, nor had it.
+        members: their places.
+        counts: of all of them.
+        bits: that they take with it, tables counted.
+    """
+
+    number: int
+    members: list[int]
+    counts: Counts
+    bits: float
+
+
+def _magnitudes(counts: Counts) -> int:
+    most = counts.shape[1] // 2
+    return int((counts.sum(0) * np.abs(np.arange(-most, most + 1))).sum())
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    """Counts of both, of as many levels as the one that has more."""
+    wide, narrow = (one, other) if one.shape[1] >= other.shape[1] else (other, one)
+    out: Counts = wide.copy()
+    aside = (wide.shape[1] - narrow.shape[1]) // 2
+    out[:, aside : wide.shape[1] - aside] += narrow
+    return out
 
 
 def _bits(counts: Counts, tables: int) -> float:

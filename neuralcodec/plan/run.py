@@ -16,6 +16,7 @@ from neuralcodec.codec import NAMED, Choosing, Codec, Explaining, SharedObject, 
 from neuralcodec.errors import NeuralCodecError, SourceError
 from neuralcodec.measure import Errors, measure_errors
 from neuralcodec.plan.rules import Assignment
+from neuralcodec.plan.surveys import Large, Surveys
 from neuralcodec.plan.window import in_order
 from neuralcodec.registry import make_codec
 from neuralcodec.source import Source
@@ -47,7 +48,7 @@ class Exact:
     """What needs to be done but once where a source is encoded at several steps.
 
     Attributes:
-        surveys: of tensors whose codec no step changes, by name and codec.
+        surveys: of tensors whose codec no step changes, by name and codec, but for large ones.
         encoded: such tensors that share nothing, without their payloads, and where in the store these are.
         store: keeps payloads.
     """
@@ -61,9 +62,12 @@ class Exact:
         if not assignment.stays:
             return _survey(source, name, assignment)
         key = name, assignment.codec
-        if key not in self.surveys:
-            self.surveys[key] = _survey(source, name, assignment)
-        return self.surveys[key]
+        if key in self.surveys:
+            return self.surveys[key]
+        found = _survey(source, name, assignment)
+        if not isinstance(found, Large):
+            self.surveys[key] = found
+        return found
 
     def get(self, name: str, assignment: Assignment) -> Encoded | None:
         """The tensor as it was encoded before, if it was."""
@@ -277,17 +281,16 @@ def _share(source: Source, plan: Mapping[str, Assignment], exact: Exact | None) 
     for name, assignment in plan.items():
         if isinstance(assignment.codec, Sharing) and source.specs[name].size:
             groups.setdefault(_but_for_its_step(assignment), []).append(name)
+
+    def survey(name: str) -> object | None:
+        return _survey(source, name, plan[name]) if exact is None else exact.survey(source, name, plan[name])
+
     objects: list[SharedObject] = []
     hints: dict[str, object] = {}
     for names in groups.values():
         codec = plan[names[0]].codec
         assert isinstance(codec, Sharing)
-        surveys: dict[str, object] = {}
-        for name in names:
-            survey = _survey(source, name, plan[name]) if exact is None else exact.survey(source, name, plan[name])
-            if survey is not None:
-                surveys[name] = survey
-        shares = codec.share(surveys, len(objects))
+        shares = codec.share(Surveys(names, survey), len(objects))
         objects.extend(shares.objects)
         hints.update(shares.hints)
     return Shares(tuple(objects), hints)
