@@ -178,6 +178,47 @@ def test_norm_stays_where_its_input_is_read_elsewhere():
     torch.testing.assert_close(folded(inputs), network(inputs))
 
 
+class Given(nn.Module):
+    """Computes what a function of itself and its inputs says, with tensors and modules of its own."""
+
+    def __init__(self, function, **own):
+        super().__init__()
+        self.function = function
+        for name, each in own.items():
+            setattr(self, name, nn.Parameter(each) if isinstance(each, torch.Tensor) else each)
+
+    def forward(self, *inputs):
+        return self.function(self, *inputs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: m.bn(F.conv2d(x, m.weight)),
+        lambda m, x: m.bn(F.conv2d(x, m.weight, m.bias)),
+        lambda m, x: m.bn(F.conv2d(x, m.conv.weight)),
+        lambda m, x: F.batch_norm(m.conv(x), m.bn.running_mean, m.bn.running_var),
+        lambda m, x: m.flat(F.linear(x.flatten(1), m.matrix)),
+    ],
+)
+def test_norm_stays_where_tensors_are_used_without_their_module(function):
+    """What the fold would set is read by nobody there."""
+    torch.manual_seed(0)
+    own = {"conv": nn.Conv2d(3, 4, 3, bias=False), "bn": nn.BatchNorm2d(4), "flat": nn.BatchNorm1d(4)}
+    network = Given(function, weight=torch.randn(4, 3, 3, 3), bias=torch.randn(4), matrix=torch.randn(4, 192), **own)
+    for norm in (network.bn, network.flat):
+        norm.running_mean.normal_()
+        nn.init.normal_(norm.bias)
+    network.eval()
+    inputs = torch.randn(5, 3, 8, 8)
+    torch.testing.assert_close(neuralcodec.fold_batch_norm(network, inputs[:1])(inputs), network(inputs))
+
+
+def test_fold_takes_a_module():
+    with pytest.raises(ExportError, match=r"a torch\.nn\.Module expected, not str"):
+        neuralcodec.fold_batch_norm("network", torch.zeros(1, 4))
+
+
 class PreActivation(nn.Module):
     """Norms before what they could be folded into, one of them on a vector."""
 
@@ -658,6 +699,37 @@ def test_options_that_kernels_lack_are_refused(function, message):
 
     with pytest.raises(ExportError, match=message):
         trace(One(), torch.zeros(1, 3, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda m, x: F.linear(x, m.square.int().float()), r"square is cast to torch\.int32"),
+        (lambda m, x: F.linear(x, m.square, m.bias.half().float()), r"bias is cast to torch\.float16"),
+        (lambda m, x: x @ m.square.permute(0, 1), "other is not a tensor of the module"),
+        (lambda m, x: x @ m.square.transpose(0, 0), "other is not a tensor of the module"),
+        (lambda m, x: F.linear(x, m.square.t().permute(0, 1)), "weight is not a tensor of the module"),
+        (lambda m, x: torch.addmm(m.one, x, m.square.t()), r"a bias of shape \[1\]"),
+        (lambda m, x: torch.addmm(m.square[:1], x, m.square.t()), "not one that firmware can run"),
+        (lambda m, x: F.linear(x, m.bias), r"weights of shape \[6\] are not supported"),
+        (lambda m, x: F.pad(x.view(-1, 1, 1, 2, 3), (1, 0)), "zeros around the last dimensions"),
+        (lambda m, x: m.norm(x.view(-1, 1, 1, 2, 3)), r"an input of shape \[1, 1, 1, 2, 3\]"),
+        (lambda m, x: m.conv(x.view(1, 2, 3)), "a batch of one expected"),
+    ],
+)
+def test_tensors_used_in_ways_that_kernels_lack_are_refused(function, message):
+    own = {"norm": nn.BatchNorm3d(1), "conv": nn.Conv2d(1, 1, 2)}
+    network = Given(function, square=torch.randn(6, 6), bias=torch.randn(6), one=torch.randn(1), **own)
+    with pytest.raises(ExportError, match=message):
+        trace(network, torch.zeros(1, 6))
+
+
+def test_weights_in_another_order(tmp_path):
+    network = Given(lambda m, x: x @ m.weight.permute(0, 1).permute(1, 0).permute(0, 1), weight=torch.randn(6, 6))
+    inputs = torch.randn(5, 6)
+    cm = neuralcodec.encode(network, "raw")
+    neuralcodec.export_firmware(cm, network, inputs[:1], out_dir=tmp_path, mode="float")
+    assert snr(network(inputs).detach().numpy(), neuralcodec.simulate(tmp_path, inputs).outputs) > 100
 
 
 def test_wrong_compressed_model_is_refused():
@@ -1244,6 +1316,46 @@ def test_states_in_another_order_are_refused(tmp_path):
         neuralcodec.export_firmware(
             neuralcodec.encode(network), network, (torch.zeros(1, 10), state, state), torch.zeros(4, 10), tmp_path
         )
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [
+        (lambda m, x, h: (m.lstm(x, (h, h))[0],) * 2, 2),
+        (lambda m, h: (m.square(h, h),) * 2, 1),
+        (lambda m, x, h: (h, m.gru(x, h)), 2),
+        (lambda m, x, h: (h.view(1, 6), m.gru(x, h)), 2),
+    ],
+)
+@pytest.mark.parametrize("mode", ["int8", "float"])
+def test_states_that_are_read_otherwise_are_inputs(function, inputs, mode, tmp_path):
+    network = Given(function, lstm=nn.LSTMCell(5, 6), gru=nn.GRUCell(5, 6), square=nn.GRUCell(6, 6)).eval()
+    example = (torch.zeros(1, 5), torch.zeros(1, 6))[2 - inputs :]
+    with pytest.raises(ExportError, match=f"{inputs} inputs and 2 outputs besides 0 states"):
+        neuralcodec.export_firmware(
+            neuralcodec.encode(network, "raw"), network, example, torch.randn(4, 5), tmp_path, mode=mode
+        )
+
+
+@pytest.mark.parametrize("mode", ["int8", "float"])
+def test_names_of_headers_of_the_decoder(mode, tmp_path):
+    """An include guard that is the same as one of the decoder's would hide that header."""
+    sources = [path for path in DECODER.rglob("*.h") if "tests" not in path.parts]
+    guards = {guard for path in sources for guard in re.findall(r"#ifndef NCD_(\w+)_H\b", path.read_text())}
+    assert {"CONFIG", "TRELLIS", "NN_AXIS"} <= guards
+    network, inputs = nn.Linear(6, 5), torch.randn(4, 6)
+    cm = neuralcodec.encode(network, "raw")
+    for name in sorted(guard.lower() for guard in guards):
+        if name in {"generative", "nn"}:
+            with pytest.raises(ExportError, match="what functions of the decoder are called"):
+                neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name=name)
+            continue
+        neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name=name, mode=mode)
+        header = (tmp_path / f"{name}.h").read_text()
+        (guard,) = re.findall(r"#ifndef NCD_(\w+)_H\b", header)
+        assert guard not in guards
+    neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name="config", mode=mode)
+    assert snr(network(inputs).detach().numpy(), neuralcodec.simulate(tmp_path, inputs).outputs) > 30
 
 
 def test_states_may_be_the_same_zeros(tmp_path):

@@ -209,5 +209,5 @@ class Graph:
 def spatial(shape: Shape) -> tuple[int, int, int]:
     """Channels, height and width of an activation: (1, C, H, W), (1, C, W) or (1, C)."""
     _, channels, *rest = shape
-    height, width = ([1] * (2 - len(rest)) + rest)[:2]
+    height, width = [1] * (2 - len(rest)) + rest
     return channels, height, width

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from neuralcodec.c_names import HEADERS
 from neuralcodec.errors import ExportError
 
-OWN = frozenset({"nn", "model", "tensor", "record"})
+OWN = frozenset({"nn", "model", "tensor", "record", "generative"})
 """What functions of the decoder begin with, behind ``ncd_``."""
 
 FILES = frozenset({"main", "port"})

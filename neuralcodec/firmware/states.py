@@ -33,12 +33,17 @@ def find_states(graph: Graph) -> list[tuple[str, str]]:
 
 
 def _after(graph: Graph, name: str) -> str | None:
-    """The activation that takes an input's place, if all that reads the input is the state of a cell."""
+    """The activation that takes an input's place, if all that reads the input is one state of a cell."""
     node = _reader(graph, name)
     while node is not None and isinstance(node.operation, Reshape):
         name = node.outputs[0]
         node = _reader(graph, name)
-    if node is None or not isinstance(node.operation, Cell) or name not in node.inputs[1:]:
+    if (
+        node is None
+        or not isinstance(node.operation, Cell)
+        or name not in node.inputs[1:]
+        or node.inputs.count(name) > 1
+    ):
         return None
     value = node.outputs[node.inputs.index(name, 1) - 1]
     while value not in graph.outputs:
@@ -51,4 +56,4 @@ def _after(graph: Graph, name: str) -> str | None:
 
 def _reader(graph: Graph, name: str) -> Node | None:
     readers = graph.users(name)
-    return readers[0] if len(readers) == 1 else None
+    return readers[0] if len(readers) == 1 and name not in graph.outputs else None

@@ -73,8 +73,7 @@ def trace(model: torch.nn.Module, example_input: torch.Tensor | Sequence[torch.T
     Raises:
         ExportError: the module cannot be traced, or has an operator outside of the supported ones.
     """
-    if not isinstance(model, torch.nn.Module):
-        raise ExportError(f"a torch.nn.Module expected, not {type(model).__name__}")
+    check_module(model)
     if not isinstance(example_input, (torch.Tensor, Sequence)):
         raise ExportError(f"example input: a tensor, or several, expected, not {type(example_input).__name__}")
     inputs = (example_input,) if isinstance(example_input, torch.Tensor) else tuple(example_input)
@@ -100,6 +99,16 @@ def trace(model: torch.nn.Module, example_input: torch.Tensor | Sequence[torch.T
     return _Tracer(exported).run()
 
 
+def check_module(model: object) -> None:
+    """Whether it is a module.
+
+    Raises:
+        ExportError: it is not.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise ExportError(f"a torch.nn.Module expected, not {type(model).__name__}")
+
+
 class _Tracer:
     """Walks the nodes of an exported program once."""
 
@@ -118,6 +127,7 @@ class _Tracer:
         self._used: dict[str, Shape] = {}
         self._same_memory: dict[StorageWeakRef, StorageWeakRef] = {}
         self._parameter_shapes: dict[str, Shape] = {}
+        self._parameter_dtypes: dict[str, torch.dtype] = {}
 
     def run(self) -> Graph:
         inputs: list[str] = []
@@ -128,6 +138,7 @@ class _Tracer:
                     name = self._parameters[node.name]
                     self._env[node] = _Parameter(name)
                     self._parameter_shapes[name] = tuple(node.meta["val"].shape)
+                    self._parameter_dtypes[name] = node.meta["val"].dtype
                 else:
                     inputs.append(node.name)
                     self._env[node] = self._activation(node.name, _shape(node))
@@ -279,6 +290,9 @@ class _Arguments:
     def parameter_shape(self, name: str) -> Shape:
         return self._tracer._parameter_shapes[name]
 
+    def parameter_dtype(self, name: str) -> torch.dtype:
+        return self._tracer._parameter_dtypes[name]
+
     def shape(self, activation: str) -> Shape:
         return self._tracer._shapes[activation]
 
@@ -322,8 +336,13 @@ def _identity(a: _Arguments) -> None:
     operand = a.operand("self" if a.has("self") else "input")
     assert operand is not None
     value = a.node.meta.get("val")
-    if isinstance(operand, _Activation) and isinstance(value, torch.Tensor) and value.dtype not in EXACT:
-        raise a.place.error(f"activations of {value.dtype} are not supported")
+    if isinstance(value, torch.Tensor) and value.dtype not in EXACT:
+        if isinstance(operand, _Activation):
+            raise a.place.error(f"activations of {value.dtype} are not supported")
+        if isinstance(operand, _Parameter):
+            stored = a.parameter_dtype(operand.name)
+            if torch.promote_types(stored, value.dtype) != value.dtype:
+                raise a.place.error(f"{operand.name} is cast to {value.dtype}, which is not supported: encode it so")
     a.become(operand)
 
 
@@ -347,7 +366,7 @@ def _conv(a: _Arguments) -> None:
     sides = len(a.parameter_shape(weight)) - 2
     if sides not in (1, 2):
         raise a.place.error(f"convolutions over {sides} dimensions are not supported")
-    if len(a.shape(x)) != sides + 2:
+    if len(a.shape(x)) != sides + 2 or _fewer(a, x):
         raise a.place.error(f"input of shape {list(a.shape(x))}: a batch of one expected")
     dilation = _pair(a["dilation"], 1, sides)
     kernel = _pair(a.parameter_shape(weight)[2:], 1, sides)
@@ -364,13 +383,25 @@ def _conv(a: _Arguments) -> None:
 
 
 def _linear(a: _Arguments) -> None:
-    a.emit(Linear(a.parameter("weight"), a.parameter_or_none("bias")), a.activation("input"))
+    weight = a.parameter("weight")
+    if len(a.parameter_shape(weight)) != 2:
+        raise a.place.error(f"weights of shape {list(a.parameter_shape(weight))} are not supported: a matrix expected")
+    a.emit(Linear(weight, _bias(a, "bias", weight)), a.activation("input"))
+
+
+def _bias(a: _Arguments, name: str, weight: str) -> str | None:
+    """The bias of a linear layer: a number for each row of its weights."""
+    bias = a.parameter_or_none(name)
+    if bias is not None and a.parameter_shape(bias) != a.parameter_shape(weight)[:1]:
+        raise a.place.error(f"a bias of shape {list(a.parameter_shape(bias))} is not supported: one a row expected")
+    return bias
 
 
 def _addmm(a: _Arguments) -> None:
     if a["beta"] != 1 or a["alpha"] != 1:
         raise a.place.error("beta and alpha other than 1 are not supported")
-    a.emit(Linear(a.parameter("mat2", transposed=True), a.parameter("self")), a.activation("mat1"))
+    weight = a.parameter("mat2", transposed=True)
+    a.emit(Linear(weight, _bias(a, "self", weight)), a.activation("mat1"))
 
 
 def _mm(a: _Arguments) -> None:
@@ -380,10 +411,6 @@ def _mm(a: _Arguments) -> None:
 
 def _transpose(a: _Arguments) -> None:
     operand = a.operand("self")
-    if isinstance(operand, _Parameter) and len(a.parameter_shape(operand.name)) == 2:
-        a.become(_Parameter(operand.name, not operand.transposed))
-        return
-    x = a.activation("self")
     rank = len(_shape(a.node))
     if a.has("dims"):
         dims = [d % rank for d in a["dims"]]
@@ -391,14 +418,21 @@ def _transpose(a: _Arguments) -> None:
         first, second = (0, 1) if not a.has("dim0") else (a["dim0"] % rank, a["dim1"] % rank)
         dims = list(range(rank))
         dims[first], dims[second] = dims[second], dims[first]
+    if isinstance(operand, _Parameter) and rank == 2:
+        a.become(_Parameter(operand.name, operand.transposed != (dims == [1, 0])))
+        return
+    x = a.activation("self")
     if dims[0] != 0 or rank != len(a.shape(x)):
         raise a.place.error("the batch, of one, must stay the first dimension")
     a.emit(Permute(tuple(dims)), x)
 
 
 def _norm(a: _Arguments) -> Norm:
-    if _fewer(a, a.activation("input")):
+    x = a.activation("input")
+    if _fewer(a, x):
         raise a.place.error("a batch norm over what has no batch of one is not supported: it would norm rows")
+    if len(a.shape(x)) > 4:
+        raise a.place.error(f"a batch norm over an input of shape {list(a.shape(x))} is not supported")
     if a.operand("running_mean") is None or a.operand("running_var") is None:
         raise a.place.error("a batch norm without stored statistics cannot be folded")
     return Norm(
@@ -557,7 +591,7 @@ def _pad(a: _Arguments) -> None:
     pad = list(a["pad"]) + [0] * (4 - len(a["pad"]))
     x = a.activation("self")
     sides = len(a.shape(x)) - 2
-    if any(pad[2 * sides :]) or min(pad) < 0 or _fewer(a, x):
+    if sides > 2 or any(pad[2 * sides :]) or min(pad) < 0 or _fewer(a, x):
         raise a.place.error("only zeros around the last dimensions, of positive width, are supported")
     if not any(pad):
         a.become(_Activation(x))

@@ -23,8 +23,8 @@ def header(plan: Plan, names: Names, *, plain: bool, blob: Blob) -> str:
         f" *     {f}_output()[i]",
         " *",
         " * Every function that can fail returns an ncd_status; NCD_OK is 0. Not reentrant: one network, one arena. */",
-        f"#ifndef {m}_H",
-        f"#define {m}_H",
+        f"#ifndef {m}_EXPORT_H",  # not what a header of the decoder may be guarded by
+        f"#define {m}_EXPORT_H",
         "",
         "#include <stddef.h>",
         "#include <stdint.h>",
@@ -102,7 +102,7 @@ def header(plan: Plan, names: Names, *, plain: bool, blob: Blob) -> str:
     ]
     if whole:
         lines += _helpers(f, m)
-    lines += ["#ifdef __cplusplus", "}", "#endif", f"#endif /* {m}_H */", ""]
+    lines += ["#ifdef __cplusplus", "}", "#endif", f"#endif /* {m}_EXPORT_H */", ""]
     return "\n".join(lines)
 
 
