@@ -16,7 +16,7 @@ from neuralcodec.errors import CorruptError, PlanError
 from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.plan.allocation import with_usual_steps
 from neuralcodec.plan.meet import meet
-from neuralcodec.plan.rules import Overrides, Pattern, assign
+from neuralcodec.plan.rules import Assignment, Overrides, Pattern, assign
 from neuralcodec.plan.run import OnNonfinite, Progress, encode_source
 from neuralcodec.plan.target import Target
 from neuralcodec.registry import make_codec
@@ -100,10 +100,10 @@ def encode(  # noqa: PLR0917 (the order is public)
         model = transform(model)
     source = open_source(model)
     if importance is not None:
-        if not getattr(chosen, "weighted", False):
-            raise PlanError(f"codec {chosen.name!r} does not weight distortion, so importance= would do nothing")
         source = with_importance(source, importance)
     plan = assign(source, chosen, include, exclude, overrides, target=target is not None)
+    if importance is not None:
+        _check_weighted(importance, source, plan, chosen)
     if target is None:
         plan = with_usual_steps(source, plan)
         return _compressed(encode_source(source, plan, executor, on_nonfinite, progress), source)
@@ -112,6 +112,18 @@ def encode(  # noqa: PLR0917 (the order is public)
         return file_size(stream.size(), VERSION, source.metadata)
 
     return _compressed(meet(target, source, plan, chosen, size, executor, on_nonfinite, progress), source)
+
+
+def _check_weighted(
+    importance: Mapping[str, object], source: Source, plan: Mapping[str, Assignment], chosen: Codec
+) -> None:
+    """Importances of tensors that are kept exactly do no harm: gradients are there for all of them."""
+    if not getattr(chosen, "weighted", False):
+        raise PlanError(f"codec {chosen.name!r} does not weight distortion, so importance= would do nothing")
+    for name in importance:
+        codec = plan[source.ties.get(name, name)].codec
+        if codec.lossy and not getattr(codec, "weighted", False):
+            raise PlanError(f"codec {codec.name!r}, which {name!r} has, does not weight distortion: leave it out")
 
 
 def save(cm: CompressedModel, path: str | os.PathLike[str]) -> None:

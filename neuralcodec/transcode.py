@@ -34,8 +34,9 @@ def transcode(
         options: of codec trellis that do not touch levels: ``coding``, ``tables``, ``room``, ``magnitudes``, ``signs``.
 
     Raises:
-        NeuralCodecError: ``cm`` is something else.
         PlanError: no tensor is of codec generative, or an option would change levels.
+        NeuralCodecError: ``cm`` is something else; or a step is finer than the tensor's dtype can tell, so that weights
+            do not say what their levels are.
         BitstreamError: a payload is damaged.
     """
     check_compressed(cm)
@@ -71,7 +72,9 @@ def transcode(
     for name in overrides:
         errors = made.entry(name).errors  # as encoding has measured them against what was decoded
         if errors is None or errors.largest:
-            raise NeuralCodecError("transcoding has changed its weights", tensor=name)
+            raise NeuralCodecError(
+                "transcoding has changed its weights: its step is too fine for its dtype", tensor=name
+            )
     return made.with_metadata(cm.metadata)
 
 

@@ -1,6 +1,7 @@
 """encode, decode, save, load and what a compressed model can do."""
 
 import math
+import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -431,3 +432,42 @@ def test_verify_takes_tied_weights_and_compressed_models(tmp_path):
     assert "'head.weight' is not in the original" in neuralcodec.verify(cm, state).problems[0]
     apart = neuralcodec.encode({k: v.clone() for k, v in net.state_dict().items() if k != "head.weight"})
     assert "'head.weight' of the original is missing" in neuralcodec.verify(apart, net).problems[0]
+
+
+def test_small_tensors_stay_exact_beside_a_lossless_codec():
+    """Whatever pattern of overrides they match: the codec that they would have decides."""
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Conv2d(16, 16, 3))
+    options = {"codec": "huffman", "bits": 4, "lossless": False}
+    for base in ({"lossless": True}, {"codec": "raw"}, {}):
+        cm = neuralcodec.encode(model, overrides={"*": options}, **base)
+        lossy = {row.name for row in cm.report().rows if row.snr_db != math.inf}
+        assert lossy == {"0.weight", "2.weight"}
+    whole = {"i": torch.randint(0, 9, (40, 40))}
+    cm = neuralcodec.encode(whole, "raw", overrides={"i": {"codec": "trellis"}})
+    assert torch.equal(cm.decode("i"), whole["i"])
+
+
+def test_importance_that_would_do_nothing_is_refused():
+    model = {"v": weights(64, 64), "b": weights(64)}
+    ones = {name: torch.ones_like(each) for name, each in model.items()}
+    neuralcodec.encode(model, "trellis", importance=ones)  # of a small tensor as well, as gradients are
+    with pytest.raises(PlanError, match="'huffman', which 'v' has, does not weight"):
+        neuralcodec.encode(model, "trellis", importance=ones, overrides={"v": {"codec": "huffman", "bits": 4}})
+    with pytest.raises(PlanError, match="'regression' does not weight"):
+        neuralcodec.encode(model, "regression", base="huffman", importance=ones)
+
+
+def test_damage_is_not_copied(tmp_path):
+    path = tmp_path / "model"
+    neuralcodec.save(neuralcodec.encode({"u": weights(64, 64), "v": weights(300, 300)}), path)
+    cm = neuralcodec.load(path)
+    whole = cm.to_bytes()
+    with path.open("r+b") as file:
+        file.seek(-2000, 2)
+        file.write(b"\0" * 64)
+    (tmp_path / "copy").write_bytes(b"old")
+    for copy in (lambda: neuralcodec.save(cm, tmp_path / "copy"), cm.to_bytes, lambda: pickle.dumps(cm)):
+        with pytest.raises(neuralcodec.ChecksumError, match="tensor 'v'"):
+            copy()
+    assert (tmp_path / "copy").read_bytes() == b"old"
+    assert len(whole) < path.stat().st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
@@ -177,3 +178,38 @@ def test_inputs_that_tell_nothing_are_refused(inputs, said):
     network = torch.nn.Sequential(torch.nn.Linear(40, 60), torch.nn.ReLU(), torch.nn.Linear(60, 10)).eval()
     with pytest.raises(PlanError, match=said):
         neuralcodec.choose_codings(network, inputs, weight_bytes=2000)
+
+
+def test_layers_that_are_called_again_decode_again():
+    class Twice(nn.Module):
+        def __init__(self, calls):
+            super().__init__()
+            self.first, self.again, self.calls = nn.Linear(20, 32), nn.Linear(32, 32), calls
+
+        def forward(self, x):
+            x = self.first(x)
+            for _ in range(self.calls):
+                x = self.again(x).relu()
+            return x
+
+    torch.manual_seed(0)
+    network = Twice(1).eval()
+    inputs = torch.randn(8, 20)
+    found = []
+    for network.calls in (1, 3):
+        codings = neuralcodec.choose_codings(network, inputs, codecs=("huffman",))
+        found.append({each.name: each for each in codings.tensors})
+    once, thrice = found
+    for name, calls in (("first.weight", 1), ("again.weight", 3)):
+        assert once[name].options == thrice[name].options
+        assert thrice[name].instructions == pytest.approx(calls * once[name].instructions, abs=2)
+
+
+def test_a_module_in_training_mode_is_left_as_it_is(network, inputs, chosen):
+    training = copy.deepcopy(network).train()
+    found = neuralcodec.choose_codings(training, inputs, weight_bytes=800, decode_instructions=40_000, tile=256)
+    assert found.tensors == chosen.tensors
+    assert all(torch.equal(each, network.state_dict()[name]) for name, each in training.state_dict().items())
+    assert training.training
+    with pytest.raises(PlanError, match=r"a torch\.nn\.Module expected, not dict"):
+        neuralcodec.choose_codings(dict(training.state_dict()), inputs)

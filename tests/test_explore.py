@@ -402,3 +402,28 @@ def test_predicted_losses_follow_distortion():
     assert predict(distortions, {0: 0.1, 2: 0.3}) == pytest.approx([0.2, 0.2, 0.2, 0.1, 0])
     assert predict(distortions, {2: -0.5}) == [0, 0, 0, 0, 0]
     assert predict(distortions, {0: math.inf, 1: math.inf, 3: 0.1}) == pytest.approx([math.inf, math.inf, 0.2, 0.1, 0])
+
+
+@pytest.mark.parametrize(
+    ("codec", "settings"),
+    [
+        ("trellis", [{"rdo": 1.0}, {"rdo": 4.0}]),
+        ("generative", [{"rdo": 1.0}, {"rdo": 4.0}]),
+        ("autoencoder", [{"taps": 1}, {"taps": 3}]),
+        ("regression", [{"step": s} for s in (0.01, 0.03, 0.1)]),
+    ],
+)
+def test_points_are_what_encode_gives(codec, settings):
+    """Where settings leave the step open, and where a codec leaves tensors to another one; but for shared tables."""
+    model = {"a": weights(64, 96, scale=0.05), "c": weights(16, 300, seed=1)}
+    front = neuralcodec.explore(model, codec, settings=settings)
+    for point in front.points:
+        cm = neuralcodec.encode(model, front.codec, overrides=point.overrides())
+        assert cm.nbytes == pytest.approx(point.nbytes, rel=0.05)
+        assert cm.report().snr_db == pytest.approx(point.snr_db, abs=0.5)
+
+
+def test_tensors_that_another_codec_takes_are_decoded_by_that():
+    model = {"a": weights(32, 32) * 1e-36, "b": weights(32, 32, seed=1)}
+    front = neuralcodec.explore(model, evaluate=lambda s: float((s["b"] - model["b"]).square().sum()), points=4)
+    assert len(front.points) >= 4

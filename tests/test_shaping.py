@@ -358,3 +358,24 @@ def test_bad_arguments_of_cancelled():
     ):
         with pytest.raises(ValueError, match=r"expected|range|indices"):
             _native.cancelled(values, indices, of, None, together, gain)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("kmeans", {"zero": True, "clusters": 256}),
+        ("kmeans", {"zero": True, "clusters": 256, "shared": True}),
+        ("kmeans", {"zero": True, "scale": "row", "target": neuralcodec.Target(bits_per_weight=3)}),
+        ("huffman", {"bits": 5, "scale": "tensor"}),
+        ("huffman", {"step": 0.05}),
+    ],
+)
+@pytest.mark.parametrize("shape", [(128, 128), (256, 1, 3, 3)])
+def test_pruned_weights_stay_zero(codec, options, shape):
+    """Errors that cancel are not worth a weight that comes back."""
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.logspace(-2, 1, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    w = torch.randn(shape, generator=generator) * scales * (torch.rand(shape, generator=generator) < 0.3)
+    decoded = neuralcodec.encode({"w": w}, codec, **options).decode("w")
+    assert not decoded[w == 0].any()
+    assert decoded[w != 0].any()

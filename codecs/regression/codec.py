@@ -114,7 +114,6 @@ class Regression:
 
     name: ClassVar[str] = "regression"
     number: ClassVar[int] = NUMBER
-    weighted: ClassVar[bool] = True
 
     regressor: Literal["auto", "rows", "expression", "basis"] = "auto"
     stored: float = 0.1
@@ -160,6 +159,11 @@ class Regression:
             good = isinstance(number, (int, float)) and not isinstance(number, bool) and 0 < number < math.inf
             if number is not None and not good:
                 raise ValueError(f"{name}: a positive number expected, not {number!r}")
+
+    @property
+    def weighted(self) -> bool:
+        """Whether an importance changes levels: codec huffman takes none."""
+        return self.base != "huffman"
 
     @property
     def lossy(self) -> bool:

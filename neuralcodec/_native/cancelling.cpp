@@ -31,6 +31,7 @@ std::vector<uint8_t> neighbours(const double *centroids, const double *penalties
 }
 
 // Takes some values of a row to the next centroid, those first for which it costs least for what it takes off the sum.
+// Values of 0 that are 0 stay.
 class Canceller {
 public:
     Canceller(const Doubles &centroids, const double *penalties, double together, double gain)
@@ -47,7 +48,7 @@ public:
         found_.clear();
         for (size_t i = 0; i < n; ++i) {
             const unsigned from = index[i], to = next[from];
-            if (from == to) continue;
+            if (from == to || (x[i] == 0 && centroids_[from] == 0)) continue;  // weights that are pruned stay so
             const double a = static_cast<double>(x[i]) - centroids_[from], b = static_cast<double>(x[i]) - centroids_[to];
             const double by = gain_ * std::fabs(centroids_[to] - centroids_[from]);
             const double cost = factor * (b * b - a * a) + (penalties_ ? penalties_[to] - penalties_[from] : 0);

@@ -261,7 +261,8 @@ public:
         found_.clear();
         for (size_t i = 0; i < errors_.size(); ++i) {
             const float cost = 1 + 2 * static_cast<float>(by) * errors_[i];
-            if (static_cast<double>(cost) < together_ * (2 * left - 1) && std::abs(levels[i] + by) <= q)
+            // Weights that are 0, as pruned ones are, stay so.
+            if (static_cast<double>(cost) < together_ * (2 * left - 1) && std::abs(levels[i] + by) <= q && w[i] != 0)
                 found_.push_back({cost, i});
         }
         const size_t most = std::min(found_.size(), static_cast<size_t>(left) + 1);

@@ -13,8 +13,9 @@ import torch
 from neuralcodec.codec import Codec
 from neuralcodec.container import file_size
 from neuralcodec.errors import PlanError
+from neuralcodec.plan.allocation import with_usual_steps
 from neuralcodec.plan.rules import Assignment, Pattern, assign
-from neuralcodec.plan.run import Encoded, Progress, encode_source, encode_tensor
+from neuralcodec.plan.run import Encoded, Progress, decided, encode_source, encode_tensor
 from neuralcodec.plan.window import in_order
 from neuralcodec.registry import with_options
 from neuralcodec.source import Source
@@ -35,6 +36,9 @@ SETTINGS: Mapping[str, tuple[Options, ...]] = {
 ORIGINAL = -1
 """In place of the index of a setting: the tensor as it is."""
 
+Measured = tuple[float, list[tuple[Encoded, float]]]
+"""Of a tensor, see :func:`measure_tensor`."""
+
 Choice = tuple[int, ...]
 """For each tensor, in order, the index of a setting or ``ORIGINAL``."""
 
@@ -45,7 +49,7 @@ class Setting:
 
     Attributes:
         options: the setting.
-        codec: the codec with these options.
+        codec: what has coded it: the codec with these options, or another one where that does not take it.
         payload: the tensor, encoded.
         distortion: Σ importance · (w − ŵ)².
     """
@@ -148,18 +152,23 @@ def make_candidates(
         settings = SETTINGS[codec.name]
     if not settings:
         raise PlanError("settings: at least one expected")
-    codecs = [with_options(codec, options) for options in settings]
     plan = assign(source, codec, include, exclude)
     names = [name for name, assigned in plan.items() if assigned.codec.lossy and source.specs[name].size]
     if not names:
         raise PlanError("no tensor is coded lossily (all are small, excluded or not floats), so there is no choice")
+    # As encode() does: where a setting leaves the step open, that depends on all tensors.
+    plans = [
+        with_usual_steps(source, {name: Assignment(made, "chosen") for name in names})
+        for made in (with_options(codec, options) for options in settings)
+    ]
+    codecs = {name: [of[name].codec for of in plans] for name in names}
     found: dict[str, tuple[Setting, ...]] = {}
     energy = 0.0
     total, done = sum(source.specs[name].size for name in names), 0
-    for name, (own_energy, measured) in _measured(source, names, codecs, executor):
+    for name, (own_energy, measured) in _measured(source, codecs, executor):
         each = [
-            Setting(options, made, payload, distortion)
-            for options, made, (payload, distortion) in zip(settings, codecs, measured, strict=True)
+            Setting(options, encoded.codec, encoded.payload, distortion)
+            for options, (encoded, distortion) in zip(settings, measured, strict=True)
         ]
         found[name] = tuple(_undominated(each))
         energy += own_energy
@@ -173,8 +182,8 @@ def make_candidates(
     return Candidates(source, found, energy, whole - sum(len(each[0].payload) for each in found.values()))
 
 
-def measure_tensor(tensor: Tensor, codecs: Sequence[Codec]) -> tuple[float, list[tuple[bytes, float]]]:
-    """Energy of a tensor, and with each codec its payload and distortion; both weighted by importance if it has any.
+def measure_tensor(tensor: Tensor, codecs: Sequence[Codec]) -> Measured:
+    """Energy of a tensor, and with each codec what it becomes and its distortion; weighted by importance if it has any.
 
     Raises:
         SourceError: NaN or Inf.
@@ -188,18 +197,21 @@ def measure_tensor(tensor: Tensor, codecs: Sequence[Codec]) -> tuple[float, list
         decoded = encoded.codec.decode(encoded.payload, tensor.spec, ()).float32()
         return float((importance * (weights - decoded) ** 2).sum())
 
-    each = [encode_tensor(tensor, Assignment(codec, "chosen"), None, (), "error") for codec in codecs]
-    return float((importance * weights**2).sum()), [(encoded.payload, lost(encoded)) for encoded in each]
+    plan = (Assignment(codec, "chosen") for codec in codecs)
+    each = [encode_tensor(tensor, decided(tensor, assignment), None, (), "error") for assignment in plan]
+    return float((importance * weights**2).sum()), [(encoded, lost(encoded)) for encoded in each]
 
 
 def _measured(
-    source: Source, names: Sequence[str], codecs: Sequence[Codec], executor: Executor | None
-) -> Iterator[tuple[str, tuple[float, list[tuple[bytes, float]]]]]:
+    source: Source, codecs: Mapping[str, Sequence[Codec]], executor: Executor | None
+) -> Iterator[tuple[str, Measured]]:
     if executor is None:
-        for name in names:
-            yield name, measure_tensor(source.read(name), codecs)
+        for name, each in codecs.items():
+            yield name, measure_tensor(source.read(name), each)
         return
-    yield from in_order(names, executor, lambda name: executor.submit(measure_tensor, source.read(name), codecs))
+    yield from in_order(
+        list(codecs), executor, lambda name: executor.submit(measure_tensor, source.read(name), codecs[name])
+    )
 
 
 def _undominated(settings: Sequence[Setting]) -> list[Setting]:

@@ -7,8 +7,10 @@ Gersho 1988), one multiplier for bytes and one for instructions, and made better
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +27,7 @@ from neuralcodec.firmware.costs import COSTS, Core, decode_cost
 from neuralcodec.plan.rules import Assignment, assign
 from neuralcodec.plan.run import encode_tensor
 from neuralcodec.registry import make_codec
-from neuralcodec.source import open_source
+from neuralcodec.source import Source, open_source
 from neuralcodec.tensor import Tensor
 
 Options = Mapping[str, object]
@@ -145,7 +147,7 @@ def choose_codings(
     inference takes beyond that with plain weights is by and large what decoding takes.
 
     Args:
-        model: a module in evaluation mode, with its batch norms; it gives one tensor.
+        model: a module, in any mode, with its batch norms; it gives one tensor. A copy is run in evaluation mode.
         inputs: a batch like what the firmware will see, such as the calibration data: some hundreds.
         weight_bytes: most bytes of all payloads, but of tensors of less than 256 weights; None for no limit. With plain
             weights there is one for each weight.
@@ -165,6 +167,9 @@ def choose_codings(
         raise PlanError(f"codecs: some of {', '.join(CODECS)} expected, not {list(codecs)!r}")
     if core not in COSTS:
         raise PlanError(f"core: one of {', '.join(COSTS)} expected (m4 for the M7 and the M33), not {core!r}")
+    if not isinstance(model, torch.nn.Module):
+        raise PlanError(f"a torch.nn.Module expected, not {type(model).__name__}")
+    model = copy.deepcopy(model).eval()
     source = open_source(model)
     plan = assign(source, make_codec("huffman", {"bits": 8, "tile": tile}), None, None)
     names = [name for name, assigned in plan.items() if assigned.codec.lossy]
@@ -175,9 +180,10 @@ def choose_codings(
         raise PlanError("inputs: at least one expected")
     if not wanted.isfinite().all():
         raise PlanError("inputs: some give outputs that are not finite, and so tell nothing of errors")
-    found = [_candidates(model, source.read(name), inputs, wanted, codecs, core, tile) for name in names]
+    uses = _uses(model, source, inputs[:1])
+    found = [_candidates(model, source.read(name), inputs, wanted, codecs, core, tile, uses[name]) for name in names]
     small = [spec for name, spec in source.specs.items() if name not in names and len(spec.shape) > 1]
-    others = sum(decode_cost(Raw(), spec, core) for spec in small)
+    others = sum(decode_cost(Raw(), spec, core) * uses[spec.name] for spec in small)
     most_bytes = math.inf if weight_bytes is None else weight_bytes
     most_instructions = math.inf if decode_instructions is None else decode_instructions
     chosen = _choose(found, most_bytes, most_instructions, others)
@@ -218,6 +224,7 @@ def _candidates(  # noqa: PLR0917
     codecs: Sequence[str],
     core: Core,
     tile: int,
+    uses: int,
 ) -> _Candidates:
     rms = float(np.sqrt(np.mean(np.square(tensor.float32(), dtype=np.float64))))
     ways = [each for codec in codecs for each in _ladder(codec, rms, tile) if rms > 0 or "step" not in each]
@@ -226,7 +233,7 @@ def _candidates(  # noqa: PLR0917
         codec = _codec(options)
         nbytes, weights = _decoded(tensor, codec)
         sizes.append(nbytes)
-        costs.append(decode_cost(codec, tensor.spec, core))
+        costs.append(decode_cost(codec, tensor.spec, core) * uses)
         errors.append(_error(_outputs(model, {tensor.spec.name: weights}, inputs), wanted))
     arrays = (np.array(each, np.float64) for each in (sizes, costs, errors))
     return _Candidates(tensor.spec.name, tensor.spec.size, tuple(ways), *arrays)
@@ -240,6 +247,25 @@ def _decoded(tensor: Tensor, codec: Codec) -> tuple[int, torch.Tensor]:
     """Bytes of the payload, and the weights that it gives."""
     encoded = encode_tensor(tensor, Assignment(codec, "chosen"), None, (), "error")
     return len(encoded.payload), codec.decode(encoded.payload, tensor.spec, ()).torch()
+
+
+def _uses(model: torch.nn.Module, source: Source, inputs: torch.Tensor) -> dict[str, int]:
+    """How often each tensor's modules are called in an inference, and firmware decodes it; at least once."""
+    calls: Counter[str] = Counter()
+
+    def counted(path: str) -> Callable[[object, object], None]:
+        return lambda module, given: calls.update([path])
+
+    hooks = [module.register_forward_pre_hook(counted(path)) for path, module in model.named_modules()]
+    try:
+        _outputs(model, {}, inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    uses: Counter[str] = Counter()
+    for name in [*source.specs, *source.ties]:
+        uses[source.ties.get(name, name)] += calls[name.rpartition(".")[0]]
+    return {name: max(uses[name], 1) for name in source.specs}
 
 
 def _outputs(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:

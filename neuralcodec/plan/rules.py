@@ -84,8 +84,8 @@ def assign(
         # A tied tensor is chosen if any of its names is.
         also = [name, *(other for other, first in source.ties.items() if first == name)]
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
-        reason = _why_exact(spec, codec, source) if chosen else "not chosen"
         own = next(((c, p, other) for p, matches, c, other in special if any(matches(n) for n in also)), None)
+        reason = _why_exact(spec, codec if own is None else own[0], source) if chosen else "not chosen"
         if reason and short is not None and spec.dtype.is_float and chosen:
             plan[name] = Assignment(short, f"short floats: {reason}", fixed=True)
         elif reason:

@@ -221,18 +221,20 @@ def _chosen(source: Source, plan: Mapping[str, Assignment], executor: Executor |
         return plan
 
     def decide(name: str) -> Assignment:
-        return _choice(source.read(name), plan[name])
+        return decided(source.read(name), plan[name])
 
     if executor is None:
-        decided = {name: decide(name) for name in undecided}
+        found = {name: decide(name) for name in undecided}
     else:
-        decided = dict(in_order(undecided, executor, lambda n: executor.submit(_choice, source.read(n), plan[n])))
-    return {**plan, **decided}
+        found = dict(in_order(undecided, executor, lambda n: executor.submit(decided, source.read(n), plan[n])))
+    return {**plan, **found}
 
 
-def _choice(tensor: Tensor, assignment: Assignment) -> Assignment:
+def decided(tensor: Tensor, assignment: Assignment) -> Assignment:
+    """The assignment after a codec that chooses has chosen."""
     codec = assignment.codec
-    assert isinstance(codec, Choosing)
+    if not isinstance(codec, Choosing) or not tensor.spec.size:
+        return assignment
     try:
         chosen = codec.choose(tensor)
     except SourceError:  # NaN or Inf, which encode_tensor knows what to do with

@@ -27,6 +27,8 @@ from neuralcodec.stream.store import Place
 from neuralcodec.stream.writer import Entry, Stream, header
 from neuralcodec.tensor import Tensor, TensorSpec
 
+DAMAGED = "crc32 of the payload is wrong: it was damaged after it was written"
+
 COPY_BYTES = 16 << 20
 
 
@@ -194,14 +196,27 @@ class StreamReader:
             return not (opened.has_levels or opened.has_indices)
 
     def chunks(self, names: bool = True) -> Iterator[bytes]:
-        """The bytes of the stream, piece by piece."""
+        """The bytes of the stream, piece by piece.
+
+        Raises:
+            ChecksumError: those of a payload have been damaged, so that a copy would be.
+        """
         if names:
             yield self._head
         else:
             yield header(Stream({e.spec.name: e for e in self.entries}, self.shared), names=False)
             yield from (shared.data for shared in self.shared)
-        for offset in range(len(self._head), self.size, COPY_BYTES):
-            yield self._read(offset, min(COPY_BYTES, self.size - offset))
+        for entry in self.entries:  # whose payloads lie in their order, without gaps
+            if entry.tied_to is not None:
+                continue
+            end, crc = entry.place.offset + entry.place.size, 0
+            for offset in range(entry.place.offset, end, COPY_BYTES):
+                piece = self._read(offset, min(COPY_BYTES, end - offset))
+                crc = zlib.crc32(piece, crc)
+                yield piece
+            if crc != entry.place.crc:
+                with _Placed(self._at, entry):
+                    raise ChecksumError(DAMAGED)
 
     def payload(self, entry: Entry) -> bytes:
         """The bytes of a payload of the C decoder's codecs, whose checksum and header are right."""
@@ -217,7 +232,7 @@ class StreamReader:
         """The bytes of a payload, whose crc32 is right."""
         payload = self._read(entry.place.offset, entry.place.size)
         if zlib.crc32(payload) != entry.place.crc:
-            raise ChecksumError("crc32 of the payload is wrong: it was damaged after it was written")
+            raise ChecksumError(DAMAGED)
         return payload
 
     def _decode_named(self, entry: Entry) -> Tensor:
