@@ -63,15 +63,14 @@ def with_reference(path: Path):
 
 
 def with_extension(path: Path):
-    from neuralcodec.container import open_file
+    from neuralcodec import load
     from neuralcodec.stream.reader import StreamReader
 
     if path.suffix == ".ncd":
         data = path.read_bytes()
         reader = StreamReader(lambda offset, size: data[offset : offset + size], len(data))
     else:
-        file = open_file(path)
-        reader = StreamReader(file.read, file.size, at=file.start)
+        reader = load(path)._reader
     tensors = []
     for entry in reader.entries:
         if entry.tied_to is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
+import re
 import stat
 import struct
 import weakref
@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from neuralcodec.container.writer import METADATA_KEY, TENSOR_NAME, metadata_mark
+from neuralcodec.container.writer import METADATA_KEY, TENSOR_NAME, metadata_mark, stream_entry
 from neuralcodec.descriptor import read_at
-from neuralcodec.errors import BitstreamError, ChecksumError, CorruptError, TruncatedError, UnsupportedError
+from neuralcodec.errors import ChecksumError, CorruptError, TruncatedError, UnsupportedError
 
-MOST_REPLACED = 100
-"""Times that another file may take the name of one that is being opened."""
+MOST_HEADER = 100_000_000
+"""Bytes of a header: the limit that safetensors sets itself."""
 
 
 @dataclass(frozen=True)
@@ -57,47 +55,30 @@ def open_file(path: Path) -> FileBytes:
     """Opens a neuralcodec file; reads its safetensors header only.
 
     Raises:
-        FileNotFoundError, OSError: it cannot be opened, or has been replaced too often meanwhile.
+        FileNotFoundError, OSError: it cannot be opened.
         TruncatedError: it is shorter than its header says.
         CorruptError: it is not a safetensors file, or not one of neuralcodec.
         UnsupportedError: its metadata name a newer version.
         ChecksumError: its metadata were damaged.
     """
-    for _ in range(MOST_REPLACED):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            held = _read_open_file(path, descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if held is not None:
-            weakref.finalize(held, os.close, descriptor)
-            return held
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        held = _read_open_file(path, descriptor)
+    except BaseException:
         os.close(descriptor)
-    raise OSError(errno.EBUSY, "it is being replaced again and again", str(path))
+        raise
+    weakref.finalize(held, os.close, descriptor)
+    return held
 
 
-def _read_open_file(path: Path, descriptor: int) -> FileBytes | None:
-    """What is in the file; None if another one has taken its name, which the library opens once more."""
+def _read_open_file(path: Path, descriptor: int) -> FileBytes:
+    """What is in the file, checked in the order of docs/format.md, section 2."""
     opened = os.fstat(descriptor)
     check_regular(path, opened.st_mode)
-    start = _header_size(path, descriptor)
-    try:
-        metadata, size = _read_header(path)
-    except (BitstreamError, OSError):
-        if _is_replaced(path, opened):
-            return None
-        raise
-    if _is_replaced(path, opened):
-        return None
-    return FileBytes(path, _check_metadata(path, metadata), start, size, descriptor)
-
-
-def _is_replaced(path: Path, opened: os.stat_result) -> bool:
-    try:
-        return not os.path.samestat(os.stat(path), opened)
-    except FileNotFoundError:
-        return True
+    header, start = _read_header(path, descriptor, opened.st_size)
+    metadata = _check_metadata(path, header.pop("__metadata__", None))
+    size = _check_entry(path, header, opened.st_size - start, opened.st_size)
+    return FileBytes(path, metadata, start, size, descriptor)
 
 
 def check_regular(path: Path, mode: int) -> None:
@@ -112,56 +93,70 @@ def check_regular(path: Path, mode: int) -> None:
         raise OSError(errno.ESPIPE, "not a regular file, and it has to be read from several places", str(path))
 
 
-def _header_size(path: Path, descriptor: int) -> int:
-    size = os.fstat(descriptor).st_size
-    head = os.pread(descriptor, 9, 0)
-    if len(head) < 9:
+def _read_header(path: Path, descriptor: int, size: int) -> tuple[dict[str, object], int]:
+    """The JSON object at the start of a safetensors file, and where the data after it begin.
+
+    The safetensors library does not say which rule a file breaks, and takes keys that occur twice.
+    """
+    head = read_at(descriptor, 0, 9)
+    if len(head) < 8:
         raise TruncatedError(f"{path} has {size} bytes: too short for a safetensors file", offset=0)
     (length,) = struct.unpack("<Q", head[:8])
-    if head[8:9] != b"{":
-        raise CorruptError(f"{path} is not a safetensors file", offset=8)
-    if 8 + length > size:
+    if length > MOST_HEADER or (len(head) > 8 and head[8:] != b"{"):
+        raise CorruptError(f"{path} is not a safetensors file", offset=0)
+    text = read_at(descriptor, 8, length)
+    if len(text) < length:
         raise TruncatedError(f"{path} ends inside its safetensors header, or its length is damaged", offset=size)
-    return int(8 + length)
-
-
-def _read_header(path: Path) -> tuple[dict[str, str], int]:
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = dict(file.metadata() or {})
-            names = list(file.keys())
-            if METADATA_KEY not in metadata:
-                raise CorruptError(f"{path} is a safetensors file, but not one that neuralcodec wrote", offset=8)
-            if names != [TENSOR_NAME]:
-                raise CorruptError(f"{path}: expected the one tensor {TENSOR_NAME!r}, found {names[:3]}", offset=8)
-            piece = file.get_slice(TENSOR_NAME)
-            if piece.get_dtype() != "U8" or len(piece.get_shape()) != 1:
-                raise CorruptError(f"{path}: the stream must be a U8 tensor of one dimension", offset=8)
-            return metadata, int(piece.get_shape()[0])
-    except SafetensorError as error:
-        # The library has one message for a file that lost its end and for one that has too much.
-        if _end_of_tensors(path) > path.stat().st_size:
-            raise TruncatedError(f"{path} ends before the end of its tensors", offset=path.stat().st_size) from error
-        raise CorruptError(f"{path} is not a valid safetensors file: {error}", offset=8) from error
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        # Python reads NaN, Infinity and halves of surrogate pairs, which are neither JSON nor text.
+        json.dumps(header, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{path} is not a safetensors file: its header is not JSON ({error})", offset=8) from None
+    if not isinstance(header, dict):
+        raise CorruptError(f"{path} is not a safetensors file: its header is no object", offset=8)
+    return header, 8 + length
 
 
-def _end_of_tensors(path: Path) -> int:
-    """Where the tensors of a safetensors file end according to its header; 0 if that cannot be read."""
-    with path.open("rb") as file, contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-        return int(8 + length + max(v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"))
-    return 0
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object none of whose keys occurs twice."""
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
 
 
-def _check_metadata(path: Path, metadata: dict[str, str]) -> dict[str, str]:
+def _check_metadata(path: Path, metadata: object) -> dict[str, str]:
+    """The foreign metadata, which the value of our key is right about."""
+    if not isinstance(metadata, dict) or METADATA_KEY not in metadata:
+        raise CorruptError(f"{path} is a safetensors file, but not one that neuralcodec wrote", offset=8)
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise CorruptError(f"{path}: metadata that are not text", offset=8)
     mark = metadata.pop(METADATA_KEY)
-    version = mark.split(" ")[0]
-    if not version.isdecimal():
+    match = re.match(r"[0-9]+(?= |\Z)", mark)
+    if match is None:
         raise CorruptError(f"{path}: metadata key {METADATA_KEY!r} says {mark!r}, not a version", offset=8)
-    if int(version) != 1:
+    version = match[0]
+    if version != "1":
         wanted = f"{path} was written in version {version} of the format; this release reads version 1"
-        raise UnsupportedError(wanted + (": upgrade neuralcodec" if int(version) > 1 else ""), offset=8)
-    if mark != metadata_mark(int(version), metadata):
+        raise UnsupportedError(wanted + (": upgrade neuralcodec" if version.lstrip("0") > "1" else ""), offset=8)
+    if mark != metadata_mark(1, metadata):
         raise ChecksumError(f"{path}: the metadata were changed after they were written", offset=8)
     return metadata
+
+
+def _check_entry(path: Path, header: dict[str, object], left: int, file_size: int) -> int:
+    """The size of the stream, which is the one tensor and all that follows the header."""
+    entry = header.get(TENSOR_NAME)
+    if len(header) != 1 or not isinstance(entry, dict):
+        raise CorruptError(f"{path}: expected the one tensor {TENSOR_NAME!r}, found {list(header)[:3]}", offset=8)
+    shape = entry.get("shape")
+    size = shape[0] if isinstance(shape, list) and len(shape) == 1 else None
+    # Compared as text, since 0, 0.0 and false are equal to Python.
+    said, expected = (json.dumps(e, sort_keys=True) for e in (entry, stream_entry(size)))
+    if type(size) is not int or size < 0 or said != expected:
+        raise CorruptError(f"{path}: the stream must be a U8 tensor of one dimension, not {said}", offset=8)
+    if left < size:
+        raise TruncatedError(f"{path} ends before the end of its tensors", offset=file_size)
+    if left > size:
+        raise CorruptError(f"{path}: {left - size} bytes follow the stream", offset=file_size - left + size)
+    return size

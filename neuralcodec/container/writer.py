@@ -39,9 +39,14 @@ def safetensors_header(stream_size: int, version: int, metadata: Mapping[str, st
     """
     head = {
         "__metadata__": {METADATA_KEY: metadata_mark(version, metadata), **dict(sorted(metadata.items()))},
-        TENSOR_NAME: {"dtype": "U8", "shape": [stream_size], "data_offsets": [0, stream_size]},
+        TENSOR_NAME: stream_entry(stream_size),
     }
     return _with_length(head)
+
+
+def stream_entry(size: object) -> dict[str, object]:
+    """What the header says of the tensor that is the stream."""
+    return {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
 
 
 def file_size(stream_size: int, version: int, metadata: Mapping[str, str]) -> int:

@@ -31,6 +31,8 @@ def read_file(path: str | os.PathLike[str]) -> Stream:
     _check_foreign(metadata[KEY], foreign)
     _check_entry(header, len(data) - start, len(data))
     stream = read_stream(data[start:], origin=start)
+    if not stream.has_names:
+        raise CorruptError("the stream in the file has no names", offset=start)
     stream.metadata = foreign
     return stream
 
@@ -44,6 +46,8 @@ def _read_header(data: bytes) -> tuple[dict[str, object], int]:
         raise TruncatedError("the file ends inside its safetensors header", offset=len(data))
     try:
         header = json.loads(data[8 : 8 + size].decode("utf-8"), object_pairs_hook=_unique)
+        # Python takes NaN, Infinity and halves of surrogate pairs for JSON.
+        json.dumps(header, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"not a safetensors file: its header is not JSON ({error})", offset=8) from None
     if not isinstance(header, dict):
@@ -60,7 +64,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _check_foreign(ours: str, foreign: dict[str, str]) -> None:
     """Checks our entry of the metadata: the version, a space, the crc32 of the other entries."""
-    version = re.match(r"[0-9]+(?= |$)", ours)
+    version = re.match(r"[0-9]+(?= |\Z)", ours)
     if version is None:
         raise CorruptError(f"the value of {KEY!r} in the metadata is {ours!r}, which is no version", offset=8)
     if version[0] != str(VERSION):
@@ -77,8 +81,11 @@ def _check_entry(header: dict[str, object], left: int, file_size: int) -> None:
         raise CorruptError(f"the file does not hold one tensor {KEY!r}", offset=8)
     shape = entry.get("shape")
     size = shape[0] if isinstance(shape, list) and len(shape) == 1 else None
-    expected = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
-    if type(size) is not int or size < 0 or entry != expected:
+    # As text: to Python 0, 0.0 and false are equal.
+    said, expected = (
+        json.dumps(e, sort_keys=True) for e in (entry, {"dtype": "U8", "shape": [size], "data_offsets": [0, size]})
+    )
+    if type(size) is not int or size < 0 or said != expected:
         raise CorruptError(f"tensor {KEY!r} is not a string of bytes: {entry}", offset=8)
     if left < size:
         raise TruncatedError(f"{left} bytes of {size}", offset=file_size)

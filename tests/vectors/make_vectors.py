@@ -1376,6 +1376,9 @@ def invalid_files() -> Iterator[Vector]:
     def file(name: str, description: str, error: str, data: bytes) -> Vector:
         return invalid(f"file_{name}", description, error, data)
 
+    def sized(header: int) -> bytes:
+        return header.to_bytes(8, "little")
+
     yield file("short", "seven bytes", TRUNCATED, good[:7])
     yield file("cut_header", "the file ends inside its header", TRUNCATED, good[:60])
     yield file("cut_data", "the file ends inside the stream", TRUNCATED, good[:-1])
@@ -1435,6 +1438,79 @@ def invalid_files() -> Iterator[Vector]:
         safetensors(replace(BASE, header_crc=1).data()),
     )
     yield file("stream_cut", "a right file with a stream that is cut", TRUNCATED, safetensors(stream[:-1]))
+    yield file("stream_empty", "a right file with a stream of no bytes", TRUNCATED, safetensors(b""))
+    yield file(
+        "no_names", "a right file with a stream without names", CORRUPT, safetensors(replace(BASE, named=False).data())
+    )
+    yield file("header_0", "eight bytes: a header of none", CORRUPT, bytes(8))
+    yield file("header_5", "eight bytes: a header of five", TRUNCATED, b"\5" + bytes(7))
+    yield file("header_most", "a header of 100,000,000 bytes that is cut", TRUNCATED, sized(100_000_000) + good[8:])
+    yield file("header_more", "a header of 100,000,001 bytes", CORRUPT, sized(100_000_001) + good[8:])
+    yield file("header_2_63", "a header of 2^63 bytes, of which there is none", CORRUPT, sized(2**63))
+    yield file("header_list", "a header that is a list", CORRUPT, safetensors(stream, header_bytes=b"[]"))
+    yield file("header_space", "white space before the header", CORRUPT, good[:8] + b" " + good[8:])
+    yield file("header_deep", "lists in lists", CORRUPT, safetensors(stream, header_bytes=b'{"a":' + b"[" * 5000))
+
+    def header(metadata: str, more: str = "", of_tensor: dict[str, object] = entry) -> bytes:
+        text = f'{{"__metadata__":{metadata},"neuralcodec":{json.dumps(of_tensor)}{more}}}'
+        return safetensors(stream, header_bytes=text.encode())
+
+    def mark(foreign: dict[str, str]) -> str:
+        return f'"neuralcodec":"{metadata_value(foreign)}"'
+
+    own = mark({})
+    yield file("utf_8", "a header that is not UTF-8", CORRUPT, good.replace(b"format", b"f\xffrmat"))
+    yield file(
+        "surrogate", "half of a surrogate pair", CORRUPT, header(f'{{{mark({"a": chr(0xD800)})},"a":"\\ud800"}}')
+    )
+    yield file("NaN", "NaN, which is not JSON, and version 2", CORRUPT, header('{"neuralcodec":"2"}', ',"a":NaN'))
+    yield file("key_twice", "our key twice", CORRUPT, header(f"{{{own},{own}}}"))
+    yield file("foreign_twice", "a foreign key twice", CORRUPT, header(f'{{{mark({"a": "b"})},"a":"c","a":"b"}}'))
+    yield file("tensor_twice", "the tensor twice", CORRUPT, header(f"{{{own}}}", f',"neuralcodec":{json.dumps(entry)}'))
+    yield file("metadata_list", "metadata that are a list", CORRUPT, header("[]"))
+    yield file("value_number", "a value that is a number", CORRUPT, header('{"neuralcodec":1}'))
+    yield file("foreign_number", "a foreign value that is a number", CORRUPT, header(f'{{{own},"a":1}}'))
+
+    def value(name: str, description: str, error: str, text: str) -> Vector:
+        return file(f"value_{name}", description, error, safetensors(stream, value=text))
+
+    right = metadata_value({})
+    yield value("empty", "an empty value", CORRUPT, "")
+    yield value("space", "a value that begins with a space", CORRUPT, f" {right}")
+    yield value("sign", "a sign before the version", CORRUPT, f"+{right}")
+    yield value("letter", "a letter after the version", CORRUPT, "1x")
+    yield value("line", "a new line after the version", CORRUPT, "1\n")
+    yield value("arabic", "a version in Arabic digits", CORRUPT, f"\u0661{right[1:]}")
+    yield value("01", "a zero before the version", UNSUPPORTED, f"0{right}")
+    yield value("digits", "a version of 5,000 digits", UNSUPPORTED, "9" * 5000)
+    yield value("two_spaces", "two spaces before the checksum", CHECKSUM, right.replace(" ", "  "))
+    yield value("end", "a new line after the checksum", CHECKSUM, f"{right}\n")
+
+    def of(name: str, description: str, more: dict[str, object]) -> Vector:
+        return file(f"entry_{name}", description, CORRUPT, header(f"{{{own}}}", of_tensor={**entry, **more}))
+
+    yield of("field", "a further field of the tensor", {"x": 1})
+    yield of("shape", "a shape of one byte less than there are", {"shape": [size - 1]})
+    yield of("fraction", "a shape that is not a whole number to JSON", {"shape": [float(size)]})
+    yield of("false", "an offset that is no number", {"data_offsets": [False, size]})
+    yield of("offset", "an offset that is not 0", {"shape": [size - 1], "data_offsets": [1, size]})
+    yield of("negative", "a negative size", {"shape": [-1], "data_offsets": [0, -1]})
+    # Two rules at once: the one that comes first.
+    yield file("no_key_cut", "metadata without our key, and a cut stream", CORRUPT, header("{}")[:-1])
+    yield file(
+        "version_tail", "version 2, and a byte after the stream", UNSUPPORTED, header('{"neuralcodec":"2"}') + b"x"
+    )
+    wrong = '{"neuralcodec":"1 00000000"}'
+    yield file("foreign_tail", "a wrong checksum, and a byte after the stream", CHECKSUM, header(wrong) + b"x")
+    yield file(
+        "foreign_dtype", "a wrong checksum, and dtype I8", CHECKSUM, header(wrong, of_tensor={**entry, "dtype": "I8"})
+    )
+    yield file(
+        "dtype_cut",
+        "dtype I8, and a cut stream",
+        CORRUPT,
+        header(f"{{{own}}}", of_tensor={**entry, "dtype": "I8"})[:-1],
+    )
 
 
 # Writing
