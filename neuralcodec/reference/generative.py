@@ -133,11 +133,13 @@ def open_generative(tensor: Tensor, payload: Reader) -> GenerativeLevels | Exact
 def _read_head(payload: Reader, tensor: Tensor, *, exact: bool = False) -> Head:
     version, states, rates, start = (payload.u8(name) for name in ("version", "states", "rates", "start"))
     kernel = payload.varint("kernel")
+    if kernel >= 2**32:
+        raise payload.corrupt(f"a kernel of {kernel} columns")
     if version != VERSION:
         raise payload.unsupported(f"version {version} of the prior; this decoder has version {VERSION}")
     if states >> 4 or (rates & ~TUNED) >> 4:
         raise payload.unsupported("reserved bits")
-    if states == 1 or states > 8 or start > 63 or kernel == 0 or kernel >= 2**32:
+    if states == 1 or states > 8 or start > 63 or kernel == 0:
         raise payload.corrupt(f"2^{states} states, start {start}, kernel {kernel}")
     if exact and states:
         raise payload.corrupt(f"exact elements with 2^{states} states")

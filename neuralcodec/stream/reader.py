@@ -236,7 +236,7 @@ class StreamReader:
         return payload
 
     def _decode_named(self, entry: Entry) -> Tensor:
-        codec, payload = self._codec(entry), self._checked(entry)
+        payload, codec = self._checked(entry), self._codec(entry)
         try:
             return codec.decode(payload, entry.spec, self.shared)
         except NeuralCodecError:

@@ -177,6 +177,8 @@ def invalid_generative(invalid: Make) -> Iterator[object]:
         yield bad(f"start_{start}", f"a start of {start}", CORRUPT, made(change={3: start}))
     yield bad("kernel_0", "K = 0", CORRUPT, made(kernel=0))
     yield bad("kernel_large", "K = 2^32", CORRUPT, made(kernel=2**32))
+    large = made(kernel=2**32, change={0: 2})
+    yield bad("kernel_version", "K = 2^32 and version 2 of the prior: it is refused where it is read", CORRUPT, large)
     states = made(exact=six, dtype="i8", states=1, change={1: 3})
     yield bad("exact_states", "exact elements with 8 states", CORRUPT, states, dtype="i8")
     yield bad("exact_cut", "the payload ends before the center", CORRUPT, exact.data[:3], dtype="i8")

@@ -936,6 +936,15 @@ def invalid_payloads() -> Iterator[Vector]:
         "codec_255", "a codec with a name that is not known", UNSUPPORTED, b"\1\2\3", codec=255, codec_name=b"acme.zip"
     )
     yield payload(
+        "codec_255_crc",
+        "a codec with a name that is not known, and a wrong checksum: the checksum is checked first",
+        CHECKSUM,
+        b"\1\2\3",
+        codec=255,
+        codec_name=b"acme.zip",
+        crc=0,
+    )
+    yield payload(
         "codec_8_empty",
         "codec 8, a tensor without elements: opening it is an error all the same",
         UNSUPPORTED,
