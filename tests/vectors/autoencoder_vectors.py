@@ -109,6 +109,23 @@ def valid_autoencoder(valid: Make) -> Iterator[object]:
         yield one(f"dtype_{dtype}", f"weights in {dtype}", (4, 20), dtype=dtype, step=0.1, z=5)
     turns = iter([0, 1, 2, 30, 31, 32, 1000, 4094, 9000, 0, 7] * 1000)
     yield one("beyond", "tokens that open", (5, 40), model=TWO, chosen=1, wide=True, escape=lambda: next(turns), z=2)
+    parts = {"shape": (3, 20), "tile": 7, "z": 4}
+    yield one("parts_kernel", "a kernel of 3 in tiles of parts of rows", kernel=3, **parts)
+    yield one("parts_wide", "levels of 16 bits in tiles of parts of rows", wide=True, **parts)
+    taps = ((1, 30), (6, -9), (7, 100))
+    yield one("parts_taps", "taps in tiles of parts of rows, one beyond the tile", taps=taps, wide=True, **parts)
+    yield one("parts_down", "a kernel of 2 in tiles of parts of columns", (20, 3), tile=7, z=4, kernel=2, down=True)
+    yield one("rows_kernel", "a kernel of 9 in tiles of two rows", (5, 9), tile=20, z=4, kernel=9)
+    for name, bias in (("least", -(2**24) + 1), ("most", 2**24 - 1)):
+        model = PriorModel([Prior((0, 0, 0, 0, 0, 0), bias, FLAT)])
+        yield one(f"spread_{name}", f"the {name} spread throughout", (3, 7), model=model, wide=True, fraction=1)
+    signs = PriorModel([Prior((8191, -8191, 8191, -8191, 5, -5), 9, FLAT)])
+    yield one("spread_weights", "the largest weights of a model", (4, 9), model=signs, wide=True, z=9, kernel=3)
+    far = iter([14, 15, 16, 3, 200, 0] * 100)
+    yield one(
+        "beyond_parts", "tokens that open, in tiles of parts", model=TWO, wide=True, escape=lambda: next(far), **parts
+    )
+    yield valid("autoencoder_empty", "no elements", Model([tensor(Payload(b""), (0, 4))]))
     yield one("one_weight", "one weight", (1, 1), z=3)
     yield one("vector", "a tensor of one dimension", (50,), z=5)
     scalar = autoencoder((), UNIVERSAL, dice(3), z=4)

@@ -57,12 +57,14 @@ def valid_generative(valid: Make) -> Iterator[object]:
         "zeros_wide", "all levels are 0, of 16 bits, with scales", (5, 6), zeros=True, wide=True, rows=[1, 2, 3, 4, 5]
     )
     yield one("nothing", "zeros that are coded: a tile of few bytes", (8, 30), levels=[0] * 240, start=1)
-    yield one("empty", "a tile of no bytes", (1, 1), states=1, levels=[1], start=63)
+    yield one("empty", "a tile of one byte", (1, 1), states=1, levels=[1], start=63)
     yield valid("generative_no_elements", "no elements", Model([tensor(b"", (0, 4))]))
     for dtype in ("f32", "f16", "bf16", "f64"):
         yield one(f"dtype_{dtype}", f"dtype {dtype}", (4, 12), dtype=dtype, step=0.3)
     scales = {"rows": [0, 9, 200], "columns": [3, 0, 255, 17, 8]}
     yield one("scales", "scales of rows and columns", (3, 5), step=0.7, **scales)
+    yield one("rows", "scales of rows", (3, 5), dtype="bf16", rows=[0, 9, 200])
+    yield one("columns", "scales of columns", (3, 5), dtype="f64", columns=[3, 0, 255, 17, 8])
     yield one("scales_down", "the same down the columns", (3, 5), step=0.7, down=True, **scales)
     yield one("down", "down the columns", (7, 5), down=True)
     yield one("down_tiles", "down the columns, tiles of part of a column", (9, 5), down=True, tile=4)
@@ -82,6 +84,11 @@ def valid_generative(valid: Make) -> Iterator[object]:
             f"exact_{dtype}", f"elements of {dtype}", shape, dtype=dtype, exact=elements, states=1, center=draw(256)
         )
     smooth = bytes(value & 255 for value in walked(90, 9))
+    for dtype in ("u16", "u32", "i64"):
+        elements = bytes((37 * i * i) % 251 for i in range(3 * 4 * SIZES[dtype]))
+        yield one(
+            f"exact_{dtype}", f"elements of {dtype}, in tiles", (3, 4), dtype=dtype, exact=elements, states=1, tile=3
+        )
     yield one("exact_tiles", "bytes in tiles", (3, 30), dtype="i8", exact=smooth, states=1, tile=30)
     several = [
         tensor(generative((4, 9), dice(1)), (4, 9), name="a"),
@@ -115,6 +122,11 @@ def valid_tuned(valid: Make) -> Iterator[object]:
     yield one("tiles", "the same in tiles", some, (9, 30), tile=60)
     yield one("wide", "the same, levels of 16 bits", some, wide=True, most=3000)
     yield one("nothing", "an object that changes nothing", tuned_prior({}, 5))
+    for states in (1, 4, 256):
+        few = drawn(states, 9, 3, 3)
+        yield one(
+            f"states_{states}", f"a prior with few changes, {states} states", few, (3, 20), states=states, tile=30
+        )
     change = {at: (1 + at % 5) * (-1 if byte > 127 else 1) for at, byte in enumerate(prior()[-WEIGHTS:])}
     yield one("all", "all weights changed", tuned_prior(change, 2))
     yield one("shift_0", "steps of 1, up to the largest change", drawn(2, 90, 31, 0))

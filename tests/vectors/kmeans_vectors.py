@@ -174,7 +174,56 @@ def valid_kmeans(valid: Make) -> Iterator[object]:
     second = kmeans((2, 3), [2] * 6, [BOOK], Frequencies(8, [0, 0, 256]))
     yield valid("kmeans_rans_constant", "one symbol has all slots", Model([tensor(second, (2, 3))]))
     yield valid("kmeans_empty", "no elements", Model([tensor(b"", (0, 4))]))
+    books = [BOOK, BOOK[::-1], BOOK]
+    yield one("groups_fixed", "groups of two rows, fixed width", (5, 6), 4, books, group=2, tile=13)
+    yield one("groups_columns", "groups of two rows, tiles of 4 columns", (5, 6), 4, books, RANKS, group=2, tile=4)
+    yield one(
+        "groups_scales",
+        "groups of one row, with a step and row scales",
+        (3, 7),
+        4,
+        books,
+        EVEN,
+        group=1,
+        tile=3,
+        step=0.3,
+        scales=[9, 0, 3],
+    )
+    for bits in (1, 256):
+        table = Table([1], ranks=True) if bits == 1 else Table([1, 253, 2], shortest=7, ranks=True)
+        yield one(f"prefix_K_{bits}", f"prefix codes, K = {bits}", (4, 9), bits, [list(range(bits))], table, tile=18)
+    for name, table in (("prefix", Table([1], ranks=True)), ("rans", Frequencies(9, [512]))):
+        yield one(f"{name}_constant_tiles", "a constant table, five tiles", (5, 4), 1, [BOOK], table, tile=4)
     book = Shared(bytes([1, 3]) + centroid_bytes(BOOK, "f16"), 3)
+    levels_book = Shared(bytes([3, 3]) + centroid_bytes([0, -128, 127, 3], "i8"), 3)
+    yield valid(
+        "kmeans_shared_apart",
+        "a codebook or a table that is shared, the other not",
+        Model(
+            [
+                tensor(kmeans((3, 4), drawn(12, 4, 1), [BOOK], RANKS, shared_book=0), (3, 4), name="a"),
+                tensor(kmeans((3, 4), drawn(12, 4, 2), [BOOK], EVEN, shared_book=0), (3, 4), name="b"),
+                tensor(
+                    kmeans((5, 4), drawn(20, 4, 3), books, RANKS, group=2, tile=8, shared_table=1), (5, 4), name="c"
+                ),
+                tensor(kmeans((5, 4), drawn(20, 4, 4), books, EVEN, group=2, tile=8, shared_table=2), (5, 4), name="d"),
+                tensor(
+                    kmeans(
+                        (3, 4),
+                        drawn(12, 4, 5),
+                        [[0, -128, 127, 3]],
+                        kind="i8",
+                        step=0.3,
+                        scales=[1, 0, 9],
+                        shared_book=3,
+                    ),
+                    (3, 4),
+                    name="e",
+                ),
+            ],
+            [book, Shared(RANKS.data()), Shared(EVEN.data(), 2), levels_book],
+        ),
+    )
     shared = [book, Shared(RANKS.data()), Shared(EVEN.data(), 2)]
     yield valid(
         "kmeans_shared",

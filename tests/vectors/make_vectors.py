@@ -156,6 +156,11 @@ def code_of(string: bytes) -> Table:
     return Table.of({s: bits - (i < short) for i, s in enumerate(symbols)})
 
 
+def two_zeros_table() -> Table:
+    """Levels of which two 0 have a code of one bit."""
+    return Table([1, 0, 3, 2], [0x80, 0, 1, 0xFF, 5, 0xFB], 1, zeros=True)
+
+
 def words(dtype: str, *values: int) -> bytes:
     return b"".join(value.to_bytes(SIZES[dtype], "little") for value in values)
 
@@ -300,6 +305,29 @@ def valid_streams() -> Iterator[Vector]:
         "four shared tables: levels, bytes, constant, pairs; one tensor with its own",
         Model(tensors, shared),
     )
+    some_zeros, no_zeros = two_zeros_table(), Table([1], [0x80], zeros=True)
+    turn, half = Table.constant(0xF1, pairs=True), Table.of({0x7F: 1, 0x80: 1})
+    shared = [Shared(table.data()) for table in (some_zeros, no_zeros, turn, Table.constant(), half)]
+    sparse = [0, 0, 0, 5, 0, 0, -1, 1, 0]
+    ones = words("f32", 0x3F800000, 0x40000000, 0x3F800000)
+    tensors = [
+        Tensor("a", (9,), levels((9,), sparse, some_zeros, shared=0)),
+        Tensor("b", (2, 9), levels((2, 9), [*sparse, *sparse[::-1]], some_zeros, shared=0, tile=5, scales=[0, 9])),
+        Tensor("c", (5,), levels((5,), [0] * 5, no_zeros, shared=1)),
+        Tensor("d", (2, 3), levels((2, 3), [1, -1, 1] * 2, turn, shared=2, tile=3)),
+        Tensor("e", (7,), levels((7,), [0] * 7, Table.constant(), shared=3)),
+        Tensor(
+            "f",
+            (3,),
+            lossless(
+                (3,), "f32", ones, [Plane(half, 4), STORED, Plane(Table.constant(), 3), Plane(Table.constant(), 3)]
+            ),
+        ),
+        Tensor("g", (4,), lossless((4,), "u8", bytes(4), [Plane(Table.constant(), 3)]), "u8"),
+    ]
+    yield valid(
+        "shared_more", "shared tables: with zeros, constant ones of three kinds, of planes", Model(tensors, shared)
+    )
     yield valid(
         "shared_unused",
         "a shared object that no tensor uses and that is no table",
@@ -405,7 +433,7 @@ def valid_levels() -> Iterator[Vector]:
     for width in range(1, 9):
         scales = [0, 2**width - 1, *(dice(2**width) for _ in range(3))]
         yield simple(f"scales_{width}", f"row scales of {width} bits", SMALL, (5, 4), scales=scales, scale_width=width)
-    zeros = Table([1, 0, 3, 2], [0x80, 0, 1, 0xFF, 5, 0xFB], 1, zeros=True)
+    zeros = two_zeros_table()
     sparse = [0, 0, 0, 0, 0, 1, 0, 0, -1, 0, 5, 0, 0, 0, -5, 0, 0, 1, 0, 0, 0]
     yield valid("zeros", "zeros: two levels 0 as one code", Model([one(levels((3, 7), sparse, zeros, tile=7), (3, 7))]))
     payload = levels((5,), [0] * 5, zeros)
@@ -424,6 +452,24 @@ def valid_levels() -> Iterator[Vector]:
         "scales_one_row",
         "row scales of a vector: one row",
         Model([one(levels((4,), [1, -2, 0, -1], SMALL, scales=[13]), (4,))]),
+    )
+    for dtype in ("f16", "bf16", "f64"):
+        yield simple(f"levels_{dtype}", f"levels of {dtype} without row scales", FLAT, (3, 4), dtype=dtype, step=0.3)
+    yield valid(
+        "zeros_columns",
+        "zeros in tiles of columns",
+        Model([one(levels((2, 13), [*sparse, 0, 0, 0, 0, 0], zeros, tile=5), (2, 13))]),
+    )
+    yield valid(
+        "pairs_columns",
+        "pairs in tiles of columns, an odd number in each",
+        Model([one(levels((2, 8), [(i * i) % 3 - 1 for i in range(16)], PAIRS, tile=3), (2, 8))]),
+    )
+    turn = [-1, 1, -1, -1, 1]
+    yield valid(
+        "constant_pairs_columns",
+        "a constant pair in tiles of columns, which begins anew in each",
+        Model([one(levels((2, 5), turn * 2, Table.constant(0x1F, pairs=True), tile=3), (2, 5))]),
     )
     for dtype in ("f32", "f16", "bf16", "f64"):
         values = [*range(-8, 9), 127, -128, 85]
@@ -501,6 +547,8 @@ def valid_indices() -> Iterator[Vector]:
         6,
         index=Index(least=0),
     )
+    for width in (5, 6, 9, 11, 17):
+        yield tiled(f"index_width_{width}", f"W = {width}", (19, 3), 3, index=Index(width=width))
 
 
 def valid_lossless() -> Iterator[Vector]:

@@ -9,7 +9,7 @@ from kmeans_vectors import EVEN, drawn
 from regression_builder import Basis, Expression, Nested, Rows, regression
 from stream_builder import Model, Payload, Shared, Table, Tensor, kmeans, levels
 from trellis_builder import trellis
-from trellis_vectors import EIGHT, FAR, dice, model_of
+from trellis_vectors import CODES, EIGHT, FAR, THREE, dice, model_of
 
 CODEC = 7
 CORRUPT, UNSUPPORTED = "CORRUPT", "UNSUPPORTED"
@@ -69,6 +69,17 @@ EVERY = Expression(
     ],
 )  # fmt: skip
 """Every operation, with sums that overflow and a division by 0."""
+
+ENDS = Expression(
+    constants=[-32768, -1, 1, 32767, -300],
+    nodes=[
+        (4, 11, 13), (4, 11, 12), (7, 11, 11), (14, 11, 12), (11, 14, 12), (11, 11, 12), (12, 15, 15), (13, 11, 12),
+        (3, 11, 11), (3, 14, 14), (2, 11, 12), (1, 11, 13), (0, 14, 13), (8, 11, 14), (9, 11, 14), (10, 12, 15),
+        (0, 16, 17), (9, 32, 18), (0, 33, 19), (9, 34, 20), (0, 35, 21), (0, 36, 22), (9, 37, 23), (0, 38, 24),
+        (9, 39, 25), (0, 40, 26), (9, 41, 27), (0, 42, 28), (0, 43, 29), (9, 44, 30), (0, 45, 31), (2, 46, 1),
+    ],
+)  # fmt: skip
+"""Operations whose values are the largest, or too large."""
 
 NEAR = Expression(
     plane=6, line=3, constants=[2], nodes=[(13, 5, 6), (1, 7, 8), (13, 9, 10), (0, 12, 13), (0, 14, 15), (13, 15, 10)]
@@ -296,7 +307,66 @@ def valid_regression(valid: Make) -> Iterator[object]:
         coded(5, 13, 12),
         fraction=1,
     )
+    yield from valid_nested(one)
+    yield one(
+        "basis_left_over",
+        "blocks of 2 in tiles of 6 columns, of which the last of a row has one: two records are left over",
+        (3, 13),
+        Basis(2, 2, 9, 4, 1, 3, records(25, (2, 9, 4, 1), 7)),
+        tile=6,
+    )
+    yield one(
+        "basis_ends",
+        "sums beyond the ends of levels, with a residual",
+        (3, 8),
+        Basis(8, 2, 12, 8, 0, 4, [(b + 77, 0, [127 - 255 * (b % 2), 100]) for b in range(3)]),
+        coded(3, 8, 5, table=WIDER),
+        fraction=8,
+    )
+    yield one("expression_ends", "operations on the ends of 16 bits", (2, 6), ENDS, wide=True)
+    yield one(
+        "expression_clamped", "the same, levels of 8 bits, with a residual", (2, 6), ENDS, coded(2, 6, 9), fraction=8
+    )
     yield valid("regression_empty", "no elements", Model([tensor(b"", (0, 4))]))
+
+
+def valid_nested(one: Make) -> Iterator[object]:
+    """Nested tensors of every codec and mode, and the ends of what sums may have."""
+    book = [[0, -3, 4, 100]]
+    step: dict[str, object] = {"kind": "i8", "step": 1.0}
+    ranks = Table([1, 1, 2], shortest=1, ranks=True)
+    for name, payload, codec in (
+        ("fixed", kmeans((2, 9), drawn(18, 4, 9), book, tile=7, **step), 3),  # type: ignore[arg-type]
+        ("prefix", kmeans((2, 9), drawn(18, 4, 8), book, ranks, tile=4, **step), 3),  # type: ignore[arg-type]
+        ("groups", kmeans((2, 9), drawn(18, 4, 7), [*book, [5, 6, 7, 8]], EVEN, group=1, **step), 3),  # type: ignore[arg-type]
+        ("skip", trellis((2, 9), EIGHT, dice(3), coded=[0, 1], tile=9), 4),
+        ("automaton", trellis((2, 9), THREE, dice(4), tile=5), 4),
+        ("codes", trellis((2, 9), CODES, dice(5)), 4),
+        ("open", trellis((2, 9), model_of(4, lo=8, hi=8, open_ends=True), dice(6), more=lambda: 3), 4),
+    ):
+        yield one(
+            f"nested_{name}", f"stored rows: {name}", (4, 9), Rows([0, 2], Nested(payload, codec), sums(2, 2, 2, 8))
+        )
+    residuals = {
+        "fixed": Nested(kmeans((3, 10), drawn(30, 4, 9), book, tile=10, **step), 3),  # type: ignore[arg-type]
+        "prefix": Nested(kmeans((3, 10), drawn(30, 4, 8), book, ranks, tile=10, **step), 3),  # type: ignore[arg-type]
+        "skip": Nested(trellis((3, 10), EIGHT, dice(3), coded=[1, 0, 1], tile=10), 4),
+        "automaton": Nested(trellis((3, 10), THREE, dice(4), tile=10), 4),
+        "codes": Nested(trellis((3, 10), CODES, dice(5), tile=10), 4),
+    }
+    for name, residual in residuals.items():
+        yield one(f"residual_{name}", f"a residual: {name}", (3, 10), NEAR, residual, replace=True, tile=10)
+    other = coded(3, 10, 4, tile=64)
+    yield one("residual_tile", "T = 30, that of the residual is 64: one tile", (3, 10), NEAR, other, tile=30)
+    other = coded(3, 10, 5, tile=29)
+    yield one("residual_tile_rows", "T = 20, that of the residual is 29: two rows", (3, 10), NEAR, other, tile=20)
+    yield one(
+        "rows_w_1", "factors of one bit", (6, 7), Rows([1, 4], coded(2, 7, 1), sums(4, 2, 2, 1, 1), width=1, shift=0)
+    )
+    yield one(
+        "rows_K_32", "sums of 32 rows, all there are", (34, 3), Rows(range(32), coded(32, 3, 1), sums(2, 32, 32, 1))
+    )
+    yield one("rows_K_32_of_33", "sums of 32 rows of 33", (35, 3), Rows(range(33), coded(33, 3, 2), sums(2, 33, 32, 2)))
 
 
 def invalid_regression(invalid: Make) -> Iterator[object]:

@@ -89,8 +89,12 @@ TURNS = dice(5)
 def valid_trellis(valid: Make) -> Iterator[object]:
     """Everything that the section allows, once."""
 
-    def one(name: str, description: str, shape: Sequence[int], model: TrellisModel | None, **more: object) -> object:
-        payload = trellis(shape, model, dice(len(name) + 7 * len(description)), **more)  # type: ignore[arg-type]
+    def one(
+        name: str, description: str, shape: Sequence[int], model: TrellisModel | Payload | None, **more: object
+    ) -> object:
+        payload = model
+        if not isinstance(payload, Payload):
+            payload = trellis(shape, model, dice(len(name) + 7 * len(description)), **more)  # type: ignore[arg-type]
         return valid(f"trellis_{name}", description, Model([tensor(payload, shape, str(more.get("dtype", "f32")))]))
 
     for states in (1, 4, 8, 16, 32, 64, 128, 256):
@@ -218,6 +222,7 @@ def valid_trellis(valid: Make) -> Iterator[object]:
     many = model_of(4, 8, 70, 57, tables=8, magnitudes=(4, 8, 12, 16, 20, 24, 28), cap=40)
     yield one("light_many", "m = 8, tables of more values", (20, 40), many)
     yield from valid_automata(one, valid)
+    yield from valid_together(one)
     yield one("codes", "prefix codes", (9, 40), CODES)
     for count in (1, 2, 3, 5, 6, 7):
         yield one(f"codes_{count}", f"prefix codes of {count} levels", (count,), CODES)
@@ -247,6 +252,54 @@ def valid_trellis(valid: Make) -> Iterator[object]:
             shared,
         ),
     )
+
+
+def valid_together(one: Make) -> Iterator[object]:
+    """What the section allows, two and three at a time."""
+    for states in (16, 32, 128):
+        model = automaton_of(states, THREE.automaton or (), start=1)
+        yield one(f"automaton_states_{states}", f"an automaton, the trellis of {states}", (6, 20), model, tile=40)
+    for count in (2, 4, 6, 7):
+        rule = ((124, 127, 128, 129, 130, 133), tuple((3 * i + 1) % count for i in range(7)))
+        model = automaton_of(8, (rule,), count)
+        yield one(f"automaton_rule_{count}", f"one rule for {count} states", (5, 20), model)
+    some = [1, 0, 0, 1, 1, 0, 1]
+    ends, turns = replace(THREE, open_ends=True), dice(6)
+    far = {"more": lambda: turns(4) * turns(5)}
+    yield one("automaton_columns", "an automaton, scales of columns", (3, 7), THREE, columns=[9, 0, 3, 1, 200, 7, 8])
+    yield one("automaton_skip_down", "an automaton, columns left out", (9, 7), THREE, coded=some, down=True, tile=20)
+    yield one("automaton_skip_open", "an automaton, open ends, rows left out", (7, 9), ends, coded=some, tile=20, **far)
+    yield one("automaton_open_down", "an automaton, open ends, down the columns", (9, 7), ends, down=True, **far)
+    yield one("codes_states_128", "prefix codes, 128 states", (5, 20), replace(CODES, states=128), tile=47)
+    yield one("codes_down", "prefix codes down the columns", (9, 7), CODES, down=True, tile=20)
+    yield one(
+        "codes_scales",
+        "prefix codes, scales of rows and columns",
+        (3, 5),
+        CODES,
+        dtype="bf16",
+        step=0.7,
+        rows=[0, 9, 200],
+        columns=[3, 0, 255, 17, 8],
+    )
+    for states in (64, 256):
+        model = model_of(states, lo=10, hi=9, tables=3, signs=(1,), raw_bits=2, open_ends=True)
+        yield one(f"open_raw_{states}", f"open ends and raw bits, {states} states", (5, 20), model, wide=True, **far)
+    yield one("wide_scalar", "levels of 16 bits, N = 1", (4, 20), model_of(1, lo=110, hi=130, m=12), wide=True, tile=40)
+    yield one("skip_pairs", "groups of 2 rows left out", (7, 6), EIGHT, coded=[0, 1, 0, 1], group_log2=1, tile=18)
+    yield one("skip_pairs_down", "groups of 2 columns", (6, 7), EIGHT, coded=[1, 0, 0, 1], group_log2=1, down=True)
+    wave = dice(7)
+
+    def outer(below: int) -> int:
+        return wave(2) * (below - 1)
+
+    flat = [[{v: 16 for v in range(-8, 8)}]]
+    edge = TrellisModel(1, 8, 7, flat, 8, raw_bits=12)
+    payload = trellis((3, 6), edge, outer, wide=True)
+    yield one("ends_scalar", "levels of -32,768 and 32,767, N = 1", (3, 6), payload)
+    parts = [[{v: 8 for v in range(-32, 32) if v % 2 == u}] for u in (0, 1)]
+    payload = trellis((3, 10), TrellisModel(4, 32, 31, parts, 8, raw_bits=10), outer, wide=True)
+    yield one("ends", "levels of -32,768 and 32,767, N = 4", (3, 10), payload)
 
 
 def valid_automata(one: Make, valid: Make) -> Iterator[object]:
