@@ -75,6 +75,10 @@ def valid_generative(valid: Make) -> Iterator[object]:
     yield one("large", "levels of all sizes, N = 256", (6, 30), wide=True, most=20000, states=256, start=40)
     yield one("smooth", "values that tell of each other", (4, 60), states=1, levels=walked(240, 3))
     yield one("smooth_rows", "rows that repeat", (6, 30), states=1, levels=walked(30, 5) * 6)
+    sure = [0] * 995 + [3, 0, 0, -1, 2]
+    yield one("sure", "zeros until probabilities and counts are at their ends", (25, 40), states=1, levels=sure)
+    far = [1] * 17 + [32767] + [1] * 5 + [-32768] + [0] * 6 + [1] * 20 + [-20000] + [3] * 9
+    yield one("far", "weights and predictions at their ends", (3, 20), states=1, wide=True, rates=15, levels=far)
     yield one("many_tiles", "more than 16 tiles", (40, 3), tile=3)
     for dtype in ("i8", "u8", "bool", "f16", "bf16", "f32", "f64", "i16", "i32", "u64", "f8_e4m3fn", "complex64"):
         draw = dice(len(dtype))
@@ -195,6 +199,10 @@ def invalid_generative(invalid: Make) -> Iterator[object]:
     yield bad("exact_states", "exact elements with 8 states", CORRUPT, states, dtype="i8")
     yield bad("exact_cut", "the payload ends before the center", CORRUPT, exact.data[:3], dtype="i8")
     yield bad("last_0", "a tile that ends with a byte 0", CORRUPT, good.data + b"\0")
+    yield bad("no_bytes", "a tile of no bytes, N = 1", CORRUPT, made(states=1, edit=lambda _: [b""]))
+    yield bad("no_bytes_8", "a tile of no bytes, N = 8", CORRUPT, made(wide=True, edit=lambda _: [b""]))
+    nothing = made(exact=six, dtype="i8", states=1, edit=lambda _: [b""])
+    yield bad("no_bytes_exact", "an exact tile of no bytes", CORRUPT, nothing, dtype="i8")
     yield bad("longer", "bytes behind the last level", CORRUPT, good.data + b"\1\1\1\1\1")
     yield bad("level_8", "a level of 200 in 8 bits", CORRUPT, made(states=1, levels=[200, 0, 0, 0, 0, 0]))
     wide = made(states=1, wide=True, levels=[40000, 0, 0, 0, 0, 0])
