@@ -125,6 +125,11 @@ def valid_autoencoder(valid: Make) -> Iterator[object]:
     yield one(
         "beyond_parts", "tokens that open, in tiles of parts", model=TWO, wide=True, escape=lambda: next(far), **parts
     )
+    yield one("parts_shared", "a model of the file's own in tiles of parts of rows", model=TWO, chosen=1, **parts)
+    yield one(
+        "down_wide_parts", "levels of 16 bits in tiles of parts of columns", (20, 3), tile=7, z=9, down=True, wide=True
+    )
+    yield one("wide_rows", "levels of 16 bits in tiles of three rows", (8, 6), tile=20, z=9, wide=True)
     yield valid("autoencoder_empty", "no elements", Model([tensor(Payload(b""), (0, 4))]))
     yield one("one_weight", "one weight", (1, 1), z=3)
     yield one("vector", "a tensor of one dimension", (50,), z=5)

@@ -65,6 +65,16 @@ def valid_generative(valid: Make) -> Iterator[object]:
     yield one("scales", "scales of rows and columns", (3, 5), step=0.7, **scales)
     yield one("rows", "scales of rows", (3, 5), dtype="bf16", rows=[0, 9, 200])
     yield one("columns", "scales of columns", (3, 5), dtype="f64", columns=[3, 0, 255, 17, 8])
+    for name, tile in (("tiles", 10), ("parts", 3)):
+        for down in (False, True):
+            what = f"scales of rows and columns, T = {tile}" + (", down the columns" if down else "")
+            yield one(f"scales_{name}{'_down' * down}", what, (3, 5), step=0.7, tile=tile, down=down, **scales)
+    yield one("down_tiles_rows", "down the columns, tiles of two columns", (4, 5), down=True, tile=9, rows=[7, 0, 3, 1])
+    for states in (1, 16, 128):
+        few = drawn(states + 1, 9, 3, 3)
+        payload = generative((3, 12), dice(states), tuned=few, wide=True, states=states, most=900)
+        made = Model([tensor(payload, (3, 12))], [Shared(few, KIND)])
+        yield valid(f"generative_tuned_wide_{states}", f"a tuned prior, 16 bits, {states} states", made)
     yield one("scales_down", "the same down the columns", (3, 5), step=0.7, down=True, **scales)
     yield one("down", "down the columns", (7, 5), down=True)
     yield one("down_tiles", "down the columns, tiles of part of a column", (9, 5), down=True, tile=4)

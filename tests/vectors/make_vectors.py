@@ -380,6 +380,11 @@ def valid_levels() -> Iterator[Vector]:
         "all 256 levels, listed in descending order",
         Model([one(levels((256,), values, Table([1, 253, 2], list(range(255, -1, -1)), 7)), (256,))]),
     )
+    every = Table([1] * 6 + [0] * 6 + [7, 241, 2], shortest=1)
+    some = [*range(-128, 128, 9), 0, 0, -1, 1, 127]
+    yield valid(
+        "levels_256_long", "256 levels, codes of up to 15 bits", Model([one(levels((34,), some, every), (34,))])
+    )
     twelve = Table([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2**2], shortest=1)
     yield valid(
         "levels_13_bits",

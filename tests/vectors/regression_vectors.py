@@ -81,6 +81,18 @@ ENDS = Expression(
 )  # fmt: skip
 """Operations whose values are the largest, or too large."""
 
+
+def signs() -> Expression:
+    """Every operation, on operands that are below 0, 0 and above it by column, and larger by row."""
+    operands = [(1, 4, 11), (2, 0, 12), (0, 16, 13), (2, 15, 17), (1, 3, 11), (2, 19, 14)]
+    operations = [(operation, 18, 20) for operation in range(15)]
+    last, together = 21, []
+    for k in range(22, 36):
+        together += [(2, last, 13), (0, 36 + len(together), k)]
+        last = 35 + len(together)
+    return Expression(9, 3, [1, 77, 5, 300], [*operands, *operations, *together])
+
+
 NEAR = Expression(
     plane=6, line=3, constants=[2], nodes=[(13, 5, 6), (1, 7, 8), (13, 9, 10), (0, 12, 13), (0, 14, 15), (13, 15, 10)]
 )
@@ -323,6 +335,32 @@ def valid_regression(valid: Make) -> Iterator[object]:
         coded(3, 8, 5, table=WIDER),
         fraction=8,
     )
+    yield one("expression_signs", "every operation, operands of all signs", (6, 18), signs(), wide=True)
+    far = Nested(trellis((2, 20), replace(FAR, raw_bits=5), dice(3), wide=True), 4)
+    yield one(
+        "rows_wide_parts",
+        "16 bits, tiles of 7 columns",
+        (4, 20),
+        Rows([0, 3], far, sums(2, 2, 2, 8)),
+        wide=True,
+        tile=7,
+    )
+    yield one("expression_tiles", "tiles of two rows", (5, 9), EVERY, tile=20)
+    other = coded(5, 9, 4, tile=20)
+    yield one(
+        "expression_replace_tiles", "tiles of two rows, 16 bits", (5, 9), NEAR, other, replace=True, wide=True, tile=20
+    )
+    for name, tile, count in (("parts", 5, 19), ("tiles", 20, 13)):
+        basis = Basis(4, 2, 9, 4, 1, 5, records(count, (2, 9, 4, 1), tile))
+        yield one(
+            f"basis_residual_{name}",
+            f"with a residual, T = {tile}",
+            (5, 9),
+            basis,
+            coded(5, 9, 3, tile=tile),
+            tile=tile,
+        )
+        yield one(f"basis_wide_{name}", f"16 bits, T = {tile}", (5, 9), replace(basis, shift=1), wide=True, tile=tile)
     yield one("expression_ends", "operations on the ends of 16 bits", (2, 6), ENDS, wide=True)
     yield one(
         "expression_clamped", "the same, levels of 8 bits, with a residual", (2, 6), ENDS, coded(2, 6, 9), fraction=8

@@ -288,6 +288,23 @@ def valid_together(one: Make) -> Iterator[object]:
     yield one("wide_scalar", "levels of 16 bits, N = 1", (4, 20), model_of(1, lo=110, hi=130, m=12), wide=True, tile=40)
     yield one("skip_pairs", "groups of 2 rows left out", (7, 6), EIGHT, coded=[0, 1, 0, 1], group_log2=1, tile=18)
     yield one("skip_pairs_down", "groups of 2 columns", (6, 7), EIGHT, coded=[1, 0, 0, 1], group_log2=1, down=True)
+    for classes in (4, 6, 7):
+        model = model_of(8, tables=classes, magnitudes=tuple(range(4, 4 + 5 * classes, 5))[: classes - 1])
+        yield one(f"magnitudes_{classes}", f"{classes} magnitude classes", (3, 30), model)
+    for bits in (6, 9, 11):
+        yield one(f"raw_{bits}", f"{bits} raw bits", (3, 20), model_of(8, lo=4, hi=3, raw_bits=bits), wide=True)
+    yield one("skip_8", "prefix codes, groups of 8 rows", (20, 3), CODES, coded=[0, 1, 1], group_log2=3, tile=12)
+    yield one("skip_16", "an automaton, groups of 16 rows", (40, 3), THREE, coded=[1, 0, 1], group_log2=4, tile=12)
+    yield one("lo_0_scalar", "no negative values, N = 1", (3, 20), model_of(1, lo=0, hi=6))
+    yield one("wide_128", "levels of 16 bits, 128 states", (3, 20), model_of(128, lo=200, hi=200, m=12), wide=True)
+    long = iter([32767, 255, 511, 1023, 2047, 4095, 9000, 16383, 20000, 0] * 9)
+    below = TrellisModel(1, 1, 8, [[{-1: 128, 0: 128}]], 8, open_ends=True)
+    yield one(
+        "open_long_scalar", "open ends of up to 15 bits, N = 1", (2, 20), below, wide=True, more=lambda: next(long)
+    )
+    far_ends = iter([8191, 255, 511, 1023, 2047, 4095, 5000, 0] * 9)
+    closed = TrellisModel(4, 4, 3, [[{-4: 512, 0: 512}], [{-3: 512, 3: 512}]], open_ends=True)
+    yield one("open_long", "open ends of up to 13 bits, N = 4", (2, 20), closed, wide=True, more=lambda: next(far_ends))
     wave = dice(7)
 
     def outer(below: int) -> int:
