@@ -332,7 +332,7 @@ def test_a_file_that_is_replaced_while_it_is_opened(saved, model, monkeypatch):
 
 def test_metadata_that_no_file_can_hold(model, tmp_path):
     cm = neuralcodec.encode(model)
-    for key, value in (("epoch", 3), (3, "epoch"), ("neuralcodec", "3")):
+    for key, value in (("epoch", 3), (3, "epoch"), ("neuralcodec", "3"), ("epoch", "\ud800"), ("\udfff", "3")):
         with pytest.raises(neuralcodec.SourceError, match="metadata"):
             neuralcodec.save(cm.with_metadata({key: value}), tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -108,13 +108,11 @@ def _read_header(path: Path, descriptor: int, size: int) -> tuple[dict[str, obje
     if len(text) < length:
         raise TruncatedError(f"{path} ends inside its safetensors header, or its length is damaged", offset=size)
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        header: dict[str, object] = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
         # Python reads NaN, Infinity and halves of surrogate pairs, which are neither JSON nor text.
         json.dumps(header, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not a safetensors file: its header is not JSON ({error})", offset=8) from None
-    if not isinstance(header, dict):
-        raise CorruptError(f"{path} is not a safetensors file: its header is no object", offset=8)
     return header, 8 + length
 
 

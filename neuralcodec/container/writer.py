@@ -20,11 +20,13 @@ def metadata_mark(version: int, metadata: Mapping[str, str]) -> str:
     """What the key ``neuralcodec`` of the metadata says: stream version and checksum of the other keys.
 
     Raises:
-        SourceError: the others are no text, or one of them is that key.
+        SourceError: the others are no text, or hold half of a surrogate pair, or one of them is that key.
     """
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise SourceError(f"metadata are text by names that are text, not {key!r}: {value!r}")
+        if any("\ud800" <= c <= "\udfff" for c in key + value):
+            raise SourceError(f"metadata with half of a surrogate pair: {key!r}: {value!r}")
         if key == METADATA_KEY:
             raise SourceError(f"the key {METADATA_KEY!r} of metadata is that of the format")
     text = json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"))
