@@ -270,10 +270,14 @@ def macros():
     return dict(re.findall(r"#ifndef (NCD_\w+)\n(?:#if .*\n)?#define \1 (\w+)", text))
 
 
+NO_MACROS = ("NCD", "NCD_NN", "NCD_TRELLIS_FOUR_LANES")
+"""Options of Kconfig that decide what is compiled, or other options."""
+
+
 @pytest.mark.parametrize("path", ["Kconfig", "zephyr/Kconfig"])
 def test_options_are_those_of_the_header(kconfig, path):
     loaded = kconfig(DECODER / path, "CONFIG_NCD=y" if path != "Kconfig" else "")
-    found = {s.name: s.str_value for s in loaded.unique_defined_syms if s.name not in ("NCD", "NCD_NN")}
+    found = {s.name: s.str_value for s in loaded.unique_defined_syms if s.name not in NO_MACROS}
     given = macros()
     assert len(given) == 24
     del given["NCD_MVE"]  # the target has it or not
@@ -283,6 +287,31 @@ def test_options_are_those_of_the_header(kconfig, path):
     values = {name: {"y": "1", "n": "0"}.get(value, value) for name, value in found.items() if name != "NCD_REFILL"}
     assert values == of_small_targets
     assert found["NCD_REFILL"] == "-1"
+
+
+@needs("cmake")
+def test_every_option_reaches_the_definitions(tmp_path, kconfig):
+    """Each at its default, and changed alone: as long as no #error of the decoder says that there is no such value."""
+    names = [s.name for s in kconfig(DECODER / "Kconfig").unique_defined_syms]
+    others = {"NCD_REFILL": "0", "NCD_TRELLIS_INDEX_LOG2": "8", "NCD_HUFFMAN_LOOKUP_BITS": "12", "NCD_MAX_PLANES": "4"}
+    (tmp_path / "main.c").write_text('#include "internal.h"\n')
+    for name in [None, *names]:
+        loaded = kconfig(DECODER / "Kconfig")
+        if name and name != "NCD_TRELLIS_LANES":  # which nobody sets
+            before = loaded.syms[name].str_value
+            assert loaded.syms[name].set_value(others.get(name) or {"y": "n", "n": "y"}[before])
+            assert loaded.syms[name].str_value != before
+        (tmp_path / "script.cmake").write_text(
+            f"{as_cmake(loaded)}include({DECODER}/cmake/kconfig.cmake)\nncd_kconfig_definitions(all)\n"
+            'foreach(each ${all})\nmessage(STATUS "${each}")\nendforeach()\n'
+        )
+        said = run("cmake", "-P", tmp_path / "script.cmake").replace("-- ", "").split()
+        given = {s.name: s.str_value for s in loaded.unique_defined_syms if s.name not in NO_MACROS}
+        wanted = {n: {"y": "1", "n": "0"}.get(v, v) for n, v in given.items() if v and (n, v) != ("NCD_REFILL", "-1")}
+        assert dict(each.split("=") for each in said) == wanted, name
+        if shutil.which("cc"):
+            paths = [f"-I{DECODER / folder}" for folder in ("src", "include")]
+            run("cc", *paths, *(f"-D{each}" for each in said), "-fsyntax-only", tmp_path / "main.c")
 
 
 def build_with_stand_ins(folder, text):
