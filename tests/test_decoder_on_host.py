@@ -1,5 +1,6 @@
 """The C decoder as firmware builds it, on this machine: what an export's header says suffices for all of its tiles."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,6 +91,81 @@ def decoded(cm, folder, decoder):
     return int(status), of
 
 
+WORKSPACES = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "ncd.h"
+#include "model.h"
+
+/* Slots for an update, and what differs in the highest bits of an address only. */
+static const size_t places[] = {0, 1u << 23, 3u << 23, 1u << 29, 1u << 30, 1u << 31};
+enum { PLACES = sizeof places / sizeof *places };
+
+static ncd_status tile(const ncd_tensor *t, uint8_t *to, const void *workspace)
+{
+    if (t->mode == 3)
+        return ncd_decode_tile_i16(t, 0, (int16_t *)(void *)to, t->tile_size, workspace);
+    if (t->mode == 0)
+        return ncd_decode_tile_i8(t, 0, (int8_t *)to, t->tile_size, workspace);
+    return ncd_decode_tile_bytes(t, 0, to, (size_t)t->tile_size * t->elem_size, workspace);
+}
+
+/* Each tensor at each place with the workspace of each of the others. */
+int main(void)
+{
+    const size_t all = places[PLACES - 1] + MODEL_SIZE;
+    uint8_t *at = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ncd_tensor *t;
+    ncd_model m;
+    uint32_t i, j, n = 0, refused = 0;
+    if (at == MAP_FAILED)
+        return 2;
+    for (i = 0; i < PLACES; ++i) {
+        memcpy(at + places[i], model, MODEL_SIZE);
+        if (ncd_model_open(&m, at + places[i], MODEL_SIZE) != NCD_OK)
+            return 3;
+        if (i == 0)
+            t = malloc(PLACES * m.n_tensors * sizeof *t);
+        for (j = 0; j < m.n_tensors; ++j)
+            if (ncd_tensor_open(&m, j, &t[n++]) != NCD_OK)
+                return 4;
+    }
+    for (i = 0; i < n; ++i) {
+        const size_t size = ncd_tensor_workspace(&t[i]);
+        uint8_t *right = malloc(t[i].tile_size * 8u), *other = malloc(t[i].tile_size * 8u);
+        void *own = malloc(size);
+        if (ncd_tensor_prepare(&t[i], own, size) != NCD_OK || tile(&t[i], right, own) != NCD_OK)
+            return 5;
+        for (j = 0; j < n; ++j) {
+            const size_t theirs = ncd_tensor_workspace(&t[j]);
+            void *workspace = malloc(theirs);
+            ncd_status status;
+            if (j == i || size == 0 || theirs == 0)
+                continue;
+            if (ncd_tensor_prepare(&t[j], workspace, theirs) != NCD_OK)
+                return 6;
+            memset(other, 0, t[i].tile_size * 8u);
+            status = tile(&t[i], other, workspace);
+            if (status == NCD_ERR_WORKSPACE)
+                ++refused;
+            else if (i / m.n_tensors != j / m.n_tensors) /* another stream's tables */
+                return 7;
+            else if (status != NCD_OK || memcmp(right, other, t[i].mode == 3 ? 2 : 1) != 0) /* not shared ones either */
+                return 8;
+            free(workspace);
+        }
+        free(own);
+        free(right);
+        free(other);
+    }
+    printf("%u", refused);
+    return 0;
+}
+"""
+
+
 CODECS = [
     ("trellis", {"scan": "rows"}),
     ("trellis", {"scan": "columns"}),
@@ -112,6 +188,28 @@ def test_what_the_header_of_an_export_says_is_enough(codec, options, everything,
     for name in cm:
         assert of[name][0] == 0
         assert torch.equal(of[name][1], cm.decode(name))
+
+
+TABLES = [
+    *[option for option in CODECS if option[0] != "generative"],
+    ("huffman", {"bits": 7}),
+    ("kmeans", {"coding": "huffman", "centroids": "int8", "shared": True}),
+    ("kmeans", {"coding": "rans", "centroids": "int8", "shared": True}),
+]
+
+
+@pytest.mark.parametrize(("codec", "options"), TABLES)
+def test_a_workspace_of_another_tensor_is_noticed(codec, options, everything, tmp_path):
+    """Also where addresses differ in a few bits; and one of codec autoencoder that is too small is not written to."""
+    state = {"small": weights(16, 12), "v": weights(40, 24), "w": weights(30, 70)}
+    neuralcodec.export_c(neuralcodec.encode(state, codec, tile=512, **options), tmp_path / "model.c")
+    (tmp_path / "main.c").write_text(WORKSPACES)
+    sources = [tmp_path / "main.c", tmp_path / "model.c"]
+    subprocess.run(["gcc", *everything, "-D_GNU_SOURCE", "-I", tmp_path, *sources, "-o", tmp_path / "main"], check=True)
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([tmp_path / "main"], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 6 * 5  # of one tensor at all places
 
 
 def test_a_model_opens_without_a_codec_of_some_of_its_tensors(tmp_path):

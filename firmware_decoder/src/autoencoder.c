@@ -103,7 +103,13 @@ static uint32_t columns_of(const ncd_tensor *t)
 
 size_t ncd_autoencoder_workspace(const ncd_tensor *t)
 {
-    return t->zeros ? 0 : (2u * ((size_t)columns_of(t) + t->period) + 3u) & ~(size_t)3u;
+    const size_t places = t->zeros ? 0 : (size_t)columns_of(t) + t->period;
+    return places ? 4u + ((2u * places + 3u) & ~(size_t)3u) : 0;
+}
+
+void ncd_autoencoder_prepare(const ncd_tensor *t, uint32_t *workspace)
+{
+    *workspace = ncd_tag(t->payload, 0);
 }
 
 /* What is left of a tile's data. */
@@ -213,7 +219,7 @@ ncd_status ncd_autoencoder_tile(const ncd_tensor *t, uint32_t tile, void *dst, u
 {
     const uint32_t columns = columns_of(t);
     const int wide = t->mode == NCD_MODE_WIDE;
-    uint16_t *const memory = (uint16_t *)(uintptr_t)workspace; /* the caller's, which is not const */
+    uint32_t *const memory = (uint32_t *)(uintptr_t)workspace; /* the caller's, which is not const */
     ncd_ae_state state;
     source s;
     size_t size;
@@ -223,8 +229,8 @@ ncd_status ncd_autoencoder_tile(const ncd_tensor *t, uint32_t tile, void *dst, u
         NCD_FILL(dst, 0, wide ? 2u * (size_t)n : n);
         return NCD_OK;
     }
-    if ((columns || t->period) && (!memory || ((uintptr_t)memory & 3u)))
-        return NCD_ERR_WORKSPACE;
+    if ((columns || t->period) && (!memory || ((uintptr_t)memory & 3u) || *memory != ncd_tag(t->payload, 0)))
+        return NCD_ERR_WORKSPACE; /* another tensor's may be too small */
     status = ncd_tiles_extent(t, tile, &s.src, &size);
     if (status != NCD_OK)
         return status;
@@ -234,8 +240,8 @@ ncd_status ncd_autoencoder_tile(const ncd_tensor *t, uint32_t tile, void *dst, u
     s.x = 0;
     refill(&s);
     refill(&s);
-    state.column = columns ? memory : NULL;
-    state.kernel = t->period ? memory + columns : NULL;
+    state.column = columns ? (uint16_t *)(void *)(memory + 1) : NULL;
+    state.kernel = t->period ? (uint16_t *)(void *)(memory + 1) + columns : NULL;
     state.cols = t->tile_cols;
     state.period = t->period;
     return wide ? take_wide(t, &state, &s, dst, n) : take_narrow(t, &state, &s, dst, n);

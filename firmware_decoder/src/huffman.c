@@ -285,7 +285,6 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint8_t *map, const uint32_
     codes.table = table;
     codes.src = src;
     codes.bits = size < 1u << 20 ? (uint32_t)size * 8 : 1u << 23; /* 65,535 codes of 15 bits are fewer */
-    codes.rank = workspace[0] & 511u;
 
     do {
         /* Turns may start up to this place in the output: then there is room for what they store, and since a code has
@@ -367,7 +366,7 @@ NCD_INLINE size_t decode(const uint8_t *table, const uint8_t *map, const uint32_
 static int prepared(const uint8_t *table, const uint32_t *workspace)
 {
     return NCD_GIVEN(workspace) && NCD_GIVEN(((uintptr_t)workspace & 3u) == 0) &&
-           (workspace[0] ^ ncd_table_tag(table)) >> 9 == 0;
+           workspace[0] == ncd_tag(table, 0);
 }
 
 ncd_status ncd_huffman_levels(const ncd_tensor *t, uint32_t tile, uint8_t *dst, uint32_t n, const uint32_t *workspace)

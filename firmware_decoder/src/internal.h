@@ -14,6 +14,9 @@
 #if NCD_TRELLIS_INDEX_LOG2 < 4 || NCD_TRELLIS_INDEX_LOG2 > 8
 #error "NCD_TRELLIS_INDEX_LOG2 must be 4 to 8"
 #endif
+#if NCD_TRELLIS_BYTE_LOADS && defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "NCD_TRELLIS_BYTE_LOADS is for little-endian machines"
+#endif
 #if NCD_TRELLIS_LANES != 1 && NCD_TRELLIS_LANES != 4
 #error "NCD_TRELLIS_LANES must be 1 or 4"
 #endif
@@ -59,6 +62,14 @@ ncd_status ncd_tensor_read(const ncd_model *m, ncd_tensor *t);
 NCD_INLINE int ncd_holds(const void *workspace, size_t size, size_t wanted)
 {
     return size >= wanted && workspace && ((uintptr_t)workspace & 3u) == 0;
+}
+
+/* The first word of a workspace, which tells it from those that were prepared from other bytes: all 32 bits of an address, for
+ * what is 8 MiB or 1 GiB off differs in some of them only. Neither 0 nor a pointer to the bytes, which memory may hold
+ * that was never prepared. `add` tells apart what has the same bytes, of which there are more than so many. */
+static inline uint32_t ncd_tag(const uint8_t *bytes, uint32_t add)
+{
+    return ~((uint32_t)(uintptr_t)bytes + add);
 }
 
 /* What codecs 1 to 4, and 6, do, whose payloads hold no other tensors; regression.c has them do it for what it nests. */
@@ -180,28 +191,22 @@ static inline int ncd_table_is_double(const uint8_t *table)
  * codes, byte 3 number of symbols. */
 uint32_t ncd_table_entry(const uint8_t *table, uint32_t rank, uint32_t bits);
 
-/* Fills a workspace: one word (ncd_table_tag), then 2^NCD_HUFFMAN_LOOKUP_BITS entries.
+/* Fills a workspace: one word (ncd_tag of the table), then 2^NCD_HUFFMAN_LOOKUP_BITS entries.
  * A code that is longer than the look-up has an entry below 2^16: see ncd_table_walk. */
 void ncd_table_build(const uint8_t *table, uint32_t *workspace);
-
-/* Tells a workspace that was prepared for this table from others: bits 9 and up of its first word. */
-static inline uint32_t ncd_table_tag(const uint8_t *table)
-{
-    return (uint32_t)((uintptr_t)table << 9);
-}
 
 /* A run of codes in the stream. */
 typedef struct ncd_codes {
     const uint8_t *table;
     const uint8_t *src;
     uint32_t bits; /* that may be read from src */
-    uint32_t rank; /* codes that are not longer than a look-up */
 } ncd_codes;
 
-/* Reads the code at bit `pos` one bit at a time and gives its entry; 0: it runs past the end. With length 0 and d 0 it
- * starts afresh, else after a look-up of `length` bits whose entry was d, the distance of these bits from those that
- * begin the first longer code. */
-uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d);
+/* Reads the code at bit `pos` one bit at a time and gives its entry; 0: it runs past the end. With length 0 and e 0 it
+ * starts afresh, else after a look-up of `length` bits whose entry was e: byte 0 the distance of these bits from those that
+ * begin the first longer code, byte 1 how many codes are not longer. As each such distance has two codes at least, of 256
+ * in all, both fit. */
+uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t e);
 
 /* ---- huffman.c ---- */
 
@@ -311,6 +316,9 @@ ncd_status ncd_generative_tile(const ncd_tensor *t, uint32_t tile, void *dst, ui
 #if NCD_ENABLE_AUTOENCODER
 ncd_status ncd_autoencoder_bind(const ncd_model *m, ncd_tensor *t);
 size_t ncd_autoencoder_workspace(const ncd_tensor *t);
+
+/* Only says whose workspace it is: each tile starts afresh. */
+void ncd_autoencoder_prepare(const ncd_tensor *t, uint32_t *workspace);
 
 /* Levels of a tile, of 8 or 16 bits as t->mode says. The workspace is written to, const or not. */
 ncd_status ncd_autoencoder_tile(const ncd_tensor *t, uint32_t tile, void *dst, uint32_t n, const void *workspace);

@@ -175,11 +175,9 @@ ncd_status ncd_regression_bind(const ncd_model *m, ncd_tensor *t)
  * Less:  a tag, the opened residual, its tables, those of the stored rows, these opened, how many of their tiles are
  *        kept, sums of a tile, levels of the tile of the stored rows at hand, levels of the tiles that are kept */
 
-enum { LESS = 2 }; /* in the tag */
-
-static uint32_t tag_of(const ncd_tensor *t)
+static uint32_t tag_of(const ncd_tensor *t, int less)
 {
-    return (uint32_t)(uintptr_t)t->params << 2 | 1u;
+    return ncd_tag(t->payload, less != 0);
 }
 
 static uint32_t *tables_in(const ncd_tensor *t, uint32_t *workspace)
@@ -276,7 +274,7 @@ ncd_status ncd_regression_prepare(const ncd_tensor *t, uint32_t *workspace, size
     if (status == NCD_OK && t->residual)
         status = prepare_residual(t, workspace);
     if (status == NCD_OK)
-        workspace[0] = tag_of(t) | (less ? LESS : 0);
+        workspace[0] = tag_of(t, less);
     return status;
 }
 
@@ -293,10 +291,11 @@ ncd_status ncd_regression_tile(const ncd_tensor *t, uint32_t tile, void *dst, ui
     i.dst = dst;
     (void)ncd_tile_place(t, tile, &i.row, &i.col, &i.rows, &i.cols);
     if (t->regression_workspace) {
-        if (!NCD_GIVEN(memory) || !NCD_GIVEN(((uintptr_t)memory & 3u) == 0) ||
-            (memory[0] & ~(uint32_t)LESS) != tag_of(t))
+        if (!NCD_GIVEN(memory) || !NCD_GIVEN(((uintptr_t)memory & 3u) == 0))
             return NCD_ERR_WORKSPACE;
-        less = (memory[0] & LESS) != 0;
+        less = memory[0] == tag_of(t, 1);
+        if (!less && memory[0] != tag_of(t, 0))
+            return NCD_ERR_WORKSPACE;
     }
     if (t->residual) {
         ncd_status status;

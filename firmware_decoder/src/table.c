@@ -118,10 +118,11 @@ void ncd_table_build(const uint8_t *table, uint32_t *workspace)
             i = next_index(i, step >> 1);
         }
     }
-    workspace[0] = ncd_table_tag(table) | rank;
+    workspace[0] = ncd_tag(table, 0);
 
     /* What is left begins longer codes; the code is complete, so they end where the look-up does. */
     if (max > K) {
+        d = rank << 8;
         do {
             lut[i] = d++;
             i = next_index(i, SIZE >> 1);
@@ -165,11 +166,11 @@ void ncd_table_map(const uint8_t *map, uint32_t *workspace)
 
 #endif
 
-uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t d)
+uint32_t ncd_table_walk(const ncd_codes *codes, uint32_t pos, uint32_t length, uint32_t e)
 {
     const uint8_t *const table = codes->table;
     const uint32_t min = ncd_table_min(table), max = table[0] >> 4;
-    uint32_t rank = length ? codes->rank : 0;
+    uint32_t rank = e >> 8, d = e & 255u;
     pos += length;
     while (length < max) {
         if (pos >= codes->bits)

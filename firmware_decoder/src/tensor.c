@@ -228,9 +228,14 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
     }
 #endif
 #if NCD_ENABLE_AUTOENCODER
-    if (t->codec == NCD_CODEC_AUTOENCODER) { /* nothing to prepare: each tile starts afresh */
+    if (t->codec == NCD_CODEC_AUTOENCODER) {
         const size_t wanted = ncd_autoencoder_workspace(t);
-        return wanted == 0 || ncd_holds(workspace, size, wanted) ? NCD_OK : NCD_ERR_WORKSPACE;
+        if (wanted == 0)
+            return NCD_OK;
+        if (!ncd_holds(workspace, size, wanted))
+            return NCD_ERR_WORKSPACE;
+        ncd_autoencoder_prepare(t, (uint32_t *)workspace);
+        return NCD_OK;
     }
 #endif
     return ncd_coded_prepare(t, workspace, size);

@@ -128,7 +128,7 @@ typedef struct ncd_trellis_lane {
 /* Tells a workspace that was prepared for this tensor, or one alike, from others. */
 static inline uint32_t ncd_trellis_tag(const ncd_tensor *t)
 {
-    return (uint32_t)(uintptr_t)t->tables[0] << 2 | (t->mode == NCD_MODE_WIDE ? 2u : 0u) | 1u;
+    return ncd_tag(t->tables[0], t->mode == NCD_MODE_WIDE);
 }
 
 #endif

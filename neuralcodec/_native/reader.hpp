@@ -215,6 +215,7 @@ private:
         if (t_.codec == NCD_CODEC_AUTOENCODER) {
             static thread_local std::vector<uint32_t> blank;
             if (blank.size() < workspace_->size()) blank.resize(workspace_->size());
+            blank[0] = workspace_->front(); // which tells whose it is
             return blank.data();
         }
         // A tile puts everything back but tables that are the same for all tensors; copying them takes longer than short tiles.
