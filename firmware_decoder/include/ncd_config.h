@@ -74,9 +74,9 @@
 #endif
 
 /* Whether tables of codec trellis are best read byte by byte: where few instructions take bits out of a word. Tables of coding
- * "light" are laid out accordingly. */
+ * "light" are laid out accordingly. They are written as words, so that this is for little-endian machines. */
 #ifndef NCD_TRELLIS_BYTE_LOADS
-#if defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))
+#if (defined(__riscv) || (defined(__thumb__) && !defined(__thumb2__))) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define NCD_TRELLIS_BYTE_LOADS 1
 #else
 #define NCD_TRELLIS_BYTE_LOADS 0

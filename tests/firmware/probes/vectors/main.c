@@ -32,6 +32,16 @@ static ncd_status decode_tensor(uint32_t *crc)
                      : wide ? ncd_decode_tile_i16(&tensor, tile, (int16_t *)tile_buffer, sizeof tile_buffer / 2u, workspace)
                                : ncd_decode_tile_bytes(&tensor, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
         }
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        if (status == NCD_OK && wide) {
+            int16_t *const level = (int16_t *)tile_buffer;
+            uint32_t i;
+
+            for (i = 0; i < rows * columns; ++i) {
+                level[i] = (int16_t)((uint16_t)level[i] << 8 | (uint16_t)level[i] >> 8);
+            }
+        }
+#endif
         if (status == NCD_OK) {
             *crc = ncd_crc32(*crc, tile_buffer, (size_t)rows * columns * (levels || indices ? 1u : wide ? 2u : tensor.elem_size));
         }
