@@ -135,7 +135,7 @@ def _prepared_header(entries: Iterable[Entry], prepared: Prepared, symbol: str, 
 
 def _guarded(symbol: str, includes: Iterable[str], body: Iterable[Iterable[str]], declared: str) -> Iterator[str]:
     """What both headers have around what they tell."""
-    guard = f"{symbol.upper()}_H"
+    guard = f"NCD_{symbol.upper()}_h"  # with a small letter: no macro of an index, of any export, is that
     yield f"#ifndef {guard}\n#define {guard}\n\n"
     yield from includes
     for lines in body:
@@ -145,13 +145,17 @@ def _guarded(symbol: str, includes: Iterable[str], body: Iterable[Iterable[str]]
 
 
 def _demand_facts(demand: Demand) -> dict[str, tuple[int, str]]:
+    # An array of so many must not be empty, even where nothing needs it.
     return {
-        "TILE": (demand.weights, "weights in the largest tile of levels, or of indices or floats of codec kmeans"),
+        "TILE": (
+            max(demand.weights, 1),
+            "weights in the largest tile of levels, or of indices or floats of codec kmeans",
+        ),
         "WIDE": (
             int(demand.wide),
             "1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives all levels",
         ),
-        "TILE_BYTES": (demand.bytes, "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
+        "TILE_BYTES": (max(demand.bytes, 1), "bytes in the largest tile that ncd_decode_tile_bytes() gives"),
         "TABLES": (demand.tables, "look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each"),
     }
 
@@ -161,13 +165,15 @@ def _fact_lines(symbol: str, facts: Mapping[str, tuple[int, str]], slots: int) -
         yield f"#define {symbol.upper()}_{fact} {value}u /* {meaning} */\n"
     # Only the C compiler knows how large a look-up table is there; an array must not be empty.
     tables, least = f"{symbol.upper()}_TABLES * NCD_HUFFMAN_WORKSPACE", max(slots, 4)
-    yield f"/* Bytes that ncd_tensor_prepare() takes at most. */\n#define {symbol.upper()}_WORKSPACE "
+    yield "/* Bytes that ncd_tensor_prepare() takes at most; with NCD_TRELLIS_INDEX_LOG2, NCD_TRELLIS_LANES and\n"
+    yield " * NCD_HUFFMAN_LOOKUP_BITS as they are by default: else ncd_tensor_workspace() tells. */\n"
+    yield f"#define {symbol.upper()}_WORKSPACE "
     yield f"({tables} > {least}u ? {tables} : {least}u)\n"
 
 
 def _index_lines(entries: Iterable[Entry], symbol: str, facts: Iterable[str], title: str) -> Iterator[str]:
     yield f"\n/* {title}. */\n"
-    taken = {f"{symbol.upper()}_{other}" for other in ("H", "WORKSPACE", *facts)}
+    taken = {f"{symbol.upper()}_{other}" for other in ("WORKSPACE", *facts)}
     for index, entry in enumerate(entries):
         macro = f"{symbol}_{as_identifier(entry.spec.name)}".upper()
         while macro in taken or is_taken_macro(macro):  # "a.b" and "a_b" give the same identifier

@@ -1,6 +1,7 @@
 """The C decoder as firmware builds it, on this machine: what an export's header says suffices for all of its tiles."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -188,6 +189,44 @@ def test_what_the_header_of_an_export_says_is_enough(codec, options, everything,
     for name in cm:
         assert of[name][0] == 0
         assert torch.equal(of[name][1], cm.decode(name))
+
+
+def first_snippet(page):
+    return re.search(r"```c\n(.*?\n)```", page.read_text(encoding="utf-8"), re.S)[1]
+
+
+README = DECODER.parent / "README.md"
+SNIPPETS = [
+    (DECODER / "README.md", "run(model, MODEL_SIZE)"),
+    (README, "layer()"),
+]
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=["decoder", "project"])
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("trellis", {}),
+        ("trellis", {"relative_step": 0.003}),
+        ("trellis", {"coding": "prefix"}),
+        ("huffman", {}),
+        ("huffman", {"lossless": True}),
+        ("kmeans", {"coding": "rans", "centroids": "int8"}),
+        ("regression", {"regressor": "rows"}),
+        ("generative", {}),
+    ],
+)
+def test_the_first_snippet_of_a_page_is_for_every_model(snippet, codec, options, everything, tmp_path):
+    """Of levels; one of bytes compiles and gives NCD_ERR_ARG."""
+    cm = neuralcodec.encode({"fc.weight": weights(30, 70)}, codec, **options)
+    neuralcodec.export_c(cm, tmp_path / "model.c", names=True)
+    page, call = snippet
+    (tmp_path / "main.c").write_text(f"{first_snippet(page)}\nint main(void) {{ return -{call}; }}\n")
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", tmp_path]
+    sources = [tmp_path / "main.c", tmp_path / "model.c"]
+    subprocess.run(["gcc", *everything, *strict, *sources, "-o", tmp_path / "main"], check=True)
+    done = subprocess.run([tmp_path / "main"], check=False)
+    assert done.returncode == (1 if options.get("lossless") else 0)
 
 
 TABLES = [

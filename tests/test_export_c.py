@@ -13,6 +13,8 @@ import neuralcodec
 from neuralcodec import PlanError
 from neuralcodec.c_names import as_identifier
 
+DECODER = Path(__file__).resolve().parents[1] / "firmware_decoder"
+
 
 @pytest.fixture
 def cm():
@@ -109,6 +111,25 @@ def test_files_named_like_words_of_c(tmp_path):
             command = [compiler, "-Wall", "-Wextra", "-Werror", "-I", include, "-c", "-o", tmp_path / "x.o"]
             for each in (path, source):
                 subprocess.run([*command, each], check=True)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.parametrize("prepared", [False, True])
+def test_exports_are_used_together(tmp_path, prepared):
+    """A name that is a macro of one is not the guard of another; and no array is empty."""
+    for name, tensor in (("a", "b.h"), ("a_b", "h"), ("a_b_h", "w")):
+        cm = neuralcodec.encode({tensor: weights(20, 20)}, "huffman", lossless=name == "a")
+        neuralcodec.export_c(cm, tmp_path / f"{name}.c", prepared=prepared)
+    names = ("A", "A_B", "A_B_H")
+    (tmp_path / "main.c").write_text(
+        '#include <ncd.h>\n#include "a.h"\n#include "a_b.h"\n#include "a_b_h.h"\n'
+        + "".join(f"static char {n}_levels[{n}_TILE], {n}_bytes[{n}_TILE_BYTES];\n" for n in names)
+        + f"int main(void) {{ return (int)({' + '.join(f'sizeof {n}_levels + sizeof {n}_bytes' for n in names)}) +"
+        + " (a == (void *)a_b) + (a_b == (void *)a_b_h) + A_B_H + A_B_H_W; }\n"
+    )
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", DECODER / "include"]
+    sources = ["main.c", "a.c", "a_b.c", "a_b_h.c"]
+    subprocess.run(["gcc", *flags, *sources, "-o", "main"], cwd=tmp_path, check=True)
 
 
 def test_a_failure_leaves_both_old_files(cm, tmp_path, monkeypatch):

@@ -5,14 +5,15 @@
  * Every read of the stream and every write of an output is bounds-checked: a hostile stream gives an error, never
  * an access outside the buffers. Decoding to levels and bytes uses integers only.
  *
- *     ncd_model m;  ncd_tensor t;  static uint32_t ws[NCD_HUFFMAN_WORKSPACE / 4];  static int8_t w[2048];
+ *     ncd_model m;  ncd_tensor t;  static uint32_t ws[MODEL_WORKSPACE / 4];  static int16_t w[MODEL_TILE];
  *     ncd_model_open(&m, blob, sizeof blob);
  *     ncd_tensor_find(&m, "fc.weight", &index);
  *     ncd_tensor_open(&m, index, &t);
- *     ncd_tensor_prepare(&t, ws, sizeof ws);               // builds the look-up table, once a tensor
+ *     ncd_tensor_prepare(&t, ws, sizeof ws);                // builds the tables, once a tensor
  *     for (tile = 0; tile < t.tiles; ++tile)
- *         ncd_decode_tile_i8(&t, tile, w, sizeof w, ws);   // levels; weight = level * ncd_row_scale(&t, row)
+ *         ncd_decode_tile_i16(&t, tile, w, MODEL_TILE, ws); // levels; weight = level * ncd_row_scale(&t, row)
  *
+ * MODEL_...: of the header that `neuralcodec export-c model.c` writes beside the stream.
  * Where t.columns is set, tiles are of the transposed matrix: see ncd_tile_place.
  */
 #ifndef NCD_H

@@ -42,7 +42,7 @@ static ncd_status decode_tile(const ncd_tensor *t, uint32_t tile)
         return ncd_decode_tile_i16(t, tile, (int16_t *)tile_buffer, sizeof tile_buffer / 2u, workspace);
     }
 #endif
-#if MODEL_TILE_BYTES
+#if MODEL_TILE_BYTES > 1
     if (t->mode == BYTES) {
         return ncd_decode_tile_bytes(t, tile, (uint8_t *)tile_buffer, sizeof tile_buffer, workspace);
     }

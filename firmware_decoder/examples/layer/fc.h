@@ -1,6 +1,6 @@
 /* fc: a neuralcodec model stream for ncd_model_open() of ncd.h. Generated; do not edit. */
-#ifndef FC_H
-#define FC_H
+#ifndef NCD_FC_h
+#define NCD_FC_h
 
 #include <stdint.h>
 
@@ -9,7 +9,8 @@
 #define FC_WIDE 0u /* 1 if levels of some tensors have 16 bits: ncd_decode_tile_i16() gives all levels */
 #define FC_TILE_BYTES 48u /* bytes in the largest tile that ncd_decode_tile_bytes() gives */
 #define FC_TABLES 1u /* look-up tables at a time, of NCD_HUFFMAN_WORKSPACE bytes each */
-/* Bytes that ncd_tensor_prepare() takes at most. */
+/* Bytes that ncd_tensor_prepare() takes at most; with NCD_TRELLIS_INDEX_LOG2, NCD_TRELLIS_LANES and
+ * NCD_HUFFMAN_LOOKUP_BITS as they are by default: else ncd_tensor_workspace() tells. */
 #define FC_WORKSPACE (FC_TABLES * NCD_HUFFMAN_WORKSPACE > 4u ? FC_TABLES * NCD_HUFFMAN_WORKSPACE : 4u)
 
 /* Indices for ncd_tensor_open(). */
@@ -26,4 +27,4 @@ extern const uint8_t fc[FC_SIZE];
 }
 #endif
 
-#endif /* FC_H */
+#endif /* NCD_FC_h */
