@@ -251,6 +251,32 @@ def test_a_workspace_of_another_tensor_is_noticed(codec, options, everything, tm
     assert int(done.stdout) >= 6 * 5  # of one tensor at all places
 
 
+@pytest.fixture(scope="module")
+def one_program(tmp_path_factory):
+    """Of the decoder's functions all that a program calls can be inlined there, where memory has the program's types."""
+    folder = tmp_path_factory.mktemp("one_program")
+    flags = ["-std=c99", "-O2", "-flto", "-fstrict-aliasing", "-DNCD_ENABLE_GENERATIVE=0", "-DNCD_FULL_CHECK=0"]
+    flags += ["-I", str(DECODER / "include")]
+    subprocess.run(["gcc", *flags, "-c", *sorted((DECODER / "src").glob("*.c"))], cwd=folder, check=True)
+    return [*flags, *sorted(folder.glob("*.o"))]
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("trellis", {"scan": "columns"}),
+        ("trellis", {"relative_step": 0.003, "coding": "contexts"}),
+        ("regression", {"regressor": "rows"}),
+        ("autoencoder", {}),
+    ],
+)
+def test_optimized_as_one_program(codec, options, one_program, tmp_path):
+    """Levels lie in floats that they become, and tables in words: other types than the program's."""
+    cm = neuralcodec.encode({"v": weights(40, 24), "w": weights(30, 70)}, codec, tile=512, **options)
+    _, of = decoded(cm, tmp_path, one_program)
+    assert all(of[name][0] == 0 and torch.equal(of[name][1], cm.decode(name)) for name in cm)
+
+
 def test_a_model_opens_without_a_codec_of_some_of_its_tensors(tmp_path):
     state = {"s": weights(30, 70), "v": weights(40, 24), "w": weights(30, 70)}
     cm = neuralcodec.encode(state, "trellis", overrides={"s": {"codec": "huffman"}})

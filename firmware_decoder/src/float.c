@@ -61,14 +61,21 @@ float ncd_column_scale(const ncd_tensor *t, uint32_t col)
 /* Levels of any width, in any order, with scales of rows and columns. */
 static ncd_status decode_levels(const ncd_tensor *t, uint32_t tile, float *dst, uint32_t n, const void *workspace)
 {
-    const int16_t *level = (const int16_t *)(const void *)((const uint8_t *)dst + (size_t)2 * n);
+    const uint8_t *level = (const uint8_t *)dst + (size_t)2 * n;
     uint32_t row, col, rows, cols, i;
-    ncd_status status = ncd_decode_tile_i16(t, tile, (int16_t *)(void *)((uint8_t *)dst + (size_t)2 * n), n, workspace);
+    ncd_status status;
+    NCD_RETYPE();
+    status = ncd_decode_tile_i16(t, tile, (int16_t *)(void *)((uint8_t *)dst + (size_t)2 * n), n, workspace);
+    NCD_RETYPE();
     (void)ncd_tile_place(t, tile, &row, &col, &rows, &cols);
     for (; status == NCD_OK && rows > 0; --rows, ++row) {
         float by_row = t->columns ? 0 : ncd_row_scale(t, row), by_col = t->columns ? ncd_column_scale(t, row) : 1;
         for (i = 0; i < cols; ++i) {
-            float weight = *level++;
+            int16_t whole;
+            float weight;
+            NCD_COPY(&whole, level, sizeof whole);
+            level += sizeof whole;
+            weight = whole;
             if (t->columns)
                 by_row = ncd_row_scale(t, col + i);
             else if (t->column_scale_width)

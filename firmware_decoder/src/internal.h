@@ -29,6 +29,9 @@
 #define NCD_ALIGNED __builtin_assume_aligned
 #define NCD_LIKELY(x) __builtin_expect(!!(x), 1)
 #define NCD_KEEP(x) __asm__("" : "+r"(x)) /* compute x here, once; compilers split sums of pointers otherwise */
+/* Memory of the caller's is used as another type from here on. Where all is optimized as one program (LTO), compilers might take
+ * what is of another type for something else, and move accesses across this. */
+#define NCD_RETYPE() __asm__ volatile("" : : : "memory")
 #else
 #include <string.h>
 #define NCD_INLINE static inline
@@ -38,6 +41,7 @@
 #define NCD_ALIGNED(p, n) (p)
 #define NCD_LIKELY(x) (x)
 #define NCD_KEEP(x) ((void)0)
+#define NCD_RETYPE() ((void)0)
 #endif
 
 /* Whether the caller gave p, which only a full check looks at. */

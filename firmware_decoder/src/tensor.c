@@ -218,6 +218,7 @@ ncd_status ncd_tensor_prepare(const ncd_tensor *t, void *workspace, size_t size)
 {
     if (!NCD_GIVEN(t))
         return NCD_ERR_ARG;
+    NCD_RETYPE();
 #if NCD_ENABLE_REGRESSION
     if (t->codec == NCD_CODEC_REGRESSION) {
         if (t->regression_workspace == 0)
