@@ -253,7 +253,7 @@ def test_a_workspace_of_another_tensor_is_noticed(codec, options, everything, tm
 
 @pytest.fixture(scope="module")
 def one_program(tmp_path_factory):
-    """Of the decoder's functions all that a program calls can be inlined there, where memory has the program's types."""
+    """All functions of the decoder can be inlined in the program, where memory has the program's types."""
     folder = tmp_path_factory.mktemp("one_program")
     flags = ["-std=c99", "-O2", "-flto", "-fstrict-aliasing", "-DNCD_ENABLE_GENERATIVE=0", "-DNCD_FULL_CHECK=0"]
     flags += ["-I", str(DECODER / "include")]
