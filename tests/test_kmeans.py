@@ -346,6 +346,14 @@ def test_damaged_payloads_are_refused_or_decoded(seed, way):
         assert decoded.data.nbytes == t.spec.nbytes
 
 
+def test_zeros_beside_a_shared_codebook_stay_zeros():
+    """Its centroids, none of which is 0, times the smallest step were numbers that some processors take for 0."""
+    state = {"v": bell(30, 40) + 3, "w": bell(30, 40, seed=1) + 3, "zeros": torch.zeros(20, 30)}
+    cm = neuralcodec.encode(state, "kmeans", shared=True, clusters=4)
+    assert torch.equal(cm.decode("zeros"), state["zeros"])
+    assert cm.shared_bytes
+
+
 def test_a_damaged_shared_codebook_is_named():
     state = {f"{i}.w": bell(16, 20, seed=i) for i in range(3)}
     data = bytearray(neuralcodec.encode(state, codec="kmeans", shared=True).to_bytes())

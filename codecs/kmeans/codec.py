@@ -179,7 +179,9 @@ class KMeans:
         """As :meth:`encode`, with the codebook of a hint."""
         if not isinstance(hint, Hint):
             raise TypeError(f"hint: one that share() made expected, not {type(hint).__name__}")
-        return self._encode(tensor, hint)
+        # The shared codebook may be without a 0, and none of its centroids is 0 at any step.
+        zeros = not finite_weights(tensor, REFUSAL).any()
+        return self._encode(tensor, None if zeros else hint)
 
     @property
     def _rule(self) -> Rule:
