@@ -32,14 +32,10 @@ def rounding_shift(x: np.ndarray, exponent: int) -> np.ndarray:
 
 
 def requantize(x: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
-    """MultiplyByQuantizedMultiplier with two roundings."""
+    """MultiplyByQuantizedMultiplier with two roundings; a shift to the left saturates."""
     left, right = max(shift, 0), max(-shift, 0)
-    shifted = wrap(x.astype(np.int64) << left)
+    shifted = saturate(x.astype(np.int64) << left, 32)
     return rounding_shift(high_mul(shifted, multiplier), right)
-
-
-def wrap(x: np.ndarray) -> np.ndarray:
-    return ((x + (1 << 31)) & ((1 << 32) - 1)) - (1 << 31)
 
 
 def finish(x: np.ndarray, zero: int, low: float, high: float) -> np.ndarray:
@@ -173,7 +169,7 @@ def pool(layer: p.PoolLayer, x: np.ndarray) -> np.ndarray:
 
 
 def gate_sums(sums: p.GateSums, x: np.ndarray) -> np.ndarray:
-    """Sums of a cell's matrix as int16 with 12 fractional bits."""
+    """Sums of a cell's matrix as int16 with 12 fractional bits less the headroom."""
     total = sums.weights.tensor.levels.astype(np.int64) @ x
     total = total + (0 if sums.bias is None else sums.bias.astype(np.int64))
     out = np.empty(len(total), np.int64)
@@ -216,19 +212,24 @@ def saturate(x: np.ndarray, bits: int) -> np.ndarray:
     return np.clip(x, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
+def gate(x: np.ndarray, layer: p.CellLayer) -> np.ndarray:
+    """A sum of two parts with 12 fractional bits."""
+    return saturate(saturate(x, 16) << layer.headroom, 16)
+
+
 def cell(layer: p.CellLayer, x: np.ndarray, step: p.Step, held: dict[str, np.ndarray]) -> np.ndarray:
     h = held[step.output]
     into, back = gate_sums(layer.input, x.reshape(-1)), gate_sums(layer.recurrent, h)
     n = layer.hidden
     if layer.kind == "lstm":
-        i, f, g, o = (saturate(into[k * n : k * n + n] + back[k * n : k * n + n], 16) for k in range(4))
+        i, f, g, o = (gate(into[k * n : k * n + n] + back[k * n : k * n + n], layer) for k in range(4))
         c = held[step.cell_state]
         fraction = layer.cell_fraction
         c = saturate(down(sigmoid(f) * c, 15) + down(sigmoid(i) * tanh(g), 30 - fraction), 16)
         held[step.cell_state] = c
         inner = down(c, fraction - 12) if fraction >= 12 else saturate(c << (12 - fraction), 16)
         return saturate(down(sigmoid(o) * tanh(inner), 23), 8)
-    r = sigmoid(saturate(into[:n] + back[:n], 16))
-    z = sigmoid(saturate(into[n : 2 * n] + back[n : 2 * n], 16))
-    new = tanh(saturate(into[2 * n :] + down(r * back[2 * n :], 15), 16))
+    r = sigmoid(gate(into[:n] + back[:n], layer))
+    z = sigmoid(gate(into[n : 2 * n] + back[n : 2 * n], layer))
+    new = tanh(gate(into[2 * n :] + down(r * back[2 * n :], 15), layer))
     return saturate(down((32768 - z) * new + z * 256 * h, 23), 8)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 
 from neuralcodec.errors import ExportError
 from neuralcodec.firmware.evaluate import Tensors, evaluate
-from neuralcodec.firmware.graph import Graph
+from neuralcodec.firmware.graph import Cell, Graph, Node
 
 Sample = torch.Tensor | Sequence[torch.Tensor]
 Calibration = torch.Tensor | Iterable[Sample]
 """One tensor of samples, or an iterable (a ``DataLoader``) of batches, which may be tuples with labels behind."""
 
 BATCH = 64
+
+GATE = 8.0
+"""Where the tables of sigmoid and tanh end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,14 @@ class Ranges:
 
     Attributes:
         low, high: the least and the largest value of each activation.
+        gates: how large parts of a cell's gates have to be told, by the cell's first output.
         samples: how many inputs were run.
     """
 
     low: dict[str, float]
     high: dict[str, float]
     samples: int
+    gates: Mapping[str, float] = field(default_factory=dict)
 
 
 def calibrate(
@@ -50,12 +56,18 @@ def calibrate(
     """
     low: dict[str, float] = {}
     high: dict[str, float] = {}
+    parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     count = 0
     given = [name for name in graph.inputs if name not in {state for state, _ in states}]
     memory = {state: torch.zeros(graph.shapes[state]) for state, _ in states}
     for batch in _batches(graph, given, calibration, 1 if states else BATCH):
         fed = dict(zip(given, batch, strict=True)) | memory
         values = evaluate(graph, parameters, [fed[name] for name in graph.inputs])
+        for node in graph.nodes:
+            if isinstance(node.operation, Cell):
+                found, name = _parts(node, node.operation, values, parameters), node.outputs[0]
+                before = parts.get(name, found)
+                parts[name] = torch.maximum(before[0], found[0]), torch.maximum(before[1], found[1])
         memory = {state: values[after] for state, after in states}
         count += len(batch[0])
         for name, value in values.items():
@@ -68,7 +80,26 @@ def calibrate(
             high[name] = max(high.get(name, most), most)
     if not count:
         raise ExportError("calibration: no samples")
-    return Ranges(low, high, count)
+    return Ranges(low, high, count, {name: _gates(*found) for name, found in parts.items()})
+
+
+def _parts(node: Node, cell: Cell, values: Tensors, parameters: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    """The largest magnitudes of both parts of each gate, that of the input and that of the hidden state."""
+    pairs = (
+        (node.inputs[0], cell.weight_input, cell.bias_input),
+        (node.inputs[1], cell.weight_hidden, cell.bias_hidden),
+    )
+    found = []
+    for value, weight, bias in pairs:
+        sums = F.linear(values[value].flatten(1), parameters[weight], None if bias is None else parameters[bias])
+        found.append(sums.abs().amax(0))
+    return found[0], found[1]
+
+
+def _gates(a: torch.Tensor, b: torch.Tensor) -> float:
+    """A part beyond what the other one can take back to where sigmoid and tanh end may as well end there."""
+    wanted = torch.maximum(torch.minimum(a, b + GATE), torch.minimum(b, a + GATE))
+    return float(wanted.max())
 
 
 def _batches(

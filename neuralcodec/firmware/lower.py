@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from neuralcodec.errors import ExportError
-from neuralcodec.firmware.calibrate import Ranges
+from neuralcodec.firmware.calibrate import GATE, Ranges
 from neuralcodec.firmware.fold import norm_factors
 from neuralcodec.firmware.graph import (
     Add,
@@ -82,6 +82,9 @@ CONSTANTS = {"", "bias", "checks", "exp", "input", "multiplier", "recurrent", "s
 
 MOST_STATE = 1.05
 """Largest magnitude of a computed state of a cell: levels of states end at 1, and a little over is clipped."""
+
+GATE_MARGIN = 1.25
+"""How much larger parts of a cell's gates may be than calibration found them."""
 
 MOST_SIDE, MOST_KERNEL = 65_535, 255
 SUM_LIMIT = 2**31
@@ -592,13 +595,15 @@ class _Lowering:
             name = node.outputs[1]
             largest = max(abs(self._ranges.low[name]), abs(self._ranges.high[name]), 2.0**-15)
             fraction = min(max(15 - math.ceil(math.log2(largest * (1 + 2**-10))), 0), 15)
+        headroom = _headroom(self._ranges.gates.get(node.outputs[0], 0.0))
         layer = CellLayer(
             operation.kind,
             inputs,
             hidden,
-            self._gates(node, operation.weight_input, operation.bias_input, x),
-            self._gates(node, operation.weight_hidden, operation.bias_hidden, None),
+            self._gates(node, operation.weight_input, operation.bias_input, x, CELL_FRACTION - headroom),
+            self._gates(node, operation.weight_hidden, operation.bias_hidden, None, CELL_FRACTION - headroom),
             fraction,
+            headroom,
         )
         tensors = [layer.input.weights.tensor, layer.recurrent.weights.tensor]
         scratch = scratch_of_cell(hidden, tensors, self._itemsize, self._plain_weights)
@@ -639,7 +644,7 @@ class _Lowering:
                 )
             self._step(label, node.place.node, layer, [self._plain(value)], into.name)
 
-    def _gates(self, node: Node, weight: str, bias: str | None, x: str | None) -> GateSums:
+    def _gates(self, node: Node, weight: str, bias: str | None, x: str | None, fraction: int) -> GateSums:
         rows, cols = self._graph.parameters[weight]
         weights = self._weights(weight, (1, 1, cols))
         terms = np.zeros(rows) if bias is None else self._parameters[bias].double().numpy()
@@ -651,7 +656,7 @@ class _Lowering:
         sums = levels.astype(np.int64).sum(axis=1)
         whole = np.rint(terms / factor) - before.zero * sums
         self._check_sums(node, levels, whole, 0)
-        multipliers = [multiplier_of(float(f) * (1 << CELL_FRACTION)) for f in factor]
+        multipliers = [multiplier_of(float(f) * (1 << fraction)) for f in factor]
         return GateSums(weights, whole.astype(np.int32), _one_if_same(multipliers))
 
     # ---- Numbers ----
@@ -741,6 +746,12 @@ def _levels(tensor: Coded) -> tuple[npt.NDArray[np.int8], Floats]:
     assert tensor.levels is not None
     assert tensor.scales is not None
     return tensor.levels, tensor.scales
+
+
+def _headroom(largest: float) -> int:
+    """Fractional bits that parts of gates have to do without, for parts up to this and some more."""
+    most = largest * GATE_MARGIN
+    return next((bits for bits in range(CELL_FRACTION) if most <= GATE * 2.0**bits), CELL_FRACTION)
 
 
 def _one_if_same(multipliers: Sequence[Multiplier]) -> tuple[Multiplier, ...]:

@@ -170,7 +170,7 @@ class GateSums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellLayer:
-    """One step of a recurrent cell; its state is read and written in place."""
+    """One step of a recurrent cell; its state is read and written in place. ``headroom``: as in ncd_nn_cell_s8."""
 
     kind: Literal["lstm", "gru"]
     inputs: int
@@ -178,6 +178,7 @@ class CellLayer:
     input: GateSums
     recurrent: GateSums
     cell_fraction: int
+    headroom: int
 
 
 Layer = (

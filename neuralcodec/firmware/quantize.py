@@ -15,7 +15,7 @@ ADD_LEFT_SHIFT = 20
 """Bits by which ADD moves its inputs up before it brings them to a common scale."""
 
 CELL_FRACTION = 12
-"""Fractional bits of the sums that go into a cell's sigmoids and tanhs."""
+"""Fractional bits of the sums that go into a cell's sigmoids and tanhs; their parts may have fewer."""
 
 SOFTMAX_FRACTION = 24
 

@@ -224,10 +224,10 @@ def wrap(x: np.ndarray) -> np.ndarray:
 
 
 def rescale(x: np.ndarray, multiplier: Any, shift: Any) -> np.ndarray:
-    """MultiplyByQuantizedMultiplier."""
+    """MultiplyByQuantizedMultiplier, whose shift to the left saturates."""
     shift = np.asarray(shift, np.int64)
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    return divide_pot(high_mul(wrap(np.asarray(x, np.int64) << left), multiplier), right)
+    return divide_pot(high_mul(saturate(np.asarray(x, np.int64) << left, 32), multiplier), right)
 
 
 @dataclass
@@ -253,7 +253,7 @@ class Requant:
     def apply(self, sums: np.ndarray) -> np.ndarray:
         """sums: [..., rows]."""
         total = wrap(sums + (0 if self.bias is None else self.bias))
-        y = wrap(rescale(total, self.multiplier, self.shift) + self.out_zero)
+        y = rescale(total, self.multiplier, self.shift) + self.out_zero
         return np.clip(y, self.min, self.max).astype(np.int8)
 
 
@@ -364,8 +364,8 @@ def linear_case(w: Weights, requant: Requant, x: np.ndarray, *, checks: bool = T
     return case
 
 
-def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator) -> Case:
-    """A pool of int8."""
+def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator, shift_by: int = 0) -> Case:
+    """A pool of int8; ``shift_by`` as of :func:`add_case`."""
     case = Case(kind)
     window.put(case)
     low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
@@ -380,6 +380,7 @@ def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator
     else:
         pairs = [make_multipliers(1, 60.0 * n, rng) for n in range(1, window.taps + 1)]
         multiplier, shift = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        shift = np.minimum(shift + shift_by, 30)
         n = np.full_like(count, window.taps) if outside else np.maximum(count, 1)
         least, most = int(n.min()), int(n.max())
         case.fields[28] = least
@@ -393,13 +394,13 @@ def pool_case(kind: str, window: Window, x: np.ndarray, rng: np.random.Generator
 # ---- Layers without weights ----
 
 
-def add_case(rng: np.random.Generator, size: int) -> Case:
-    """Elementwise sum."""
+def add_case(rng: np.random.Generator, size: int, shift_by: int = 0) -> Case:
+    """Elementwise sum; ``shift_by``: how much further to the left than what gives int8."""
     a, b = (rng.integers(-128, 128, size).astype(np.int8) for _ in range(2))
     zeros = [int(v) for v in rng.integers(-128, 128, 3)]
     low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
     multipliers, shifts = (p.tolist() for p in make_multipliers(3, 60.0, rng))
-    shifts = [min(shifts[0], 0), min(shifts[1], 0), shifts[2] - 20]
+    shifts = [min(shifts[0], 0), min(shifts[1], 0), min(shifts[2] - 20 + shift_by, 30)]
     case = Case("add", dict(enumerate([size, *zeros, low, high, *multipliers, *shifts], 8)), {"in": a, "in2": b})
     case.fields[2] = size
     x, y = (
@@ -411,10 +412,11 @@ def add_case(rng: np.random.Generator, size: int) -> Case:
     return case
 
 
-def rescale_case(rng: np.random.Generator, size: int) -> Case:
-    """To another scale."""
+def rescale_case(rng: np.random.Generator, size: int, shift_by: int = 0) -> Case:
+    """To another scale; ``shift_by`` as of :func:`add_case`."""
     x = rng.integers(-128, 128, size).astype(np.int8)
     (multiplier,), (shift,) = (p.tolist() for p in make_multipliers(1, 60.0, rng))
+    shift = min(shift + shift_by, 30)
     low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
     in_zero, out_zero = (int(v) for v in rng.integers(-128, 128, 2))
     fields = {2: size, 8: size, 9: multiplier, 10: shift, 24: in_zero, 25: out_zero, 26: low, 27: high}
@@ -422,11 +424,12 @@ def rescale_case(rng: np.random.Generator, size: int) -> Case:
     return Case("rescale", fields, {"in": x}, np.clip(y, low, high).astype(np.int8))
 
 
-def concat_case(rng: np.random.Generator, positions: int, size: int, floats: bool = False) -> Case:
-    """One input of a concat; what others write stays 0."""
+def concat_case(rng: np.random.Generator, positions: int, size: int, floats: bool = False, shift_by: int = 0) -> Case:
+    """One input of a concat; what others write stays 0. ``shift_by`` as of :func:`add_case`."""
     offset = int(rng.integers(5))
     stride = offset + size + int(rng.integers(5))
     (multiplier,), (shift,) = (p.tolist() for p in make_multipliers(1, 60.0, rng))
+    shift = min(shift + shift_by, 30)
     in_zero, out_zero = (int(v) for v in rng.integers(-128, 128, 2))
     fields = dict(enumerate([positions, size, stride, offset, multiplier, shift, in_zero, out_zero], 8))
     kind = np.float32 if floats else np.int8
@@ -483,18 +486,30 @@ def saturate(x: np.ndarray, bits: int) -> np.ndarray:
     return np.clip(x, -(1 << bits - 1), (1 << bits - 1) - 1)
 
 
-def cell_case(kind: str, weights: Sequence[Weights], steps: int, fraction: int, rng: np.random.Generator) -> Case:
-    """Steps of an int8 cell; weights: of the input and of the hidden state, whose stream has both."""
+def cell_case(  # noqa: PLR0917 (what a cell is made of)
+    kind: str,
+    weights: Sequence[Weights],
+    steps: int,
+    fraction: int,
+    rng: np.random.Generator,
+    headroom: int = 0,
+    shift_by: int | None = None,
+) -> Case:
+    """Steps of an int8 cell; weights: of the input and of the hidden state, whose stream has both.
+
+    ``shift_by``: how much further to the left than multipliers that give int8 those of the gates go; None for about
+    as much as gates want.
+    """
     gates = 4 if kind == "lstm" else 3
     hidden, inputs = weights[1].levels.shape[1], weights[0].levels.shape[1]
     rows = gates * hidden
-    case = Case(kind, {8: inputs, 9: hidden, 10: fraction, 11: steps})
+    case = Case(kind, {8: inputs, 9: hidden, 10: fraction, 11: steps, 14: headroom})
     parts = []
     for second, w in enumerate(weights):
         put_weights(case, w, w.levels, True, bool(second))
         per_row = int(rng.integers(2))
         multiplier, shift = make_multipliers(rows if per_row else 1, 64.0 * 64 * w.levels.shape[1] ** 0.5, rng)
-        shift = shift + int(rng.integers(4, 10))
+        shift = np.minimum(shift + (int(rng.integers(4, 10)) if shift_by is None else shift_by), 30)
         bias = rng.integers(-5000, 5000, rows)
         suffix = "2" if second else ""
         case.blobs |= {"multiplier" + suffix: multiplier.astype(np.int32), "shift" + suffix: shift.astype(np.int8)}
@@ -514,7 +529,7 @@ def cell_case(kind: str, weights: Sequence[Weights], steps: int, fraction: int, 
             saturate(rescale(levels @ v + bias, multiplier, shift), 16).reshape(gates, hidden)
             for (levels, bias, multiplier, shift), v in zip(parts, (x.astype(np.int64), h), strict=True)
         )
-        both = saturate(a + b, 16)
+        both = saturate(saturate(a + b, 16) << headroom, 16)
         if kind == "lstm":
             i, f, o = (sigmoid_q15(both[k]) for k in (0, 1, 3))
             added = round_shift(i * tanh_q15(both[2]), 30 - fraction)
@@ -523,7 +538,7 @@ def cell_case(kind: str, weights: Sequence[Weights], steps: int, fraction: int, 
             h = saturate(round_shift(o * tanh_q15(wide), 23), 8)
         else:
             r, z = sigmoid_q15(both[0]), sigmoid_q15(both[1])
-            n = tanh_q15(saturate(a[2] + round_shift(r * b[2], 15), 16))
+            n = tanh_q15(saturate(saturate(a[2] + round_shift(r * b[2], 15), 16) << headroom, 16))
             h = saturate(round_shift((32768 - z) * n + z * 256 * h, 23), 8)
     raw = h.astype(np.int8).tobytes()
     if kind == "lstm":

@@ -68,6 +68,18 @@ def make_cases() -> list[nc.Case]:
     cases += [nc.concat_case(rng, 5, 7), nc.flatten_case(rng, 6, 5)]
     for kind, gates in (("lstm", 4), ("gru", 3)):
         cases.append(nc.cell_case(kind, nc.make_tensors([(gates * 9, 13), (gates * 9, 9)], "raw", 64, rng), 4, 11, rng))
+    # Scales that want shifts to the left, which saturate.
+    w = nc.make_weights((9, 21), "plain", 1, rng)
+    bias = np.array([0, 1, -1, 2**31 - 1, -(2**31), 1 << 20, -(1 << 20), 1 << 30, -(1 << 30)])
+    for shift in (0, 1, 9, 30):
+        requant = nc.Requant(bias, np.array([3 << 29]), np.array([shift]), 0, 100, -128, 127)
+        cases.append(nc.linear_case(nc.Weights(w.levels * 0), requant, np.zeros((1, 21), np.int8)))
+    for by in (1, 12, 30):
+        cases += [nc.add_case(rng, 50, by), nc.rescale_case(rng, 50, by), nc.concat_case(rng, 5, 7, shift_by=by)]
+        cases.append(nc.pool_case("average_pool", window, rng.integers(-128, 128, (7, 6, 5)).astype(np.int8), rng, by))
+        for kind, gates in (("lstm", 4), ("gru", 3)):
+            weights = nc.make_tensors([(gates * 5, 6), (gates * 5, 5)], "plain", 1, rng)
+            cases.append(nc.cell_case(kind, weights, 3, 11, rng, by // 4, by))
     return [case for case in cases if case.fields.get(1, 0) <= 3000]
 
 

@@ -171,16 +171,29 @@ def test_requantization_at_its_ends(program: Path) -> None:
     check(program, *cases)
 
 
+def test_shifts_to_the_left_saturate(program: Path) -> None:
+    """Scales of outputs far finer than those of inputs: all but 0 goes to its end, and to none beyond it."""
+    rng = np.random.default_rng(1)
+    window = nc.Window(9, 8, 5, 4, 4, 5, 3, 2, 2, 2, 1, 1)
+    cases = []
+    for by in range(31):
+        x = random_int8(rng, 9, 8, 5)
+        cases += [nc.add_case(rng, 60, by), nc.add_case(rng, 60, by + 20), nc.rescale_case(rng, 60, by)]
+        cases += [nc.concat_case(rng, 3, 20, shift_by=by), nc.pool_case("average_pool", window, x, rng, by)]
+    check(program, *cases)
+
+
 @given(
     kind=st.sampled_from(["lstm", "gru"]),
     sizes=st.tuples(st.integers(1, 40), st.integers(1, 20)),
     coding=st.sampled_from(["plain", *nc.CODINGS]),
     tile=st.integers(1, 500),
     fraction=st.integers(0, 15),
+    headroom=st.sampled_from([0, 0, 1, 2, 5, 12]),
     seed=seeds,
 )
-def test_cells(
-    program: Path, *, kind: str, sizes: tuple[int, int], coding: str, tile: int, fraction: int, seed: int
+def test_cells(  # noqa: PLR0917
+    program: Path, kind: str, sizes: tuple[int, int], coding: str, tile: int, fraction: int, headroom: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     inputs, hidden = sizes
@@ -189,7 +202,26 @@ def test_cells(
         hidden = max(hidden, 10)
         inputs = max(inputs, 10)
     w = nc.make_tensors([(gates * hidden, inputs), (gates * hidden, hidden)], coding, tile, rng)
-    check(program, nc.cell_case(kind, w, 3, fraction, rng))
+    check(program, nc.cell_case(kind, w, 3, fraction, rng, headroom))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_gates_far_beyond_their_range(program: Path, kind: str) -> None:
+    """Multipliers that shift to the left by any number of bits: parts saturate, with either sign."""
+    for extra in range(14, 40):
+        rng = np.random.default_rng(extra)
+        rows = (4 if kind == "lstm" else 3) * 5
+        case = nc.cell_case(
+            kind, nc.make_tensors([(rows, 7), (rows, 5)], "plain", 1, rng), 3, 11, rng, extra % 4, extra
+        )
+        assert case.blobs["shift"].max() > 0
+        check(program, case)
+
+
+def test_cells_with_too_much_headroom(program: Path) -> None:
+    rng = np.random.default_rng(4)
+    weights = nc.make_tensors([(20, 7), (20, 5)], "plain", 1, rng)
+    check(program, with_status(nc.cell_case("lstm", weights, 1, 11, rng, 13), nc.ARG))
 
 
 # ---- Floats ----

@@ -41,7 +41,7 @@ typedef struct ncd_nn_weights {
 
 /* From a sum of products to an int8 output: clamp(requantize(sum + bias[row], multiplier, shift) + out_zero, min, max).
  * multiplier: Q31, 2^30 <= |m| < 2^31, or 0; shift: -31 .. 30, left where positive, as TFLite's
- * MultiplyByQuantizedMultiplier takes them. A row is turned over by one below 0. */
+ * MultiplyByQuantizedMultiplier takes them; shifts to the left saturate. A row is turned over by a multiplier below 0. */
 typedef struct ncd_nn_requant {
     const int32_t *bias;        /* a row each, at the scale of the sums; null: 0 */
     const int32_t *multiplier;  /* a row each, or one for all: see per_row */
@@ -91,7 +91,8 @@ typedef struct ncd_nn_linear_s8 {
 } ncd_nn_linear_s8;
 ncd_status ncd_nn_run_linear_s8(const ncd_nn *nn, const ncd_nn_linear_s8 *layer, const int8_t *in, int8_t *out);
 
-/* Elementwise sum as TFLite's ADD for int8: both inputs go by left_shift (20) bits to a common scale. */
+/* Elementwise sum as TFLite's ADD for int8: both inputs go by left_shift (20) bits to a common scale; their multipliers take
+ * them to no more than they are, so a_shift and b_shift are 0 or less. */
 typedef struct ncd_nn_add_s8 {
     uint32_t size;
     int8_t a_zero, b_zero, out_zero, min, max;
@@ -153,13 +154,14 @@ ncd_status ncd_nn_run_softmax_s8(const ncd_nn_softmax_s8 *layer, const int8_t *i
 /* One step of a recurrent cell, PyTorch's equations and order of gates (LSTM: i f g o; GRU: r z n).
  *
  * Sums of the input and of the hidden part are requantized to int16 of 12 fractional bits each (saturated), with bias; then
- * added (saturated); sigmoid and tanh come from tables of 512 intervals over [-8, 8) with linear interpolation, 15
- * fractional bits. The LSTM's cell state is int16 with cell_fraction (0 .. 15) fractional bits. Hidden states are int8 with
- * scale 1/128 and zero point 0. cell_s8.c says every rounding, activation_q15.c has the tables. */
+ * added (saturated). Each of them then ends at -8 and 8. Where larger ones may cancel out, parts and sums have 12 - headroom
+ * fractional bits, and sums are brought to 12 (saturated). Sigmoid and tanh come from tables of 512 intervals over [-8, 8)
+ * with linear interpolation, 15 fractional bits. The LSTM's cell state is int16 with cell_fraction (0 .. 15) fractional bits.
+ * Hidden states are int8 with scale 1/128 and zero point 0. cell_s8.c says every rounding, activation_q15.c has the tables. */
 typedef struct ncd_nn_cell_gates_s8 {
     ncd_nn_weights weights;     /* rows = gates * hidden */
     const int32_t *bias;        /* with the zero point of the input folded in: minus in_zero times the sum of the row */
-    const int32_t *multiplier;  /* to 12 fractional bits; a row each or one for all */
+    const int32_t *multiplier;  /* to 12 - headroom fractional bits; a row each or one for all */
     const int8_t *shift;
     uint8_t per_row;
 } ncd_nn_cell_gates_s8;
@@ -167,6 +169,7 @@ typedef struct ncd_nn_cell_s8 {
     uint32_t inputs, hidden;
     ncd_nn_cell_gates_s8 input, recurrent;
     uint8_t cell_fraction;      /* LSTM */
+    uint8_t headroom;           /* 0 .. 12 */
 } ncd_nn_cell_s8;
 /* in: inputs; state: hidden, read and written; cell: hidden, read and written; both stay as they are after an error.
  * Scratch: NCD_NN_CELL_SCRATCH. */

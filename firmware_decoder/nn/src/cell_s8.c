@@ -1,15 +1,17 @@
 /* One step of an int8 LSTM or GRU: the gates. Roundings:
  *
  * A part of a gate, that of the input or that of the hidden state, is saturate16(requantize(sum + bias, multiplier, shift)),
- * requantized as the outputs of layers are, to 12 fractional bits. A gate is saturate16(sum of its parts). Sigmoid and tanh:
- * activation_q15.c. A shift to the right by n, >> below, rounds: floor(x / 2^n + 1/2).
+ * requantized as the outputs of layers are, to 12 - headroom fractional bits. A gate is saturate16(saturate16(sum of its
+ * parts) << headroom), with 12. Sigmoid and tanh: activation_q15.c. A shift to the right by n, >> below, rounds:
+ * floor(x / 2^n + 1/2).
  *
  * LSTM: cell = saturate16((f * cell >> 15) + (i * g >> 30 - cell_fraction)); t = tanh(cell, brought to 12 fractional bits,
  * saturated); state = saturate8(o * t >> 23).
- * GRU: n = tanh(saturate16(input part + (r * hidden part >> 15)));
+ * GRU: n = tanh(saturate16(saturate16(input part + (r * hidden part >> 15)) << headroom));
  * state = saturate8(((32768 - z) * n + z * 256 * state) >> 23). */
 #include "cell_s8.h"
 
+#include "activation_q15.h"
 #include "multiply.h"
 #include "requantize.h"
 
@@ -36,6 +38,23 @@ static void emit(void *to, uint32_t vector, uint32_t row, uint32_t count, const 
     }
 }
 
+/* Takes gates to 12 fractional bits. The last ones have to be summed for it, for which their r is needed, of the first ones:
+ * the sum is then where the part of the input was, and that of the hidden state 0. */
+static void to_12_bits(int16_t *at, uint32_t hidden, uint32_t count, uint32_t apart, uint32_t headroom)
+{
+    const uint32_t shared = (count - apart) * hidden;
+    uint32_t k;
+    for (k = 0; k < count * hidden; ++k) {
+        int32_t sum = at[k];
+        if (k >= shared) {
+            const int32_t r = ncd_nn_sigmoid_q15(at[k - shared]);
+            sum = ncd_nn_saturate_16(sum + ncd_nn_round_shift(r * at[k + hidden], 15));
+            at[k + hidden] = 0;
+        }
+        at[k] = ncd_nn_saturate_16(sum * ((int32_t)1 << headroom));
+    }
+}
+
 ncd_status ncd_nn_cell_gates(const ncd_nn *nn, const ncd_nn_cell_s8 *layer, uint32_t count, uint32_t apart, const int8_t *in,
                              const int8_t *state, int16_t **out)
 {
@@ -43,9 +62,9 @@ ncd_status ncd_nn_cell_gates(const ncd_nn *nn, const ncd_nn_cell_s8 *layer, uint
     ncd_nn_memory memory = ncd_nn_memory_of(nn);
     ncd_status status;
     gates g;
-    if (hidden == 0 || layer->inputs == 0 || layer->cell_fraction > 15 || layer->input.weights.rows != rows ||
-        layer->recurrent.weights.rows != rows || layer->input.weights.cols != layer->inputs ||
-        layer->recurrent.weights.cols != hidden)
+    if (hidden == 0 || layer->inputs == 0 || layer->cell_fraction > 15 || layer->headroom > 12 ||
+        layer->input.weights.rows != rows || layer->recurrent.weights.rows != rows ||
+        layer->input.weights.cols != layer->inputs || layer->recurrent.weights.cols != hidden)
         return NCD_ERR_ARG;
     *out = g.to = (int16_t *)ncd_nn_take(&memory, sizeof(int16_t) * (size_t)(count + apart) * hidden);
     if (!g.to)
@@ -60,5 +79,8 @@ ncd_status ncd_nn_cell_gates(const ncd_nn *nn, const ncd_nn_cell_s8 *layer, uint
     g.behind = apart * hidden;
     g.adds = 1;
     g.of = &layer->recurrent;
-    return ncd_nn_multiply(nn, &layer->recurrent.weights, memory, 0, 1, state, emit, &g);
+    status = ncd_nn_multiply(nn, &layer->recurrent.weights, memory, 0, 1, state, emit, &g);
+    if (layer->headroom && status == NCD_OK)
+        to_12_bits(*out, hidden, count, apart, layer->headroom);
+    return status;
 }

@@ -21,8 +21,8 @@ static inline int32_t ncd_nn_round_shift(int32_t x, uint32_t bits)
 }
 
 /* The gates before their functions, 12 fractional bits, in scratch: `count` of them. Of the first ones the parts of the
- * input and of the hidden state are added; of the last `apart` the part of the input comes first and that of the hidden
- * state behind. */
+ * input and of the hidden state are added; of the last `apart` (none, or one: that of r is the first then) the part of the
+ * input comes first and that of the hidden state behind. */
 ncd_status ncd_nn_cell_gates(const ncd_nn *nn, const ncd_nn_cell_s8 *layer, uint32_t count, uint32_t apart, const int8_t *in,
                              const int8_t *state, int16_t **gates);
 

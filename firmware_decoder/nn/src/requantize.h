@@ -1,6 +1,6 @@
 /* From int32 to another scale as TensorFlow Lite's reference kernels do it: MultiplyByQuantizedMultiplier, which is
- * SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT. Right shifts of negative numbers are arithmetic, as with
- * every compiler that has these targets. */
+ * SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT. Shifts to the left saturate, where those kernels wrap around.
+ * Right shifts of negative numbers are arithmetic, as with every compiler that has these targets. */
 #ifndef NCD_NN_REQUANTIZE_H
 #define NCD_NN_REQUANTIZE_H
 
@@ -37,9 +37,32 @@ NCD_NN_INLINE int32_t ncd_nn_high_mul(int32_t a, int32_t b)
     return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
 
+/* x * 2^left, at most 2^30 in size. What comes of more, times a multiplier of at least 2^-1, is far outside of int16 anyway;
+ * and of this much nothing that is added overflows. Few layers want it, hence no part of loops. */
+int32_t ncd_nn_shift_left(int32_t x, uint32_t left);
+
+/* By a scale whose left is 0. */
+NCD_NN_INLINE int32_t ncd_nn_rescale_down(int32_t x, const ncd_nn_scale *s)
+{
+    return ncd_nn_divide_pot(ncd_nn_high_mul(x, s->multiplier), s->right);
+}
+
+/* To an int8 or int16. */
 NCD_NN_INLINE int32_t ncd_nn_rescale(int32_t x, const ncd_nn_scale *s)
 {
-    return ncd_nn_divide_pot(ncd_nn_high_mul((int32_t)((uint32_t)x << s->left), s->multiplier), s->right);
+    return ncd_nn_rescale_down(s->left ? ncd_nn_shift_left(x, s->left) : x, s);
+}
+
+/* The scale that brings differences of two int8 to int8s; with it their shift to the left need not be watched. One of more
+ * than 22 bits would take all but 0 to the ends, and so does one of 22. */
+static inline ncd_nn_scale ncd_nn_small_scale_of(int32_t multiplier, int32_t shift)
+{
+    return ncd_nn_scale_of(multiplier, shift > 22 ? 22 : shift);
+}
+
+NCD_NN_INLINE int32_t ncd_nn_rescale_small(int32_t x, const ncd_nn_scale *s)
+{
+    return ncd_nn_rescale_down((int32_t)((uint32_t)x << s->left), s);
 }
 
 NCD_NN_INLINE int32_t ncd_nn_clamp(int32_t x, int32_t min, int32_t max)
@@ -87,13 +110,19 @@ NCD_NN_INLINE int32_t ncd_nn_output_usual(int32_t sum, int32_t base, int32_t mul
     return ((ncd_nn_wrap_add(x, x >> 31) >> halve) + round) >> 1;
 }
 
-NCD_NN_INLINE int32_t ncd_nn_output_rare(int32_t sum, const ncd_nn_output *o)
-{
-    const int32_t x = (int32_t)((uint32_t)ncd_nn_wrap_add(sum, o->base) << o->left);
-    return ncd_nn_wrap_add(ncd_nn_divide_pot(ncd_nn_high_mul(x, o->multiplier), o->right), o->round >> 1);
-}
+int32_t ncd_nn_output_rare(int32_t sum, const ncd_nn_output *o);
+
+/* With a shift to the right, and without one. */
+void ncd_nn_write_down(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step);
+void ncd_nn_write_rare(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step);
 
 /* Writes outputs of `count` sums, `step` apart. */
-void ncd_nn_write_s8(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step);
+NCD_NN_INLINE void ncd_nn_write_s8(const int32_t *sums, uint32_t count, const ncd_nn_output *o, int8_t *out, size_t step)
+{
+    if (o->right)
+        ncd_nn_write_down(sums, count, o, out, step);
+    else
+        ncd_nn_write_rare(sums, count, o, out, step);
+}
 
 #endif

@@ -532,7 +532,7 @@ def _cell(s: _Source, step: Step) -> None:
             bias = _ints(s, "int32_t", f"{name}_bias", None if sums.bias is None else sums.bias.astype(np.int32))
             multiplier, shift = _multipliers(s, name, sums.multipliers)
             fields.append(f"{{{matrix}, {bias}, {multiplier}, {shift}, {int(len(sums.multipliers) > 1)}}}")
-        fields.append(str(layer.cell_fraction))
+        fields += [str(layer.cell_fraction), str(layer.headroom)]
     place = _struct(s, step, f"ncd_nn_cell_{_suffix(s)}", fields)
     state = _out(s, step)
     if step.cell_state is not None:

@@ -267,6 +267,7 @@ static ncd_status run_cell(const ncd_nn *nn, const contents *c, uint8_t *out, in
     layer.inputs = (uint32_t)c->fields[8];
     layer.hidden = (uint32_t)c->fields[9];
     layer.cell_fraction = (uint8_t)c->fields[10];
+    layer.headroom = (uint8_t)c->fields[14];
     layer.input = gates_of(c, 0);
     layer.recurrent = gates_of(c, 1);
     for (i = 0; i < steps && status == NCD_OK; ++i, in += layer.inputs)
