@@ -28,7 +28,7 @@ from neuralcodec.firmware.lower import BIAS_LIMIT, lower, row_terms
 from neuralcodec.firmware.names import Names, model_name
 from neuralcodec.firmware.plan import Mode, Plan
 from neuralcodec.firmware.quantize import HIDDEN, Quantization
-from neuralcodec.firmware.ranges import quantizations
+from neuralcodec.firmware.ranges import quantizations, with_pool_clamps
 from neuralcodec.firmware.report import ExportReport, make_report
 from neuralcodec.firmware.schedule import schedule
 from neuralcodec.firmware.settings import settings
@@ -167,6 +167,7 @@ def make_plan(
             warnings.append("calibrated with the example input alone: give calibration data for ranges that hold")
             calibration = _example(example_input, graph)
         ranges = calibrate(graph, parameters, calibration, states)
+        graph = with_pool_clamps(graph, ranges)
         scales = quantizations(graph, ranges)
         blob = make_int8_blob(coded, _wishes(graph, parameters, scales), tile)
     else:

@@ -5,6 +5,13 @@ from __future__ import annotations
 from neuralcodec.firmware.calibrate import Ranges
 from neuralcodec.firmware.graph import Cell, Concat, Graph, Pad, Permute, Pool, Reshape, Softmax
 from neuralcodec.firmware.quantize import HIDDEN, SOFTMAX, Quantization, from_range
+from neuralcodec.firmware.simplify import join_pool_clamps
+
+
+def with_pool_clamps(graph: Graph, ranges: Ranges) -> Graph:
+    """The network with clamps in max pools, where calibration shows that they lose next to nothing there."""
+    scales = quantizations(graph, ranges)
+    return join_pool_clamps(graph, lambda one, other: scales[one].scale / scales[other].scale)
 
 
 def quantizations(graph: Graph, ranges: Ranges) -> dict[str, Quantization]:

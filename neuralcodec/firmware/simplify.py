@@ -20,6 +20,9 @@ from neuralcodec.firmware.graph import (
     Sides,
 )
 
+MOST_COARSER = 2.0
+"""How much coarser than its own the scale of what a clamp gives may be, for one layer less."""
+
 
 def simplify(graph: Graph) -> Graph:
     """The same network with fewer operations; what nobody reads is left out."""
@@ -85,7 +88,56 @@ def _join_norms(graph: Graph) -> Graph:
 
 
 def _join_clamps(graph: Graph) -> Graph:
-    return _join_behind(graph, _with_clamp)
+    return _join_behind(_clamps_before_pools(_join_behind(graph, _with_clamp)), _with_clamp)
+
+
+def _clamps_before_pools(graph: Graph) -> Graph:
+    """A clamp behind max pools, which is the same before them, where a layer before takes it.
+
+    Max pools have the scale of their input, which would be too coarse for what a clamp leaves.
+    """
+    nodes = list(graph.nodes)
+    for node in graph.nodes:
+        pools: list[Node] = []
+        first = _only_maker(graph, node.inputs) if isinstance(node.operation, Clamp) else None
+        while first is not None and isinstance(first.operation, Pool) and first.operation.kind == "max":
+            pools.append(first)
+            first = _only_maker(graph, first.inputs)
+        joined = None if first is None or not pools else _with_clamp(first, node)
+        if first is None or joined is None:
+            continue
+        nodes[nodes.index(first)] = replace(joined, outputs=first.outputs)
+        nodes[nodes.index(pools[0])] = replace(pools[0], outputs=node.outputs)
+        nodes.remove(node)
+        graph = replace(graph, nodes=tuple(nodes))
+    return graph
+
+
+def _only_maker(graph: Graph, inputs: tuple[str, ...]) -> Node | None:
+    """What makes an activation that nothing else reads."""
+    if len(inputs) != 1 or inputs[0] in graph.outputs or len(graph.users(inputs[0])) != 1:
+        return None
+    return next((node for node in graph.nodes if node.outputs == inputs), None)
+
+
+def join_pool_clamps(graph: Graph, coarser: Callable[[str, str], float]) -> Graph:
+    """Clamps that are left behind max pools become part of them, where the pool's scale is about as fine as theirs.
+
+    Args:
+        graph: the network.
+        coarser: how much coarser the scale of one activation is than that of another.
+    """
+
+    def with_clamp(first: Node, second: Node) -> Node | None:
+        operation = first.operation
+        if not isinstance(operation, Pool) or operation.kind != "max" or not isinstance(second.operation, Clamp):
+            return None
+        if coarser(first.inputs[0], second.outputs[0]) > MOST_COARSER:
+            return None
+        clamp = second.operation if operation.clamp is None else operation.clamp.then(second.operation)
+        return replace(first, operation=replace(operation, clamp=clamp), outputs=second.outputs)
+
+    return _join_behind(graph, with_clamp)
 
 
 def _with_clamp(first: Node, second: Node) -> Node | None:
@@ -94,6 +146,8 @@ def _with_clamp(first: Node, second: Node) -> Node | None:
     operation = first.operation
     if isinstance(operation, Clamp):
         return replace(first, operation=operation.then(second.operation), outputs=second.outputs)
+    if isinstance(operation, Pool) and operation.kind == "max":
+        return None
     if isinstance(operation, (Conv, Linear, Add, Pool, Mean)):
         clamp = second.operation if operation.clamp is None else operation.clamp.then(second.operation)
         return replace(first, operation=replace(operation, clamp=clamp), outputs=second.outputs)
