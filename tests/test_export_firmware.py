@@ -1230,13 +1230,23 @@ def test_what_torch_takes_for_unbatched_is_refused(layer, shape, said):
         ({"example_input": None}, "example input: a tensor, or several, expected, not NoneType"),
         ({"calibration": 3}, "calibration: a tensor or batches expected, not int"),
         ({"name": 3}, "name=3: lower-case letters"),
+        ({"calibration": [None]}, "calibration: tensors expected, not NoneType"),
+        ({"calibration": torch.randn(8, 4).to_sparse()}, "calibration: dense tensors of numbers expected"),
+        ({"calibration": torch.zeros(8, 4, device="meta")}, "dense tensors of numbers expected, not meta ones"),
+        ({"calibration": torch._empty_affine_quantized((8, 4), scale=0.1, dtype=torch.qint8)}, "not quantized ones"),
+        ({"calibration": torch.zeros(8, 4, dtype=torch.complex64)}, r"real numbers expected, not torch\.complex64"),
+        ({"out_dir": None}, "out_dir: a path expected, not NoneType"),
+        ({"out_dir": 3}, "out_dir: a path expected, not int"),
+        ({"checks": "yes"}, "checks is True or False, not 'yes'"),
+        ({"bundle": "no"}, "bundle is True or False, not 'no'"),
+        ({"mode": "float", "tile": 100}, "tile is for mode='int8'"),
     ],
 )
 def test_arguments_of_a_wrong_type(changed, said, tmp_path):
     network = nn.Linear(4, 4)
     arguments = {"model": network, "example_input": torch.zeros(1, 4), "calibration": torch.randn(8, 4)}
     with pytest.raises(ExportError, match=said):
-        neuralcodec.export_firmware(neuralcodec.encode(network), out_dir=tmp_path, **{**arguments, **changed})
+        neuralcodec.export_firmware(neuralcodec.encode(network), **{"out_dir": tmp_path, **arguments, **changed})
 
 
 def test_inputs_that_cannot_be_simulated(tmp_path):
@@ -1245,6 +1255,61 @@ def test_inputs_that_cannot_be_simulated(tmp_path):
     for inputs in ([], "x", 3, [np.zeros(4)]):
         with pytest.raises(ExportError, match="inputs: a tensor, an array, or some tensors expected"):
             neuralcodec.simulate(tmp_path, inputs)
+    for inputs, said in (
+        (torch.zeros(2, 4).to_sparse(), "inputs: dense tensors of numbers expected"),
+        (torch.zeros(2, 4, dtype=torch.complex64), "inputs: real numbers expected"),
+        (np.array([["a"] * 4]), "inputs: real numbers expected"),
+        (np.array([[None] * 4]), "inputs: real numbers expected"),
+        (np.zeros((2, 4), np.complex64), "inputs: real numbers expected"),
+        ([torch.zeros(2, 4), torch.zeros(2, 3)], "differ in their first side alone"),
+    ):
+        with pytest.raises(ExportError, match=said):
+            neuralcodec.simulate(tmp_path, inputs)
+    assert neuralcodec.simulate(tmp_path, torch.ones(2, 4, dtype=torch.bfloat16)).outputs.shape == (2, 4)
+    with pytest.raises(ExportError, match="export_dir: a path expected, not NoneType"):
+        neuralcodec.simulate(None, torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("mode", ["int8", "float"])
+def test_tensors_that_are_not_finite_are_refused(mode, tmp_path):
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU6())
+    with torch.no_grad():
+        network[0].bias[1] = math.inf
+    cm = neuralcodec.encode(network, codec="raw")
+    with pytest.raises(ExportError, match="not all values are finite") as caught:
+        neuralcodec.export_firmware(cm, network, torch.zeros(1, 4), torch.randn(8, 4), tmp_path, mode=mode)
+    assert caught.value.tensor == "0.bias"
+
+
+def test_what_calibration_has_only_zeros_of_is_named(tmp_path):
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    with torch.no_grad():
+        network[0].bias.fill_(-100)
+    report = neuralcodec.export_firmware(
+        neuralcodec.encode(network, codec="raw"), network, torch.zeros(1, 4), torch.randn(8, 4), tmp_path
+    )
+    assert [each for each in report.warnings if "always 0" in each] == [
+        "activation 'relu' is always 0 on the calibration data: its scale is 1 for want of a range"
+    ]
+
+
+def test_report_counts_parts_of_a_concat(tmp_path):
+    class Joined(nn.Module):
+        def forward(self, x):
+            return torch.cat([x, x, x], 1)
+
+    report = neuralcodec.export_firmware(
+        neuralcodec.encode({"w": torch.zeros(1)}), Joined(), torch.zeros(1, 4), torch.randn(8, 4), tmp_path
+    )
+    assert [layer.constant_bytes for layer in report.layers] == [72]  # sizeof(ncd_nn_concat_s8) is 24
+
+
+def test_the_note_on_large_tiles_says_what_helps(tmp_path):
+    network = nn.Linear(64, 64)
+    cm = neuralcodec.encode(network, codec="huffman", bits=4, tile=4096)
+    for mode, said in (("int8", "tile=512 cuts them"), ("float", "encode with a smaller tile")):
+        report = neuralcodec.export_firmware(cm, network, torch.zeros(1, 64), torch.randn(8, 64), tmp_path, mode=mode)
+        assert any(said in each for each in report.warnings)
 
 
 def test_what_cannot_be_exported_is_said(tmp_path):

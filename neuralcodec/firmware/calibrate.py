@@ -109,6 +109,8 @@ def _batches(
         raise ExportError(f"calibration: a tensor or batches expected, not {type(calibration).__name__}")
     samples: Iterable[Sample] = [calibration] if isinstance(calibration, torch.Tensor) else calibration
     for sample in samples:
+        if not isinstance(sample, (torch.Tensor, Iterable)):
+            raise ExportError(f"calibration: tensors expected, not {type(sample).__name__}")
         parts = (sample,) if isinstance(sample, torch.Tensor) else tuple(itertools.islice(sample, len(given)))
         if len(parts) != len(given):
             raise ExportError(f"calibration: {len(parts)} tensors where the network has {len(given)} inputs")
@@ -119,10 +121,24 @@ def _batches(
             yield tuple(part[start : start + most] for part in shaped)
 
 
+def real_floats(value: torch.Tensor, what: str) -> torch.Tensor:
+    """A tensor as float32 on the host.
+
+    Raises:
+        ExportError: it has values of another kind, or none.
+    """
+    if value.is_complex():
+        raise ExportError(f"{what}: real numbers expected, not {value.dtype}")
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        kind = "quantized" if value.is_quantized else "meta" if value.is_meta else str(value.layout)
+        raise ExportError(f"{what}: dense tensors of numbers expected, not {kind} ones")
+    return value.detach().to(device="cpu", dtype=torch.float32)
+
+
 def _shaped(shape: tuple[int, ...], sample: object) -> torch.Tensor:
     if not isinstance(sample, torch.Tensor):
         raise ExportError(f"calibration: tensors expected, not {type(sample).__name__}")
-    value = sample.detach().to(device="cpu", dtype=torch.float32)
+    value = real_floats(sample, "calibration")
     if value.shape[1:] == shape[1:]:
         return value
     if value.shape == shape[1:]:

@@ -23,7 +23,7 @@ from neuralcodec.firmware.emit.header import header
 from neuralcodec.firmware.emit.readme import readme
 from neuralcodec.firmware.emit.source import source
 from neuralcodec.firmware.fold import fold_batch_norm
-from neuralcodec.firmware.graph import Cell, Conv, Graph, Linear, Node, Norm
+from neuralcodec.firmware.graph import Cell, Conv, Graph, Linear, Node, Norm, Zeros
 from neuralcodec.firmware.lower import BIAS_LIMIT, lower, row_terms
 from neuralcodec.firmware.names import Names, model_name
 from neuralcodec.firmware.plan import Mode, Plan
@@ -75,8 +75,8 @@ def export_firmware(
         name: of the model in C; default from the module's class.
         mode: "int8", or "float" for parts with an FPU and for checking: float activations, decoded weights.
         weights: "plain" puts int8 (or float) weights into flash as they are, for comparison.
-        tile: most weights in a tile. Tensors with larger ones are coded again, without loss, but those of codec
-            trellis. A layer's scratch holds a tile.
+        tile: most weights in a tile, int8 mode only. Tensors with larger ones are coded again, without loss, but those
+            of codec trellis. A layer's scratch holds a tile.
         checks: firmware compares a checksum of each tile when it is decoded. Int8 mode only.
         bundle: put the decoder's sources into the folder, so that it builds with nothing else.
         tables: "flash" writes opened tensors, and tables of codec trellis, as constants: layers then decode without RAM
@@ -101,6 +101,11 @@ def export_firmware(
         raise ExportError(f'tables is "ram" or "flash", not {tables!r}')
     if tables == "flash" and weights == "plain":
         raise ExportError("tables='flash' is for compressed weights: plain ones have no tables")
+    for option, value in (("checks", checks), ("bundle", bundle)):
+        if not isinstance(value, bool):
+            raise ExportError(f"{option} is True or False, not {value!r}")
+    if not isinstance(out_dir, (str, os.PathLike)):
+        raise ExportError(f"out_dir: a path expected, not {type(out_dir).__name__}")
     if checks and mode != "int8":
         raise ExportError("checks are of int8 levels: they need mode='int8'")
     names = Names(model_name(type(model).__name__) if name is None else name)
@@ -155,11 +160,16 @@ def make_plan(
         raise ExportError(f'mode is "int8" or "float", not {mode!r}')
     if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or not 1 <= tile <= LONGEST_TILE):
         raise ExportError(f"tile: an integer from 1 to {LONGEST_TILE:,} or None expected, not {tile!r}")
+    if tile is not None and mode == "float":
+        raise ExportError("tile is for mode='int8': float weights keep the tiles that they were encoded with")
     graph = _traced(cm, model, example_input)
     states = find_states(graph)
     _check_ends(graph, states)
     coded = Weights(cm, {each: graph.parameters[each] for each in graph.ones})
     parameters = {each: coded.floats(each) for each in graph.parameters}
+    for each, value in parameters.items():
+        if not value.isfinite().all():
+            raise ExportError("not all values are finite, and firmware computes with none that is not", tensor=each)
     warnings: list[str] = []
     scales: Mapping[str, Quantization] = {}
     if mode == "int8":
@@ -167,6 +177,7 @@ def make_plan(
             warnings.append("calibrated with the example input alone: give calibration data for ranges that hold")
             calibration = _example(example_input, graph)
         ranges = calibrate(graph, parameters, calibration, states)
+        warnings += _constant(graph, ranges)
         graph = with_pool_clamps(graph, ranges)
         scales = quantizations(graph, ranges)
         blob = make_int8_blob(coded, _wishes(graph, parameters, scales), tile)
@@ -261,6 +272,18 @@ def _norm_names(node: Node) -> list[str]:
     operation = node.operation
     norm = operation if isinstance(operation, Norm) else getattr(operation, "norm", None)
     return norm.names() if isinstance(norm, Norm) else []
+
+
+def _constant(graph: Graph, ranges: Ranges) -> list[str]:
+    """What calibration tells no scale of."""
+    names = [name for name in graph.shapes if ranges.low.get(name, 1.0) == 0 == ranges.high.get(name, 1.0)]
+    begin = {output for node in graph.nodes if isinstance(node.operation, (Zeros, Cell)) for output in node.outputs}
+    states = {name for name, _ in find_states(graph)}
+    return [
+        f"activation {name!r} is always 0 on the calibration data: its scale is 1 for want of a range"
+        for name in names
+        if name not in begin and name not in states
+    ]
 
 
 def _check_ends(graph: Graph, states: Sequence[tuple[str, str]]) -> None:

@@ -288,8 +288,12 @@ def make_report(
     large = [t for t in blob.tensors.values() if t.tile_size > 1024 and not plain]
     if large:
         notes.append(
-            f"tiles of up to {max(t.tile_size for t in large):,} weights lie in RAM while a layer runs; tile=512 cuts "
-            "them without loss where the codec allows it"
+            f"tiles of up to {max(t.tile_size for t in large):,} weights lie in RAM while a layer runs; "
+            + (
+                "tile=512 cuts them without loss where the codec allows it"
+                if plan.mode == "int8"
+                else "encode with a smaller tile where the codec has that option"
+            )
         )
     return ExportReport(
         model=model,
@@ -362,7 +366,7 @@ def _arrays(layer: Layer) -> int:
     if isinstance(layer, PoolLayer):
         return 5 * len(layer.multipliers)
     if isinstance(layer, ConcatLayer):
-        return 28 * len(layer.parts)
+        return 24 * len(layer.parts)
     if isinstance(layer, SoftmaxLayer):
         return 4 * len(layer.table)
     if isinstance(layer, CellLayer):

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 
 from neuralcodec.errors import ExportError
+from neuralcodec.firmware.calibrate import real_floats
 from neuralcodec.firmware.emit.bundle import decoder_folder
 from neuralcodec.firmware.names import Names
 from neuralcodec.firmware.quantize import Quantization
@@ -83,6 +84,8 @@ def simulate(
         ExportError: the folder holds no export, there is no compiler or it refuses, inputs have another shape, or
             firmware reports an error.
     """
+    if not isinstance(export_dir, (str, os.PathLike)):
+        raise ExportError(f"export_dir: a path expected, not {type(export_dir).__name__}")
     folder = Path(export_dir).resolve()
     facts = _facts(folder)
     names = Names(str(facts["model"]))
@@ -141,14 +144,24 @@ class _Side:
 
 def _array(inputs: torch.Tensor | npt.NDArray[np.generic] | Sequence[torch.Tensor]) -> npt.NDArray[np.generic]:
     if isinstance(inputs, torch.Tensor):
-        array: npt.NDArray[np.generic] = inputs.detach().cpu().numpy()
-        return array
+        return _values(inputs)
     if isinstance(inputs, np.ndarray):
+        if inputs.dtype.kind not in "biuf":
+            raise ExportError(f"inputs: real numbers expected, not {inputs.dtype}")
         return inputs
     each_of = list(inputs) if isinstance(inputs, Sequence) else []
     if not each_of or not all(isinstance(each, torch.Tensor) for each in each_of):
         raise ExportError("inputs: a tensor, an array, or some tensors expected")
-    return np.concatenate([each.detach().cpu().numpy() for each in each_of])
+    if len({each.shape[1:] for each in each_of}) > 1 or not each_of[0].dim():
+        shapes = ", ".join(str(list(each.shape)) for each in each_of[:4])
+        raise ExportError(f"inputs: tensors that differ in their first side alone expected, not {shapes}")
+    return np.concatenate([_values(each) for each in each_of])
+
+
+def _values(inputs: torch.Tensor) -> npt.NDArray[np.generic]:
+    floats = real_floats(inputs, "inputs")
+    array: npt.NDArray[np.generic] = (inputs.detach().cpu() if inputs.dtype == torch.int8 else floats).numpy()
+    return array
 
 
 def _facts(folder: Path) -> dict[str, Any]:
