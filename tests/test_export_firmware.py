@@ -1233,7 +1233,6 @@ def test_what_torch_takes_for_unbatched_is_refused(layer, shape, said):
         ({"calibration": [None]}, "calibration: tensors expected, not NoneType"),
         ({"calibration": torch.randn(8, 4).to_sparse()}, "calibration: dense tensors of numbers expected"),
         ({"calibration": torch.zeros(8, 4, device="meta")}, "dense tensors of numbers expected, not meta ones"),
-        ({"calibration": torch._empty_affine_quantized((8, 4), scale=0.1, dtype=torch.qint8)}, "not quantized ones"),
         ({"calibration": torch.zeros(8, 4, dtype=torch.complex64)}, r"real numbers expected, not torch\.complex64"),
         ({"out_dir": None}, "out_dir: a path expected, not NoneType"),
         ({"out_dir": 3}, "out_dir: a path expected, not int"),
@@ -1247,6 +1246,14 @@ def test_arguments_of_a_wrong_type(changed, said, tmp_path):
     arguments = {"model": network, "example_input": torch.zeros(1, 4), "calibration": torch.randn(8, 4)}
     with pytest.raises(ExportError, match=said):
         neuralcodec.export_firmware(neuralcodec.encode(network), **{"out_dir": tmp_path, **arguments, **changed})
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions")
+def test_calibration_with_quantized_tensors_is_refused(tmp_path):
+    network = nn.Linear(4, 4)
+    calibration = torch.quantize_per_tensor(torch.zeros(8, 4), 0.1, 0, torch.qint8)
+    with pytest.raises(ExportError, match="not quantized ones"):
+        neuralcodec.export_firmware(neuralcodec.encode(network), network, torch.zeros(1, 4), calibration, tmp_path)
 
 
 def test_inputs_that_cannot_be_simulated(tmp_path):
@@ -1302,6 +1309,31 @@ def test_report_counts_parts_of_a_concat(tmp_path):
         neuralcodec.encode({"w": torch.zeros(1)}), Joined(), torch.zeros(1, 4), torch.randn(8, 4), tmp_path
     )
     assert [layer.constant_bytes for layer in report.layers] == [72]  # sizeof(ncd_nn_concat_s8) is 24
+
+
+@pytest.mark.parametrize("mode", ["int8", "float"])
+def test_plain_weights_of_several_layers_are_there_once(mode, tmp_path):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(20, 20)
+
+        def forward(self, x):
+            return self.fc(F.relu(self.fc(x)))
+
+    network, inputs = Twice().eval(), torch.randn(8, 20)
+    cm = neuralcodec.encode(network, codec="raw")
+    report, outputs = [], []
+    for weights in ("compressed", "plain"):
+        report.append(
+            neuralcodec.export_firmware(
+                cm, network, inputs[:1], inputs, tmp_path, name="net", mode=mode, weights=weights
+            )
+        )
+        outputs.append(neuralcodec.simulate(tmp_path, inputs).outputs)
+    np.testing.assert_array_equal(*outputs)
+    assert report[1].weight_bytes == 400 * (1 if mode == "int8" else 4)
+    assert (tmp_path / "net.c").read_text().count("_weights[400] = {") == 1
 
 
 def test_the_note_on_large_tiles_says_what_helps(tmp_path):

@@ -280,7 +280,9 @@ def make_report(
     """The report of a plan."""
     layers = tuple(_layer(plan, i, step, plain=plain, checks=checks) for i, step in enumerate(plan.steps))
     itemsize = 1 if plan.mode == "int8" else 4
-    weights = sum(math.prod(tensor.shape) for tensor in blob.tensors.values())
+    # As the source has them: once for each order in which layers read a tensor.
+    orders = {(w.tensor.name, w.kernel): math.prod(w.tensor.shape) for step in plan.steps for w in matrices(step.layer)}
+    weights = sum(orders.values() if plain else (math.prod(tensor.shape) for tensor in blob.tensors.values()))
     compressed = sum(tensor.nbytes for tensor in blob.tensors.values())
     given, result = plan.activations[plan.input], plan.activations[plan.output]
     states = sum(plan.activations[state.activation].nbytes for state in plan.states)

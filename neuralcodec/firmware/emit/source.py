@@ -52,7 +52,7 @@ WORK = (
 
 @dataclass(slots=True)
 class _Source:
-    """What is written so far."""
+    """What is written so far; ``matrices``: plain weights that several layers may read, by tensor and order."""
 
     plan: Plan
     plain: bool
@@ -60,6 +60,7 @@ class _Source:
     prepared: bool
     constants: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    matrices: dict[tuple[str, tuple[int, int, int]], str] = field(default_factory=dict)
 
 
 def source(plan: Plan, names: Names, *, plain: bool, checks: bool, blob_crc: int, prepared: bool = False) -> str:
@@ -344,6 +345,10 @@ def _weights(s: _Source, name: str, weights: LayerWeights) -> str:
     tensor = weights.tensor
     rows, cols = tensor.shape
     if s.plain:
+        key = tensor.name, weights.kernel
+        if key in s.matrices:
+            return f"{{0, {rows}, {cols}, NULL, {s.matrices[key]}}}"
+        s.matrices[key] = f"{name}_weights"
         height, width, fan_in = weights.kernel
         matrix: npt.NDArray[np.generic] | None = weights.floats if s.plan.mode == "float" else tensor.levels
         assert matrix is not None
