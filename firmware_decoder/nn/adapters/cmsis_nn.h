@@ -3,6 +3,8 @@
  * For trees that have CMSIS-NN, 6.0 or later, as Arm publishes it (forks that add arguments do not fit): put its Include
  * folder on the path and compile cmsis_nn.c with the rest; nothing else refers to it. Structs, outputs and errors are those
  * of ncd_nn_run_..., bit for bit where CMSIS-NN rounds twice as it does unless told otherwise; only the scratch differs.
+ * Shifts to the left beyond 32 bits wrap around in CMSIS-NN, where these kernels saturate: outputs some 2^20 times finer than
+ * what comes in are not for it.
  *
  *     linear      a tile at a time. Tensors coded down their columns are NCD_ERR_UNSUPPORTED: take ncd_nn_run_linear_s8
  *     conv        groups = 1; as many output channels at a time as the scratch holds, an output row at a time, whose channels
