@@ -104,7 +104,7 @@ def test_a_clamp_stays_in_a_max_pool_of_about_its_range(tmp_path):
     assert len(plan.steps) == 1
 
 
-@pytest.mark.parametrize(("factor", "headroom"), [(1, 0), (12, 2), (20, 3)])
+@pytest.mark.parametrize(("factor", "headroom"), [(1, 0), (12, 2)])
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell])
 def test_gates_whose_parts_cancel_out(kind, factor, headroom, tmp_path):
     """Parts beyond ±8 are told apart as far as the other part may take them back."""
