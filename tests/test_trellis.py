@@ -292,6 +292,22 @@ def test_few_weights_take_few_tables():
     assert sizes[1] < 1.02 * sizes[0]
 
 
+@pytest.mark.parametrize("states", [1, 8])
+@pytest.mark.parametrize(("codec", "most"), [("generative", 0.15), ("trellis", 0.5)])
+def test_weights_that_count_nothing_cost_little_where_levels_have_raw_bits(codec, most, states):
+    """Dead inputs have gradients of 0."""
+    w = bell(128, 256)
+    importance = torch.zeros(128, 256)
+    importance[:, :8] = 1
+    settings = {"codec": codec, "states": states, "step": 0.001}
+    whole = neuralcodec.encode({"w": w}, **settings)
+    weighted = neuralcodec.encode({"w": w}, importance={"w": importance}, **settings)
+    assert weighted.nbytes < most * whole.nbytes
+    # The step is finer for weights of which few are coded, or coarser, by a factor that is near 1.
+    error = [float((cm.decode("w") - w)[:, :8].square().mean().sqrt()) for cm in (whole, weighted)]
+    assert error[1] == pytest.approx(error[0], rel=0.2)
+
+
 def test_norm_with_importance_is_that_of_what_counts():
     w = bell(96, 96)
     importance = np.ones((96, 96), np.float32)

@@ -296,6 +296,9 @@ private:
         return aside == 0 ? within : std::min(std::max(within - aside, -most), most);
     }
 
+    // Whether a weight counts so little that level 0 may be worth a try where levels have raw bits, and are mostly far from it.
+    static bool cheap(float x, float weight) { return weight * x * x < 32; }
+
     unsigned best() const { return static_cast<unsigned>(std::min_element(cost_.begin(), cost_.end()) - cost_.begin()); }
 
     // The levels on the path to a state, from the last one back to a place.
@@ -336,7 +339,8 @@ private:
             }
             const float x = aim(xs[i], aside), led = along ? sum_[lead] : 0;
             uint64_t known[2] = {};  // of each quantizer, the tables whose best levels have been found
-            gather(candidates_, x, weight, least_plain_, most_plain_, c_.raw_bits ? -1 : 0);
+            const bool nearest = c_.raw_bits && !(importance && cheap(x, weight));
+            gather(candidates_, x, weight, least_plain_, most_plain_, nearest ? -1 : 0);
             const uint32_t *const note = note_.data();
             const float *const cost = cost_.data();
             for (unsigned s = 0; s < states; ++s) {
@@ -444,7 +448,7 @@ private:
             const int below = static_cast<int>(std::floor(x));
             consider(found, r, x, weight, below);
             consider(found, r, x, weight, below + 1);
-            if (!c_.raw_bits && (below > 0 || below < -1)) {
+            if ((!c_.raw_bits || (importance && cheap(x, weight))) && (below > 0 || below < -1)) {
                 consider(found, r, x, weight, below > 0 ? below - 1 : below + 2);
                 consider(found, r, x, weight, 0);
             }
