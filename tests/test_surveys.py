@@ -4,12 +4,12 @@ import functools
 
 import pytest
 import torch
+from samples import bell
 
 import neuralcodec
 from neuralcodec import _native
 from neuralcodec.plan import run
 from neuralcodec.plan.surveys import Surveys
-from tests.samples import bell
 
 
 class Sized:

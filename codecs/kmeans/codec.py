@@ -148,12 +148,17 @@ class KMeans:
         return decode_payload(payload, self.number, spec, shared)
 
     def survey(self, tensor: Tensor) -> Sample | None:
-        """The weights in short, where a codebook is to be shared; None for one that cannot be encoded."""
+        """The weights in short, where a codebook is to be shared; None for one that cannot be encoded, or is all 0.
+
+        At no step would a shared codebook without a 0 give that.
+        """
         if not self.shared or not tensor.spec.size:
             return None
         try:
             weights = finite_weights(tensor, REFUSAL)
         except SourceError:
+            return None
+        if not weights.any():
             return None
         found = of_rows(weights) if self.scale == "row" else of_tensor(weights)
         # Errors count in squares of the step, so that tensors of other steps can be beside this one; by ``entropy``
@@ -179,9 +184,7 @@ class KMeans:
         """As :meth:`encode`, with the codebook of a hint."""
         if not isinstance(hint, Hint):
             raise TypeError(f"hint: one that share() made expected, not {type(hint).__name__}")
-        # The shared codebook may be without a 0, and none of its centroids is 0 at any step.
-        zeros = not finite_weights(tensor, REFUSAL).any()
-        return self._encode(tensor, None if zeros else hint)
+        return self._encode(tensor, hint)
 
     @property
     def _rule(self) -> Rule:

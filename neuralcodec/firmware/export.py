@@ -175,9 +175,9 @@ def make_plan(
     if mode == "int8":
         if calibration is None:
             warnings.append("calibrated with the example input alone: give calibration data for ranges that hold")
-            calibration = _example(example_input, graph)
+            calibration = _example(example_input, graph, states)
         ranges = calibrate(graph, parameters, calibration, states)
-        warnings += _constant(graph, ranges)
+        warnings += _constant(graph, ranges, states)
         graph = with_pool_clamps(graph, ranges)
         scales = quantizations(graph, ranges)
         blob = make_int8_blob(coded, _wishes(graph, parameters, scales), tile)
@@ -274,15 +274,15 @@ def _norm_names(node: Node) -> list[str]:
     return norm.names() if isinstance(norm, Norm) else []
 
 
-def _constant(graph: Graph, ranges: Ranges) -> list[str]:
+def _constant(graph: Graph, ranges: Ranges, states: Sequence[tuple[str, str]]) -> list[str]:
     """What calibration tells no scale of."""
     names = [name for name in graph.shapes if ranges.low.get(name, 1.0) == 0 == ranges.high.get(name, 1.0)]
-    begin = {output for node in graph.nodes if isinstance(node.operation, (Zeros, Cell)) for output in node.outputs}
-    states = {name for name, _ in find_states(graph)}
+    made = {output for node in graph.nodes if isinstance(node.operation, (Zeros, Cell)) for output in node.outputs}
+    scaled = made | {name for name, _ in states}
     return [
         f"activation {name!r} is always 0 on the calibration data: its scale is 1 for want of a range"
         for name in names
-        if name not in begin and name not in states
+        if name not in scaled
     ]
 
 
@@ -295,10 +295,12 @@ def _check_ends(graph: Graph, states: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def _example(example: torch.Tensor | Sequence[torch.Tensor], graph: Graph) -> list[tuple[torch.Tensor, ...]]:
+def _example(
+    example: torch.Tensor | Sequence[torch.Tensor], graph: Graph, states: Sequence[tuple[str, str]]
+) -> list[tuple[torch.Tensor, ...]]:
     given = (example,) if isinstance(example, torch.Tensor) else tuple(example)
-    states = {name for name, _ in find_states(graph)}
-    return [tuple(value for name, value in zip(graph.inputs, given, strict=True) if name not in states)]
+    kept = {name for name, _ in states}
+    return [tuple(value for name, value in zip(graph.inputs, given, strict=True) if name not in kept)]
 
 
 def _matrices(node: Node) -> list[str]:

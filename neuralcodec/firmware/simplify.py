@@ -134,8 +134,7 @@ def join_pool_clamps(graph: Graph, coarser: Callable[[str, str], float]) -> Grap
             return None
         if coarser(first.inputs[0], second.outputs[0]) > MOST_COARSER:
             return None
-        clamp = second.operation if operation.clamp is None else operation.clamp.then(second.operation)
-        return replace(first, operation=replace(operation, clamp=clamp), outputs=second.outputs)
+        return _clamped(first, operation, second, second.operation)
 
     return _join_behind(graph, with_clamp)
 
@@ -149,9 +148,14 @@ def _with_clamp(first: Node, second: Node) -> Node | None:
     if isinstance(operation, Pool) and operation.kind == "max":
         return None
     if isinstance(operation, (Conv, Linear, Add, Pool, Mean)):
-        clamp = second.operation if operation.clamp is None else operation.clamp.then(second.operation)
-        return replace(first, operation=replace(operation, clamp=clamp), outputs=second.outputs)
+        return _clamped(first, operation, second, second.operation)
     return None
+
+
+def _clamped(first: Node, operation: Conv | Linear | Add | Pool | Mean, second: Node, clamp: Clamp) -> Node:
+    """The first node, whose operation is given, with the clamp that the second one is."""
+    both = clamp if operation.clamp is None else operation.clamp.then(clamp)
+    return replace(first, operation=replace(operation, clamp=both), outputs=second.outputs)
 
 
 def _join_behind(graph: Graph, join: Callable[[Node, Node], Node | None]) -> Graph:

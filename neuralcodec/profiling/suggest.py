@@ -120,9 +120,10 @@ def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts
     scales = ("row", "tensor") if looked_at.spec.rows >= 2 else ("tensor",)
     lossy = [_try(looked_at, "huffman", {"bits": bits, "scale": scale}) for scale in scales for bits in BITS]
     if facts.at_target is not None:
+        of_sample, of_strip = ((some, facts.louder(some)) for some in (looked_at, strip))
         for name in STEPPED:
-            some = looked_at if name == "huffman" else strip
-            lossy += _with_step(name, some, snr_db, facts.at_target.step, facts.louder(some))
+            some, louder = of_sample if name == "huffman" else of_strip
+            lossy += _with_step(name, some, snr_db, facts.at_target.step, louder)
     exact = _exact(looked_at)
     tried = (*lossy, *exact)
     smallest = min(exact, key=lambda t: t.bits_per_weight)
