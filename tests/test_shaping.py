@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import bell
 
 import neuralcodec
 from neuralcodec import PlanError, _native
@@ -18,10 +19,6 @@ from neuralcodec.dtypes import BY_TORCH
 from neuralcodec.tensor import Tensor, TensorSpec
 
 NONE = 1e9
-
-
-def bell(rows, cols, seed=0):
-    return torch.randn(rows, cols, generator=torch.Generator().manual_seed(seed))
 
 
 def searched(x, states_log2, lagrangian, tile=64, shaping=None, coded=None):  # noqa: PLR0917

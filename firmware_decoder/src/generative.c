@@ -107,6 +107,8 @@ ncd_status ncd_generative_bind(const ncd_model *m, ncd_tensor *t)
         if (status == NCD_OK && (mode & COLUMN_SCALES))
             status = ncd_tensor_read_codes(&c, cols, &t->column_scale_width, &t->column_scales);
     }
+    if (status == NCD_OK && ncd_is_bad(&c))
+        status = NCD_ERR_CORRUPT;
     if (status != NCD_OK)
         return status;
     t->data = c.p;

@@ -110,27 +110,7 @@ ncd_status ncd_tensor_read_levels(ncd_tensor *t, ncd_cursor *c, uint32_t mode);
 
 /* ---- What codecs 2 and 3 have in common. Inline: with one of them compiled in, a function would cost bytes. ---- */
 
-/* Reads the step, and the scale codes if there are any; the cursor may be bad afterwards. CORRUPT where the dtype has no
- * levels. */
-static inline ncd_status ncd_tensor_read_scales(ncd_tensor *t, ncd_cursor *c, uint32_t has_codes)
-{
-    t->step_bits = ncd_get_u32(c);
-    if (t->dtype > NCD_F64 || t->step_bits - 1u >= 0x7F7FFFFFu)
-        return NCD_ERR_CORRUPT; /* the step is finite and positive */
-    if (has_codes) {
-        const uint32_t width = ncd_get_u8(c);
-        if (width >> 4)
-            return NCD_ERR_UNSUPPORTED;
-        if (width - 1u > 7u)
-            return NCD_ERR_CORRUPT;
-        t->scale_width = (uint8_t)width;
-        t->scales = ncd_get_fields(c, t->rows, width);
-    }
-    return NCD_OK;
-}
-
-#if NCD_HAS_COLUMNS
-/* Reads the scale codes of `count` rows or columns. */
+/* Reads the scale codes of `count` rows or columns; the cursor may be bad afterwards. */
 static inline ncd_status ncd_tensor_read_codes(ncd_cursor *c, uint32_t count, uint8_t *width, const uint8_t **codes)
 {
     const uint32_t w = ncd_get_u8(c);
@@ -140,9 +120,18 @@ static inline ncd_status ncd_tensor_read_codes(ncd_cursor *c, uint32_t count, ui
         return NCD_ERR_CORRUPT;
     *width = (uint8_t)w;
     *codes = ncd_get_fields(c, count, w);
-    return ncd_is_bad(c) ? NCD_ERR_CORRUPT : NCD_OK;
+    return NCD_OK;
 }
-#endif
+
+/* Reads the step, and the scale codes if there are any; the cursor may be bad afterwards. CORRUPT where the dtype has no
+ * levels. */
+static inline ncd_status ncd_tensor_read_scales(ncd_tensor *t, ncd_cursor *c, uint32_t has_codes)
+{
+    t->step_bits = ncd_get_u32(c);
+    if (t->dtype > NCD_F64 || t->step_bits - 1u >= 0x7F7FFFFFu)
+        return NCD_ERR_CORRUPT; /* the step is finite and positive */
+    return has_codes ? ncd_tensor_read_codes(c, t->rows, &t->scale_width, &t->scales) : NCD_OK;
+}
 
 /* Reads the tile index. `bits`: what all codes together take at least; 0: they are constant, with neither index nor
  * data. */

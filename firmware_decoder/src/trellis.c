@@ -27,6 +27,8 @@ ncd_status ncd_trellis_bind(const ncd_model *m, ncd_tensor *t)
         status = ncd_tensor_read_codes(&c, rows, &t->scale_width, &t->scales);
     if (status == NCD_OK && (mode & COLUMN_SCALES))
         status = ncd_tensor_read_codes(&c, cols, &t->column_scale_width, &t->column_scales);
+    if (status == NCD_OK && ncd_is_bad(&c))
+        status = NCD_ERR_CORRUPT;
     if (status != NCD_OK)
         return status;
 #if NCD_TRELLIS_SKIP
