@@ -108,7 +108,7 @@ def _outside_graphs(decodes: Decodes) -> Decodes:
     def called(*args: object, **kwargs: object) -> object:
         if "torch._dynamo" not in sys.modules:
             return decodes(*args, **kwargs)
-        kept_out: Decodes = torch.compiler.disable(decodes, reason="weights are decoded")  # type: ignore[no-untyped-call]
+        kept_out: Decodes = torch.compiler.disable(decodes)  # type: ignore[no-untyped-call]
         return kept_out(*args, **kwargs)
 
     return cast("Decodes", called)

@@ -4,7 +4,8 @@
 # the others parts are skipped later. Instant if nothing is missing and no source of the extension has changed.
 #
 #   scripts/setup.sh              set up .venv
-#   scripts/setup.sh wheel DIR    a fresh environment in DIR with the package as `pip install .` gives it to a user
+#   scripts/setup.sh wheel DIR    a fresh environment in DIR with the package as `pip install .` gives it to a user, and
+#                                 with the oldest versions of what it needs (but torch) that it says it works with
 #
 # PYTHON names the interpreter to use.
 set -euo pipefail
@@ -155,6 +156,21 @@ setup() {
     fi
 }
 
+# The least versions of dependencies, as pyproject.toml has them. Not of torch, whose old versions have no CPU build
+# everywhere, nor of numpy where those were made before this Python.
+oldest() {
+    local line
+    line=$(grep '^dependencies = ' pyproject.toml)
+    "$python" - "$line" <<'EOF'
+import re
+import sys
+
+for name, least in re.findall(r'"([a-z]+)>=([0-9.]+)"', sys.argv[1]):
+    if name != "torch" and not (name == "numpy" and sys.version_info >= (3, 13)):
+        print(f"{name}=={least}")
+EOF
+}
+
 find_python
 case ${1:-} in
 '')
@@ -165,6 +181,8 @@ wheel)
     rm -rf "$2"
     environment "$2"
     pip_install "$2" --config-settings build-dir=build/wheel '.[test]' # a folder of its own: .venv builds in another
+    # shellcheck disable=SC2046 (a word each)
+    "$2/bin/python" -m pip install -qq --no-compile --disable-pip-version-check --no-input $(oldest)
     ;;
 *) die "what is $1?" ;;
 esac

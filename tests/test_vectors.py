@@ -86,7 +86,7 @@ def output_of(reader, entry, elements: bytes) -> bytes:
         return elements
     try:
         levels = reader.levels(entry)[0]
-        return (levels.T if reader.is_down_columns(entry) else levels).contiguous().numpy().tobytes()
+        return (levels.T if reader.is_down_columns(entry) else levels).contiguous().reshape(-1).numpy().tobytes()
     except NeuralCodecError:
         return reader.indices(entry)[0].numpy().tobytes()
 

@@ -170,8 +170,8 @@ class StreamReader:
             opened = None if entry.number == NAMED else self._open(entry)
             if opened is None or not opened.has_levels:
                 raise NeuralCodecError("the tensor is not stored as levels", tensor=entry.spec.name)
-            levels = (opened.wide_levels() if opened.wide else opened.levels()).reshape(entry.spec.shape)
-            return torch.from_numpy(levels), torch.from_numpy(opened.scales())
+            levels = torch.from_numpy(opened.wide_levels() if opened.wide else opened.levels())
+            return levels.reshape(entry.spec.shape), torch.from_numpy(opened.scales())
 
     def indices(self, entry: Entry) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Indices, codebooks, and the scale of each row."""
