@@ -97,7 +97,7 @@ class PlanError(NeuralCodecError):
 
 
 class EvaluationError(NeuralCodecError):
-    """The evaluation function given to :func:`neuralcodec.explore` raised, or gave no finite number.
+    """The evaluation function given to :func:`neuralcodec.explore` raised, gave no finite number, or changed the model.
 
     Attributes:
         front: a :class:`~neuralcodec.Front` of what was found until then, for ``explore(…, resume=error.front)``.

@@ -242,6 +242,28 @@ def test_failures_can_be_skipped(model):
         neuralcodec.explore(model, "kmeans", lambda state: math.nan, settings=KS, on_failure="skip")
 
 
+@pytest.mark.parametrize("on_failure", ["error", "skip"])
+def test_a_model_that_evaluate_changes_is_noticed(on_failure):
+    torch.manual_seed(0)
+    net, calls = Net(), []
+
+    def evaluate(state):
+        calls.append(state)
+        net.load_state_dict(state)
+        return float(net.conv.weight.detach().square().sum())
+
+    with pytest.raises(neuralcodec.EvaluationError, match="into a copy"):
+        neuralcodec.explore(net, "kmeans", evaluate, settings=KS, on_failure=on_failure)
+    assert len(calls) == 2  # the first is of the model as it is
+
+    def overwrite(state):
+        state["conv.weight"].zero_()
+        return 0.0
+
+    with pytest.raises(neuralcodec.EvaluationError, match=r"'conv.weight'.*changed a tensor"):
+        neuralcodec.explore(Net(), "kmeans", overwrite, settings=KS, on_failure=on_failure)
+
+
 def test_evaluations_of_another_model_are_refused(model, tmp_path):
     path = tmp_path / "evaluations.json"
     evaluate = make_evaluate(model, SENSITIVITY)

@@ -19,6 +19,7 @@ from neuralcodec.plan.run import Encoded, Progress, decided, encode_source, enco
 from neuralcodec.plan.window import in_order
 from neuralcodec.registry import with_options
 from neuralcodec.source import Source
+from neuralcodec.source.mapping import element_bytes
 from neuralcodec.stream.writer import VERSION
 from neuralcodec.tensor import Tensor
 
@@ -108,13 +109,18 @@ class Candidates:
 
 
 class States:
-    """State dicts of choices. Tensors are decoded when their setting changes."""
+    """State dicts of choices. Tensors are decoded when their setting changes.
+
+    Those of the model as it is may lie in its own memory, so that whoever gets a state can change the model.
+    """
 
     def __init__(self, candidates: Candidates) -> None:
         self._candidates = candidates
         source = candidates.source
         self._original = {name: source.read(name).torch() for name in source.specs}
         self._decoded: dict[str, tuple[int, torch.Tensor]] = {}
+        self._sums = {name: _checksum(tensor) for name, tensor in self._original.items()}
+        self._decoded_sums: dict[str, int] = {}
 
     def state(self, choice: Choice) -> dict[str, torch.Tensor]:
         """The model at a choice, tied tensors under each of their names."""
@@ -126,8 +132,19 @@ class States:
             if held is None or held[0] != indices[name]:
                 tensor = setting.codec.decode(setting.payload, source.specs[name], ()).torch()
                 held = self._decoded[name] = (indices[name], tensor)
+                self._decoded_sums[name] = _checksum(tensor)
             state[name] = held[1]
         return state | {name: state[first] for name, first in source.ties.items()}
+
+    def changed(self) -> str | None:
+        """The name of a tensor that is not what it was when it was given; None if there is none."""
+        for name, tensor in self._original.items():
+            if _checksum(tensor) != self._sums[name]:
+                return name
+        for name, (_, tensor) in self._decoded.items():
+            if _checksum(tensor) != self._decoded_sums[name]:
+                return name
+        return None
 
 
 def make_candidates(
@@ -212,6 +229,10 @@ def _measured(
     yield from in_order(
         list(codecs), executor, lambda name: executor.submit(measure_tensor, source.read(name), codecs[name])
     )
+
+
+def _checksum(tensor: torch.Tensor) -> int:
+    return zlib.crc32(element_bytes(tensor).data)
 
 
 def _undominated(settings: Sequence[Setting]) -> list[Setting]:

@@ -75,9 +75,9 @@ def explore(
     Args:
         model: as for :func:`neuralcodec.encode`.
         codec: name of a lossy codec, or one that is set up already.
-        evaluate: takes a state dict (all names, original shapes and dtypes; it must not change the tensors) and gives
-            a loss: a number that is lower for better models, such as an error rate, or minus the accuracy. The same
-            state must give the same loss.
+        evaluate: takes a state dict (all names, original shapes and dtypes) and gives a loss: a number that is lower
+            for better models, such as an error rate, or minus the accuracy. The same state must give the same loss. It
+            must change neither the tensors nor ``model``: load the state into a copy of that.
         settings: options of the codec to try for each tensor, such as ``[{"clusters": 4}, {"clusters": 16}]``. Default:
             2 to 256 clusters for kmeans, 2 to 8 bits for huffman.
         include: as for :func:`neuralcodec.encode`; give it the same.
@@ -99,7 +99,7 @@ def explore(
         **options: options of the codec, the same for all tensors.
 
     Raises:
-        EvaluationError: ``evaluate`` failed; ``front`` is what was found until then.
+        EvaluationError: ``evaluate`` failed, or changed what it must not; ``front`` is what was found until then.
         SourceError: a tensor cannot be encoded; the message names it.
         PlanError: no point meets the budget (``nearest`` says what does), an option is wrong, or ``resume`` belongs to
             other weights or settings.
@@ -233,6 +233,14 @@ class _Ledger:
             reason = "" if math.isfinite(loss) else f"returned {loss}"
         except Exception as error:  # whatever the user's function raises
             cause, reason = error, f"raised {type(error).__name__}: {error} (it is given a state dict)"
+        changed = self._states.changed()
+        if changed is not None:
+            raise EvaluationError(
+                "evaluate() changed a tensor that it was given, or the model that is explored: it must load the state "
+                "into a copy of that",
+                front=self.front(),
+                tensor=changed,
+            )
         if reason and not self._skip:
             raise EvaluationError(
                 f"evaluate() {reason} with {self._describe(choice)}; {len(self._used)} evaluations are kept in "
