@@ -49,7 +49,8 @@ def share(
         The codebooks, by name.
 
     Raises:
-        FinetuneError: the model has no such tensor; weights that are NaN or infinite; a count out of range.
+        FinetuneError: the model has no such tensor; weights that are NaN or infinite, or no real floats; a count out of
+            range.
     """
     counts = clusters if isinstance(clusters, Mapping) else dict.fromkeys(weight_names(model), clusters)
     parameters = dict(model.named_parameters())
@@ -67,23 +68,25 @@ def share(
 def _book(name: str, weights: torch.Tensor, clusters: int, zero: bool, entropy: float) -> Codebook:
     if not weights.numel():
         raise FinetuneError("an empty tensor has no weights to share", tensor=name)
+    if not weights.is_floating_point():
+        raise FinetuneError(f"only real floats can share values, not {weights.dtype}", tensor=name)
     values = weights.float().cpu().numpy()
     if not torch.isfinite(weights).all():
         raise FinetuneError("weights that are NaN or infinite cannot be shared", tensor=name)
     penalties = None
     if entropy > 0 and values.var() > 0:
         lagrangian = entropy * float(values.var(dtype="float64"))
-        found = cluster.entropy_constrained(values, clusters, lagrangian, zero=zero)
-        centroids, penalties = found.centroids, lagrangian * found.bits
+        constrained = cluster.entropy_constrained(values, clusters, lagrangian, zero=zero)
+        centroids, penalties = constrained.centroids, lagrangian * constrained.bits
     else:
         centroids = cluster.optimal(values, clusters, zero=zero).centroids
     indices = cluster.assign(values, centroids, penalties)
     at = [i for i, value in enumerate(centroids) if value == 0]
-    return Codebook(
-        torch.from_numpy(centroids).float().to(weights.device),
-        torch.from_numpy(indices).long().view(weights.shape).to(weights.device),
-        at[0] if zero and at else None,
-    )
+    pinned = at[0] if zero and at else None
+    found = torch.from_numpy(indices).long().view(weights.shape).to(weights.device)
+    if pinned is not None:  # where zeros are few, the rate speaks for values that are not
+        found = torch.where(weights == 0, pinned, found)
+    return Codebook(torch.from_numpy(centroids).float().to(weights.device), found, pinned)
 
 
 @torch.no_grad()

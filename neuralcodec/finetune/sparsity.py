@@ -46,7 +46,9 @@ class Sparsity:
 
 
 def hoyer(weights: torch.Tensor, *, squared: bool = False) -> torch.Tensor:
-    """l1/l2 of a tensor, or its square; 0 for one of zeros only."""
+    """l1/l2 of a tensor, or its square; 0 for one of zeros only. Of types narrower than float32 in float32."""
+    if torch.finfo(weights.dtype).bits < 32:
+        weights = weights.float()  # sums of squares are beyond the range of float16
     square = weights.square().sum()
     # The root's slope is infinite at 0: a tensor of zeros has no direction to go.
     ratio = weights.abs().sum() / square.clamp_min(torch.finfo(weights.dtype).tiny).sqrt()
