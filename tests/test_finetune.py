@@ -218,6 +218,19 @@ def test_errors_of_pruning_name_the_tensor():
             ft.Pruning(**bad)
 
 
+def test_what_gets_no_gradient_is_not_pruned_by_gradients():
+    model = network()
+    model[3].weight.requires_grad_(False)
+    taylor = ft.Pruning(0.5, scope="global", criterion="taylor")
+    with pytest.raises(ft.FinetuneError, match=r"'3.weight'.*requires none"):
+        ft.prune(model, batches(), loss, ft.Recipe(5), taylor, quiet=True)
+    before = model[3].weight.clone()
+    named = ft.Pruning(0.5, scope="global", criterion="taylor", names=["0.weight"])
+    ft.prune(model, batches(), loss, ft.Recipe(5), named, quiet=True)
+    assert zeros(model[0].weight) == 0.5
+    assert torch.equal(model[3].weight, before)
+
+
 # --- shared weights ---
 
 
@@ -259,6 +272,18 @@ def test_share_and_tune_keep_zero_and_indices():
         assert tuned[name].centroids[tuned[name].zero] == 0
 
 
+def test_a_few_zeros_stay_zeros_whatever_the_rate():
+    torch.manual_seed(3)
+    model = nn.Linear(64, 64)
+    with torch.no_grad():
+        model.weight[torch.rand(64, 64) < 0.01] = 0
+    pruned = model.weight == 0
+    books = ft.share(model, 8, entropy=0.3)
+    assert pruned.any()
+    assert not model.weight[pruned].any()
+    assert torch.equal(model.weight, books["weight"].expand())
+
+
 def test_refreshed_assignments_follow_the_weights_and_leave_pruned_ones():
     model = network()
     masks = ft.prune(model, batches(), loss, ft.Recipe(20), ft.Pruning(0.5), quiet=True)
@@ -289,6 +314,8 @@ def test_errors_of_sharing_name_the_tensor():
         model[0].weight[0, 0] = math.nan
     with pytest.raises(ft.FinetuneError, match=r"'0.weight'.*NaN"):
         ft.share(model, 4)
+    with pytest.raises(ft.FinetuneError, match=r"real floats.*complex64"):
+        ft.share(nn.Linear(4, 4, dtype=torch.complex64), 4)
     books = ft.share(network(), 4)
     with pytest.raises(ft.FinetuneError, match="no parameter"):
         ft.tune(nn.Linear(2, 2), [], loss, ft.Recipe(1), books, quiet=True)
@@ -346,6 +373,17 @@ def test_distillation_brings_the_model_to_the_teacher():
     assert original.training
 
 
+def test_a_teacher_that_fails_keeps_its_mode():
+    class Failing(nn.Linear):
+        def forward(self, x):
+            raise ValueError("fails")
+
+    taught = ft.Distillation(Failing(8, 3))
+    with pytest.raises(ValueError, match="fails"):
+        ft.train(network(), batches(), ft.Objective(loss, distillation=taught), ft.Recipe(1), quiet=True)
+    assert taught.teacher.training
+
+
 def test_module_that_is_not_there_is_named():
     taught = ft.Distillation(teacher(), features={"nope": 1.0})
     with pytest.raises(ft.FinetuneError, match="'nope'"):
@@ -360,6 +398,11 @@ def test_hoyer():
     nothing = torch.zeros(3, requires_grad=True)
     ft.hoyer(nothing).backward()
     assert torch.isfinite(nothing.grad).all()
+
+
+def test_hoyer_of_float16_that_is_beyond_its_range():
+    weights = torch.full((100, 200), 3.0, dtype=torch.float16)
+    assert float(ft.hoyer(weights)) == pytest.approx(math.sqrt(20_000), rel=1e-4)
 
 
 def test_sparsity_term_draws_weights_to_zero():
@@ -461,6 +504,29 @@ def test_random_numbers_and_modes_of_the_caller_are_left_alone():
     assert not any(module.training for module in model.modules())
 
 
+def test_no_gradients_are_left():
+    model = network()
+    loss(model(batches()[0][0]), batches()[0]).backward()
+    books = ft.share(model, {"0.weight": 4})
+    ft.tune(model, batches(), loss, ft.Recipe(2), books, quiet=True)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_autocast_around_a_training_sees_the_weights_of_each_step():
+    def forward(model, batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            return model(batch[0])
+
+    def wide(output, batch):
+        return loss(output.float(), batch)
+
+    inside, around = network(), network()
+    ft.train(inside, batches(), ft.Objective(wide, forward=forward), ft.Recipe(10), quiet=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        ft.train(around, batches(), wide, ft.Recipe(10), quiet=True)
+    assert same(inside, around)
+
+
 def test_outcome_counts_steps_and_passes():
     outcome = ft.train(network(), batches(6), loss, ft.Recipe(15), quiet=True)
     assert outcome.steps == 15
@@ -517,6 +583,9 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
         ft.train(network(), batches(), loss, ft.Recipe(6), checkpoint=path, quiet=True)
     with pytest.raises(ft.FinetuneError, match="another model"):
         ft.train(nn.Linear(8, 3), batches(), loss, ft.Recipe(5), checkpoint=path, quiet=True)
+    for other in (torch.optim.AdamW, lambda variables, rate: torch.optim.Adam(variables, rate, betas=(0.8, 0.9))):
+        with pytest.raises(ft.FinetuneError, match="its optimizer is Adam of"):
+            ft.train(network(), batches(), loss, ft.Recipe(5, optimizer=other), checkpoint=path, quiet=True)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ft.FinetuneError, match="cannot be read"):
         ft.train(network(), batches(), loss, ft.Recipe(5), checkpoint=path, quiet=True)

@@ -66,11 +66,13 @@ class Objective:
         features: dict[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
         was = {name: module.training for name, module in taught.teacher.named_modules()}
-        taught.teacher.eval()
-        with torch.no_grad(), captured(taught.teacher, taught.features) as goals:
-            goal = self.forward(taught.teacher, batch)
-        for name, module in taught.teacher.named_modules():
-            module.training = was[name]
+        try:
+            taught.teacher.eval()
+            with torch.no_grad(), captured(taught.teacher, taught.features) as goals:
+                goal = self.forward(taught.teacher, batch)
+        finally:
+            for name, module in taught.teacher.named_modules():
+                module.training = was[name]
         terms = {}
         if taught.weight:
             if not isinstance(output, torch.Tensor):

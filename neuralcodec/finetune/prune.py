@@ -119,8 +119,8 @@ class Pruner:
         masks: held from the start.
 
     Raises:
-        FinetuneError: ``pruning`` or ``masks`` name no parameter of the model, a mask has another shape, or there is no
-            step after one that gives gradients, which the criterion takes.
+        FinetuneError: ``pruning`` or ``masks`` name no parameter of the model, a mask has another shape, or the
+            criterion takes gradients and there is no step after one that gives them, or a tensor that requires none.
     """
 
     def __init__(self, model: nn.Module, pruning: Pruning | None, steps: int, masks: Masks | None = None) -> None:
@@ -135,6 +135,11 @@ class Pruner:
         for name in [*named, *(masks or {})]:
             if name not in parameters:
                 raise FinetuneError("the model has no parameter of this name to prune", tensor=name)
+        if pruning is not None and pruning.criterion == "taylor":
+            for name in named:
+                if not parameters[name].requires_grad:
+                    said = 'criterion "taylor" takes gradients, and this one requires none: name others to prune'
+                    raise FinetuneError(said, tensor=name)
         for name, mask in (masks or {}).items():
             if mask.shape != parameters[name].shape:
                 shape, wanted = tuple(mask.shape), tuple(parameters[name].shape)

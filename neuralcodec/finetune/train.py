@@ -85,6 +85,8 @@ def train(
 ) -> Outcome:
     """Trains a model in place, in training mode; modes and the caller's random numbers are left as they were.
 
+    No gradients are left in the model, those that it had included. It may be called within ``torch.autocast``.
+
     Args:
         model: on any device; the batches must be where it is.
         batches: see :data:`Batches`.
@@ -108,6 +110,7 @@ def train(
         with torch.random.fork_rng(), _progress(held.label, recipe.steps, quiet) as tell:
             return _Run(model, batches, objective, recipe, held, path, tell).run()
     finally:
+        model.zero_grad(set_to_none=True)
         for name, module in model.named_modules():
             module.training = modes[name]
 
@@ -132,6 +135,7 @@ class _Run:
             raise FinetuneError("there is nothing to train: no parameter of the model requires a gradient")
         self.optimizer = recipe.optimizer(variables, recipe.rate)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.options = _options(self.optimizer)  # before steps or a checkpoint change them
         self.step = self.passes = self.position = self.saved = 0
         self.losses: list[float] = []
         self.sum = 0.0
@@ -186,6 +190,7 @@ class _Run:
             group["lr"] = rate * self.recipe.schedule(self.step / self.recipe.steps)
         self.constraint.before(self.model, self.step)
         self.model.zero_grad(set_to_none=True)
+        torch.clear_autocast_cache()  # where the caller is within autocast, it holds weights of the step before
         terms = self.objective.terms(self.model, batch)
         for name, term in terms.items():
             if term.numel() != 1:
@@ -217,6 +222,7 @@ class _Run:
             "sum": self.sum,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "options": self.options,
             "constraint": self.constraint.state(),
             "random": torch.get_rng_state(),
         }
@@ -229,6 +235,8 @@ class _Run:
             groups = state["optimizer"]["param_groups"], self.optimizer.state_dict()["param_groups"]
             if [group.keys() for group in groups[0]] != [group.keys() for group in groups[1]]:
                 raise ValueError("its optimizer is another one")
+            if "options" in state and state["options"] != self.options:
+                raise ValueError(f"its optimizer is {state['options']}, this one {self.options}")
             self.optimizer.load_state_dict(state["optimizer"])
             self.constraint.resume(state["constraint"])
         except (KeyError, ValueError, RuntimeError) as error:
@@ -239,6 +247,21 @@ class _Run:
 
     def _kept(self) -> str:
         return f"; {self.path} keeps step {self.saved}" if self.path and self.saved else ""
+
+
+def _options(optimizer: torch.optim.Optimizer) -> str:
+    """The kind of an optimizer and the options of its groups that are plain values, and so the same in each process."""
+    groups = [
+        ", ".join(f"{key}={value!r}" for key, value in sorted(group.items()) if _is_plain(value))
+        for group in optimizer.param_groups
+    ]
+    return f"{type(optimizer).__name__} of {'; '.join(groups)}"
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 @contextlib.contextmanager
