@@ -19,7 +19,7 @@ class Distillation:
 
     Attributes:
         teacher: that model; run in eval mode and without gradients.
-        weight: factor of the logits' term.
+        weight: factor of the logits' term; their classes are in the last dimension.
         temperature: of that term; higher ones teach more of what is unlikely.
         features: factors of the intermediate terms, by the name of a module that both models have.
         task: factor of the ordinary loss beside them.
@@ -43,14 +43,26 @@ def logit_loss(student: torch.Tensor, teacher: torch.Tensor, temperature: float)
         student: logits, shape [..., classes].
         teacher: logits of the same shape.
         temperature: T. The factor T² keeps the size of gradients about the same whatever T is.
+
+    Raises:
+        FinetuneError: the shapes differ.
     """
-    goal = F.log_softmax(teacher / temperature, -1).flatten(0, -2)
-    got = F.log_softmax(student / temperature, -1).flatten(0, -2)
+    if student.shape != teacher.shape:
+        raise FinetuneError(f"logits of shape {list(student.shape)} cannot learn from {list(teacher.shape)}")
+    wide = torch.promote_types(student.dtype, torch.float32)  # the terms nearly cancel
+    goal = F.log_softmax(teacher.to(wide) / temperature, -1).flatten(0, -2)
+    got = F.log_softmax(student.to(wide) / temperature, -1).flatten(0, -2)
     return temperature**2 * F.kl_div(got, goal, reduction="batchmean", log_target=True)
 
 
 def feature_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Mean squared difference, as hints have it (Romero et al., "FitNets", ICLR 2015)."""
+    """Mean squared difference, as hints have it (Romero et al., "FitNets", ICLR 2015).
+
+    Raises:
+        FinetuneError: the shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise FinetuneError(f"features of shape {list(student.shape)} cannot learn from {list(teacher.shape)}")
     return F.mse_loss(student, teacher)
 
 
@@ -72,7 +84,7 @@ def captured(model: nn.Module, names: Mapping[str, float]) -> Iterator[dict[str,
             def keep(_module: nn.Module, _inputs: object, output: object, name: str = name) -> None:
                 if not isinstance(output, torch.Tensor):
                     raise FinetuneError(f"module {name!r} gives no tensor, but {type(output).__name__}")
-                outputs[name] = output
+                outputs[name] = output.clone()  # what follows may work in place
 
             hooks.append(modules[name].register_forward_hook(keep))
         yield outputs
