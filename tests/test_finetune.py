@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -347,6 +348,28 @@ def test_logit_loss_by_hand():
     assert float(ft.logit_loss(torch.tensor([goal]), torch.tensor([goal]), t)) == pytest.approx(0, abs=1e-7)
 
 
+def test_logit_loss_of_float16_is_that_of_the_same_logits():
+    generator = torch.Generator().manual_seed(1)
+    goal = torch.randn(64, 100, generator=generator) * 3
+    student = (goal + torch.randn(64, 100, generator=generator) * 0.02).half()
+    wanted = ft.logit_loss(student.double(), goal.half().double(), 4.0)
+    assert float(ft.logit_loss(student, goal.half(), 4.0)) == pytest.approx(float(wanted), rel=0.01)
+
+
+def test_features_and_logits_of_other_shapes_are_refused():
+    for term in (ft.feature_loss, lambda student, goal: ft.logit_loss(student, goal, 1.0)):
+        with pytest.raises(ft.FinetuneError, match=r"\[4, 8\] cannot learn from \[4, 1\]"):
+            term(torch.ones(4, 8), torch.ones(4, 1))
+
+
+def test_features_are_what_a_module_gave_whatever_is_done_to_it_in_place():
+    made = [nn.Sequential(nn.Linear(8, 16), nn.ReLU(inplace=True), nn.Linear(16, 3)) for _ in range(2)]
+    batch = batches(1)[0]
+    taught = ft.Distillation(made[1], weight=0, features={"0": 1.0})
+    terms = ft.Objective(loss, distillation=taught).terms(made[0], batch)
+    assert torch.equal(terms["features of 0"], F.mse_loss(made[0][0](batch[0]), made[1][0](batch[0])))
+
+
 def test_objective_adds_its_terms():
     model, original, batch = network(1), network(2), batches(1)[0]
     taught = ft.Distillation(original, weight=0.5, temperature=3.0, features={"0": 0.25}, task=0.1)
@@ -460,6 +483,55 @@ def test_a_run_that_was_cut_off_ends_like_one_that_was_not(tmp_path, name, cut):
     steps_of(again, name, recipe, path)  # finished: nothing is left to do
     assert same(whole, again)
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+class Drifting(nn.Module):
+    """Keeps a running mean that is not saved with it, whose shape comes with the first batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = network()
+        self.register_buffer("mean", torch.zeros(()), persistent=False)
+
+    def forward(self, x):
+        y = self.layer(x)
+        self.mean = 0.9 * self.mean + 0.1 * y.detach().mean(0)
+        return y - self.mean
+
+
+@pytest.mark.parametrize("make", [network, Drifting])
+def test_what_a_checkpoint_holds_besides_parameters(tmp_path, make):
+    recipe = ft.Recipe(9, np.float64(1e-2), schedule=lambda share: np.interp(share, [0, 1], [1, 0]), save_every=3)
+    whole = make()
+    ft.train(whole, batches(), loss, recipe, quiet=True)
+    given = 0
+
+    def failing(output, batch):
+        nonlocal given
+        given += 1
+        return loss(output, batch) * (math.nan if given == 5 else 1)
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(ft.FinetuneError, match="keeps step 3"):
+        ft.train(make(), batches(), failing, recipe, checkpoint=path, quiet=True)
+    resumed = make()
+    ft.train(resumed, batches(), loss, recipe, checkpoint=path, quiet=True)
+    assert same(whole, resumed)
+    assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), resumed.buffers(), strict=True))
+
+
+def test_a_checkpoint_that_could_not_be_read_is_an_error_at_once(tmp_path):
+    class Counting(nn.Linear):
+        def get_extra_state(self):
+            return np.float64(1)
+
+        def set_extra_state(self, state):
+            pass
+
+    recipe = ft.Recipe(9, save_every=2)
+    with pytest.raises(ft.FinetuneError, match="could not be read again"):
+        ft.train(Counting(8, 3), batches(), loss, recipe, checkpoint=tmp_path / "run.pt", quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_shuffling_data_loader_is_resumed_where_it_was(tmp_path):

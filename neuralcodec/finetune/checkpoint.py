@@ -13,21 +13,39 @@ from neuralcodec.errors import FinetuneError
 VERSION = 1
 
 
-def write(path: Path, state: dict[str, Any]) -> None:
+def write(path: Path, state: dict[str, Any], *, check: bool = False) -> None:
     """Writes a checkpoint, whole or not at all.
+
+    Args:
+        path: the file.
+        state: what it holds.
+        check: reads it again before it takes its name.
 
     Raises:
         OSError: it cannot be written; an older one is untouched.
+        FinetuneError: it cannot be read again; an older one is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         torch.save({"version": VERSION, **state}, part)
+        if check:
+            _check_readable(part, path)
         part.replace(path)
     except RuntimeError as error:  # torch's for a disk that is full
         raise OSError(f"checkpoint {path} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _check_readable(part: Path, path: Path) -> None:
+    try:
+        torch.load(part, weights_only=True)
+    except Exception as error:  # torch names no common base
+        raise FinetuneError(
+            f"checkpoint {path} could not be read again: the state of the model or of the optimizer holds more than "
+            f"tensors, numbers, strings, and lists and dicts of them"
+        ) from error
 
 
 def read(path: Path, run: str) -> dict[str, Any] | None:

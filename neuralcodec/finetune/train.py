@@ -100,7 +100,7 @@ def train(
     Raises:
         FinetuneError: the loader gives no batch in a pass; there is nothing to train; a loss is no number; a loss or
             weight is NaN or infinite (the last checkpoint is kept, and is good); the checkpoint is damaged or of
-            another run.
+            another run, or could not be read again, as the model's state holds more than tensors and numbers.
     """
     objective = objective if isinstance(objective, Objective) else Objective(objective)
     held = constraint or Free()
@@ -134,7 +134,7 @@ class _Run:
         if not variables:
             raise FinetuneError("there is nothing to train: no parameter of the model requires a gradient")
         self.optimizer = recipe.optimizer(variables, recipe.rate)
-        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.rates = [_number(group["lr"]) for group in self.optimizer.param_groups]
         self.options = _options(self.optimizer)  # before steps or a checkpoint change them
         self.step = self.passes = self.position = self.saved = 0
         self.losses: list[float] = []
@@ -187,7 +187,7 @@ class _Run:
 
     def _learn(self, batch: Any) -> None:  # noqa: ANN401
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * self.recipe.schedule(self.step / self.recipe.steps)
+            group["lr"] = rate * _number(self.recipe.schedule(self.step / self.recipe.steps))
         self.constraint.before(self.model, self.step)
         self.model.zero_grad(set_to_none=True)
         torch.clear_autocast_cache()  # where the caller is within autocast, it holds weights of the step before
@@ -213,6 +213,7 @@ class _Run:
                 raise FinetuneError(f"weights are NaN or infinite at step {self.step}{self._kept()}", tensor=name)
         if self.path is None:
             return
+        model = self.model.state_dict()
         state = {
             "run": self.name,
             "step": self.step,
@@ -220,18 +221,21 @@ class _Run:
             "position": self.position,
             "losses": self.losses,
             "sum": self.sum,
-            "model": self.model.state_dict(),
+            "model": model,
+            "buffers": {name: buffer for name, buffer in self.model.named_buffers() if name not in model},
             "optimizer": self.optimizer.state_dict(),
             "options": self.options,
             "constraint": self.constraint.state(),
             "random": torch.get_rng_state(),
         }
-        files.write(self.path, state)
+        files.write(self.path, state, check=not self.saved)
         self.saved = self.step
 
     def _resume(self, state: dict[str, Any]) -> None:
         try:
             self.model.load_state_dict(state["model"])
+            for name, buffer in state.get("buffers", {}).items():
+                _set_buffer(self.model, name, buffer)
             groups = state["optimizer"]["param_groups"], self.optimizer.state_dict()["param_groups"]
             if [group.keys() for group in groups[0]] != [group.keys() for group in groups[1]]:
                 raise ValueError("its optimizer is another one")
@@ -247,6 +251,22 @@ class _Run:
 
     def _kept(self) -> str:
         return f"; {self.path} keeps step {self.saved}" if self.path and self.saved else ""
+
+
+def _number(value: Any) -> Any:  # noqa: ANN401 (a tensor stays one)
+    """Without a type of numpy's, which a checkpoint could not hold."""
+    return value if isinstance(value, torch.Tensor) else float(value)
+
+
+def _set_buffer(model: nn.Module, name: str, value: torch.Tensor) -> None:
+    """Sets a buffer that is not in the state dict; its shape may have come with the batches."""
+    path, _, own = name.rpartition(".")
+    module = model.get_submodule(path)
+    held = getattr(module, own)
+    if held is not None and held.shape == value.shape:
+        held.copy_(value)
+    else:
+        setattr(module, own, value)
 
 
 def _options(optimizer: torch.optim.Optimizer) -> str:
