@@ -96,6 +96,14 @@ def test_zero_stays_zero():
         assert (decoded[w == 0] == 0).all()
 
 
+def test_few_zeros_stay_zeros_whatever_the_rate():
+    w = bell(128, 64)
+    w[torch.from_numpy(np.random.default_rng(2).random((128, 64)) < 0.005)] = 0
+    for codec in (KMeans(zero=True, group=8, entropy=0.3), KMeans(zero=True, group=16, step=0.5)):
+        decoded = codec.decode(codec.encode(tensor(w)), tensor(w).spec, []).torch()
+        assert (decoded[w == 0] == 0).all()
+
+
 @pytest.mark.parametrize(
     "w",
     [

@@ -27,6 +27,7 @@ from neuralcodec.codecs.kmeans.quantize import (
     fit,
     penalty_of,
     sample,
+    zeros_kept,
 )
 from neuralcodec.codecs.kmeans.scales import Scales, of_rows, of_tensor
 from neuralcodec.codecs.shaping import together
@@ -217,7 +218,7 @@ class KMeans:
             of_part = assign(values[p], counts, each, penalty)
             if together(self.shaping, self.reconstruction) and tensor.importance is None:
                 of_part = cancelled(values[p], counts, of_part, each, penalty, self.reconstruction == "norm")
-            found.append(of_part)
+            found.append(zeros_kept(values[p], of_part, each) if self.zero else of_part)
         indices = np.concatenate(found)
         gain = 1.0
         if self.reconstruction == "norm":
