@@ -217,6 +217,19 @@ def test_errors_of_pruning_name_the_tensor():
     for bad in ({"sparsity": 1.5}, {"sparsity": 0.5, "begin": 0.9, "end": 0.1}, {"sparsity": 0.5, "every": 0}):
         with pytest.raises(ValueError, match="expected, not"):
             ft.Pruning(**bad)
+    for unused in ({"names": ["3.weight"]}, {"scope": "global"}):
+        with pytest.raises(ValueError, match="nothing left"):
+            ft.Pruning({"0.weight": 0.5}, **unused)
+
+
+def test_weights_without_a_shape_are_not_passed_over():
+    model = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.Linear(16, 3))
+    with pytest.raises(ft.FinetuneError, match=r"'0.weight'.*no shape yet"):
+        ft.prune(model, batches(), loss, ft.Recipe(2), ft.Pruning(0.5), quiet=True)
+    with pytest.raises(ft.FinetuneError, match=r"'0.weight'.*no shape yet"):
+        ft.share(model, 4)
+    with pytest.raises(ft.FinetuneError, match="no parameter to make sparse"):
+        ft.Sparsity(0.1).term(nn.ReLU())
 
 
 def test_what_gets_no_gradient_is_not_pruned_by_gradients():

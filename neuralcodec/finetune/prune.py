@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from neuralcodec.errors import FinetuneError
 
@@ -32,7 +33,7 @@ class Pruning:
         begin, end: pruning goes on from the first to the second of these shares of the steps, by the cubic schedule.
         every: steps from one pruning to the next.
         memory: of the running mean: the share of its value that a step keeps.
-        names: the tensors to prune; None for those with two or more dimensions.
+        names: with one number: the tensors to prune; None for those with two or more dimensions.
     """
 
     sparsity: float | Mapping[str, float]
@@ -55,13 +56,23 @@ class Pruning:
             raise ValueError(f"every: 1 or more steps expected, not {self.every!r}")
         if self.scope not in {"tensor", "global"}:
             raise ValueError(f'scope: "tensor" or "global" expected, not {self.scope!r}')
+        if isinstance(self.sparsity, Mapping) and (self.names is not None or self.scope == "global"):
+            raise ValueError("names, scope: with a sparsity for each tensor there is nothing left for them to say")
         if self.criterion not in {"magnitude", "taylor"}:
             raise ValueError(f'criterion: "magnitude" or "taylor" expected, not {self.criterion!r}')
 
 
 def weight_names(model: nn.Module) -> list[str]:
-    """Names of the parameters with two or more dimensions: weights, not biases or norms."""
-    return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]
+    """Names of the parameters with two or more dimensions: weights, not biases or norms.
+
+    Raises:
+        FinetuneError: a parameter has no shape yet.
+    """
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        if is_lazy(parameter):
+            raise FinetuneError("the parameter has no shape yet: run the module once, so that it gets one", tensor=name)
+    return [name for name, parameter in parameters.items() if parameter.ndim >= 2]
 
 
 def cubic(step: float, begin: float, end: float, final: float, initial: float = 0.0) -> float:

@@ -34,7 +34,7 @@ class Sparsity:
         """The term, differentiable, of no dimensions.
 
         Raises:
-            FinetuneError: the model lacks a parameter of ``names``.
+            FinetuneError: the model lacks a parameter of ``names``, or there is none to make sparse.
         """
         parameters = dict(model.named_parameters())
         terms = []
@@ -42,6 +42,8 @@ class Sparsity:
             if name not in parameters:
                 raise FinetuneError("the model has no parameter of this name to make sparse", tensor=name)
             terms.append(hoyer(parameters[name], squared=self.squared))
+        if not terms:
+            raise FinetuneError("the model has no parameter to make sparse")
         return self.weight * torch.stack(terms).sum()
 
 
