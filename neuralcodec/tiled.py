@@ -81,9 +81,11 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
             )
     # deepcopy takes what is in memo for the copies of these layers, and so keeps modules that occur twice one module.
     memo: dict[int, object] = {}
+    compressed: dict[str, nn.Parameter] = {}
     for path, module in model.named_modules():
         swapped = _SWAPPED.get(type(module))
         if swapped is not None and _can_swap(module):
+            compressed[f"{path}.weight" if path else "weight"] = module.weight
             weight = TiledWeight(cm, f"{path}.weight" if path else "weight", keep)
             memo[id(module)] = _swap(module, swapped, weight, memo)
         for made_of_others in vars(module).values():  # by a hook before forward, as torch.nn.utils.prune has it
@@ -92,7 +94,13 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
     made: nn.Module = copy.deepcopy(model, memo)
     _materialize(made)
     _load(made, cm)
-    return made.requires_grad_(False)
+    made.requires_grad_(False)
+    registered = {id(parameter) for parameter in made.parameters()}
+    for name, old in compressed.items():  # a list or tuple may have the weight too, and then a copy of it
+        copied = memo.get(id(old))
+        if isinstance(copied, torch.Tensor) and id(copied) not in registered:
+            copied.requires_grad_(False).copy_(cm.decode(name))
+    return made
 
 
 Decodes = TypeVar("Decodes", bound=Callable[..., object])

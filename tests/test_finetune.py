@@ -589,6 +589,23 @@ def test_random_numbers_and_modes_of_the_caller_are_left_alone():
     assert not any(module.training for module in model.modules())
 
 
+def test_a_module_may_make_layers_when_it_runs():
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(8, 16)
+
+        def forward(self, x):
+            if not hasattr(self, "last"):
+                self.last = nn.Linear(16, 3)
+            return self.last(self.first(x))
+
+    model, original = Growing().eval(), Growing().eval()
+    objective = ft.Objective(loss, distillation=ft.Distillation(original))
+    ft.train(model, batches(), objective, ft.Recipe(2), quiet=True)
+    assert not any(module.training for module in (*model.modules(), *original.modules()))
+
+
 def test_no_gradients_are_left():
     model = network()
     loss(model(batches()[0][0]), batches()[0]).backward()

@@ -288,6 +288,25 @@ def test_copies_and_pickles(net):
     assert torch.equal(torch.load(file, weights_only=False).conv(x), made.conv(x))
 
 
+def test_a_weight_that_is_held_beside_its_layer_is_the_decoded_one():
+    class Beside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(32, 32)
+            self.held = (self.layer.weight,)
+
+        def forward(self, x):
+            return nn.functional.linear(self.layer(x), self.held[0])
+
+    model = Beside()
+    cm = neuralcodec.encode(model, "kmeans", clusters=4)
+    small = neuralcodec.tiled(model, cm)
+    cm.load_into(model.requires_grad_(False))
+    x = torch.randn(3, 32)
+    assert torch.equal(small(x), model(x))
+    assert not small(x).requires_grad
+
+
 def test_hooks_and_settings_come_along():
     model = nn.Linear(32, 16)
     calls = []

@@ -72,7 +72,7 @@ class Objective:
                 goal = self.forward(taught.teacher, batch)
         finally:
             for name, module in taught.teacher.named_modules():
-                module.training = was[name]
+                module.training = was.get(name, was[""])
         terms = {}
         if taught.weight:
             if not isinstance(output, torch.Tensor):

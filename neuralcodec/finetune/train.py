@@ -112,7 +112,7 @@ def train(
     finally:
         model.zero_grad(set_to_none=True)
         for name, module in model.named_modules():
-            module.training = modes[name]
+            module.training = modes.get(name, modes[""])  # a forward pass may have made it
 
 
 class _Run:
