@@ -385,7 +385,7 @@ def _materialize(model: nn.Module) -> None:
                 if old is None or not old.is_meta:
                     continue
                 if id(old) not in room:
-                    new = torch.empty(old.shape, dtype=old.dtype)
+                    new = torch.empty(old.shape, dtype=old.dtype, device="cpu")
                     room[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
                 held[name] = room[id(old)]  # type: ignore[assignment]
 

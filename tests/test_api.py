@@ -447,6 +447,13 @@ def test_small_tensors_stay_exact_beside_a_lossless_codec():
     assert torch.equal(cm.decode("i"), whole["i"])
 
 
+def test_importance_is_read_whatever_torchs_default_device_is():
+    model, given = {"w": weights(40, 60)}, weights(40, 60).abs()
+    wanted = neuralcodec.encode(model, "trellis", importance={"w": given}).to_bytes()
+    with torch.device("meta"):
+        assert neuralcodec.encode(model, "trellis", importance={"w": given}).to_bytes() == wanted
+
+
 def test_importance_that_would_do_nothing_is_refused():
     model = {"v": weights(64, 64), "b": weights(64)}
     ones = {name: torch.ones_like(each) for name, each in model.items()}

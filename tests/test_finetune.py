@@ -197,6 +197,8 @@ def test_what_cannot_be_trained_is_named():
         ft.train(network(), batches(), each, ft.Recipe(1), quiet=True)
     with pytest.raises(ft.FinetuneError, match="a mapping has no first item"):
         ft.train(network(), [{"x": 1}], loss, ft.Recipe(1), quiet=True)
+    with pytest.raises(ft.FinetuneError, match="is one sample"):
+        ft.train(network(), [torch.zeros(4, 8)], lambda output, batch: output.mean(), ft.Recipe(1), quiet=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

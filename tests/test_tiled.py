@@ -319,6 +319,15 @@ def test_hooks_and_settings_come_along():
 
 
 @torch.no_grad()
+def test_the_copy_of_a_module_on_the_meta_device_is_on_the_cpu_whatever_the_default_device():
+    model = nn.Sequential(nn.Linear(32, 16), nn.BatchNorm1d(16)).eval()
+    cm, x = neuralcodec.encode(model), example((3, 32))
+    with torch.device("meta"):
+        made = neuralcodec.tiled(nn.Sequential(nn.Linear(32, 16), nn.BatchNorm1d(16)).eval(), cm)
+    assert torch.equal(made(x), neuralcodec.tiled(model, cm)(x))
+
+
+@torch.no_grad()
 def test_a_module_on_the_meta_device_takes_no_memory():
     class Model(nn.Module):
         def __init__(self):

@@ -21,6 +21,10 @@ def first(model: nn.Module, batch: Any) -> Any:  # noqa: ANN401 (a batch is what
     """The model's output for the first item of the batch, its inputs."""
     if isinstance(batch, Mapping):
         raise FinetuneError("a mapping has no first item: Objective(loss, forward=...) says what to run on a batch")
+    if isinstance(batch, torch.Tensor):
+        raise FinetuneError(
+            "the first item of a tensor is one sample: Objective(loss, forward=...) says what to run on a batch"
+        )
     return model(batch[0])
 
 

@@ -43,7 +43,7 @@ def with_importance(source: Source, importance: Mapping[str, object]) -> Source:
 def _matrix(tensor: Tensor, value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     spec = tensor.spec
     try:
-        given = torch.as_tensor(value).detach().cpu().to(torch.float32)
+        given = torch.as_tensor(value, device="cpu").detach().cpu().to(torch.float32)
         whole = given.broadcast_to(spec.shape).reshape(spec.rows, spec.cols)
     except (TypeError, ValueError, RuntimeError) as error:
         raise SourceError(
