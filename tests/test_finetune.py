@@ -330,6 +330,11 @@ def test_errors_of_sharing_name_the_tensor():
         model[0].weight[0, 0] = math.nan
     with pytest.raises(ft.FinetuneError, match=r"'0.weight'.*NaN"):
         ft.share(model, 4)
+    with pytest.raises(ft.FinetuneError, match="in float32"):
+        ft.share(nn.Linear(4, 4).double().requires_grad_(False).apply(lambda layer: layer.weight.fill_(1e60)), 4)
+    for entropy in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="entropy: 0 or more"):
+            ft.share(network(), 4, entropy=entropy)
     with pytest.raises(ft.FinetuneError, match=r"real floats.*complex64"):
         ft.share(nn.Linear(4, 4, dtype=torch.complex64), 4)
     books = ft.share(network(), 4)
@@ -629,6 +634,13 @@ def test_autocast_around_a_training_sees_the_weights_of_each_step():
     with torch.autocast("cpu", torch.bfloat16):
         ft.train(around, batches(), wide, ft.Recipe(10), quiet=True)
     assert same(inside, around)
+
+
+def test_steps_are_whole():
+    for bad in ({"steps": 3.5}, {"steps": -1}, {"steps": math.nan}, {"steps": 3, "save_every": 0.5}):
+        with pytest.raises(ValueError, match="integers"):
+            ft.Recipe(**bad)
+    assert ft.train(network(), batches(6), loss, ft.Recipe(3.0), quiet=True).steps == 3
 
 
 def test_outcome_counts_steps_and_passes():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,9 +50,12 @@ def share(
         The codebooks, by name.
 
     Raises:
+        ValueError: ``entropy`` is negative.
         FinetuneError: the model has no such tensor; weights that are NaN or infinite, or no real floats; a count out of
             range.
     """
+    if not entropy >= 0:
+        raise ValueError(f"entropy: 0 or more expected, not {entropy!r}")
     counts = clusters if isinstance(clusters, Mapping) else dict.fromkeys(weight_names(model), clusters)
     parameters = dict(model.named_parameters())
     books = {}
@@ -71,8 +75,8 @@ def _book(name: str, weights: torch.Tensor, clusters: int, zero: bool, entropy: 
     if not weights.is_floating_point():
         raise FinetuneError(f"only real floats can share values, not {weights.dtype}", tensor=name)
     values = weights.float().cpu().numpy()
-    if not torch.isfinite(weights).all():
-        raise FinetuneError("weights that are NaN or infinite cannot be shared", tensor=name)
+    if not np.isfinite(values).all():
+        raise FinetuneError("weights that are NaN or infinite, in float32, cannot be shared", tensor=name)
     penalties = None
     if entropy > 0 and values.var() > 0:
         lagrangian = entropy * float(values.var(dtype="float64"))

@@ -56,8 +56,9 @@ class Recipe:
     save_every: int = 500
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.save_every < 1:
-            raise ValueError(f"steps, save_every: 0 and 1 or more expected, not {self.steps!r}, {self.save_every!r}")
+        if not self.steps >= 0 or not self.save_every >= 1 or self.steps % 1 or self.save_every % 1:
+            said = f"not {self.steps!r}, {self.save_every!r}"
+            raise ValueError(f"steps, save_every: integers of 0 and 1 or more expected, {said}")
 
 
 @dataclass(frozen=True)
