@@ -454,6 +454,16 @@ def test_importance_is_read_whatever_torchs_default_device_is():
         assert neuralcodec.encode(model, "trellis", importance={"w": given}).to_bytes() == wanted
 
 
+def test_a_tied_tensor_has_one_importance():
+    w, given = weights(40, 60), weights(40, 60).abs()
+    model = {"a": w, "b": w}
+    wanted = neuralcodec.encode(model, "trellis", importance={"b": given}).to_bytes()
+    both = {"a": given, "b": given.numpy().copy()}
+    assert neuralcodec.encode(model, "trellis", importance=both).to_bytes() == wanted
+    with pytest.raises(SourceError, match=r"'b'.*two that differ"):
+        neuralcodec.encode(model, "trellis", importance={"a": given, "b": 2 * given})
+
+
 def test_importance_that_would_do_nothing_is_refused():
     model = {"v": weights(64, 64), "b": weights(64)}
     ones = {name: torch.ones_like(each) for name, each in model.items()}

@@ -22,14 +22,19 @@ def with_importance(source: Source, importance: Mapping[str, object]) -> Source:
             one that broadcasts to it, such as ``[columns]`` of a matrix.
 
     Raises:
-        SourceError: there is no such tensor, or (when it is read) its importance has another shape, or is negative, NaN
-            or infinite.
+        SourceError: there is no such tensor, two names of a tied one have unlike importances, or (when it is read) its
+            importance has another shape, or is negative, NaN or infinite.
     """
     for name in importance:
         if name not in source.specs and name not in source.ties:
             raise SourceError("importance is given for a tensor that the model does not have", tensor=name)
-    # Of the names of a tied tensor, whichever was given.
-    by_first = {source.ties.get(name, name): value for name, value in importance.items()}
+    by_first: dict[str, object] = {}
+    for name, value in importance.items():
+        first = source.ties.get(name, name)
+        if first in by_first and not _same(by_first[first], value):
+            said = "it has several names, and importances of two that differ: give one, such as their sum"
+            raise SourceError(said, tensor=name)
+        by_first[first] = value
 
     def read(name: str) -> Tensor:
         tensor = source.read(name)
@@ -38,6 +43,13 @@ def with_importance(source: Source, importance: Mapping[str, object]) -> Source:
         return replace(tensor, importance=_matrix(tensor, by_first[name]))
 
     return replace(source, read=read)
+
+
+def _same(a: object, b: object) -> bool:
+    try:
+        return a is b or torch.equal(torch.as_tensor(a, device="cpu"), torch.as_tensor(b, device="cpu"))
+    except (TypeError, ValueError, RuntimeError):
+        return False
 
 
 def _matrix(tensor: Tensor, value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
