@@ -84,7 +84,7 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> Outcome:
-    """Trains a model in place, in training mode; modes and the caller's random numbers are left as they were.
+    """Trains a model in place, all of it in training mode; modes and the caller's random numbers are left as they were.
 
     No gradients are left in the model, those that it had included. It may be called within ``torch.autocast``.
 
