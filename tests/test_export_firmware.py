@@ -1344,6 +1344,20 @@ def test_the_note_on_large_tiles_says_what_helps(tmp_path):
         assert any(said in each for each in report.warnings)
 
 
+@pytest.mark.parametrize(("tile", "said"), [(None, "tile=512 cuts none"), (256, "tile=256 cuts none")])
+def test_tiles_of_trellis_that_an_export_does_not_cut_are_told(tile, said, tmp_path):
+    network, inputs = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)), torch.randn(32, 64)
+    notes = []
+    for size in (4096, 256):
+        cm = neuralcodec.encode(network, codec="trellis", levels="int8", scan="rows", tile=size)
+        report = neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, tile=tile)
+        notes.append([each for each in report.warnings if "lie in RAM" in each])
+    assert len(notes[0]) == 1
+    assert said in notes[0][0]
+    assert "0.weight" in notes[0][0]
+    assert not notes[1]
+
+
 def test_what_cannot_be_exported_is_said(tmp_path):
     class First(nn.Module):
         def __init__(self):

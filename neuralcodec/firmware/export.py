@@ -122,6 +122,7 @@ def export_firmware(
         warnings=made.warnings,
         decoder=needs,
         bundled=bundle,
+        tile=tile,
     )
     _write(Path(out_dir), made.plan, made.blob, names, report, plain=plain, checks=checks, bundle=bundle, needs=needs)
     return report

@@ -33,6 +33,9 @@ from neuralcodec.firmware.plan import (
 from neuralcodec.firmware.weights import Blob
 from neuralcodec.printable import printable
 
+LARGE_TILE = 1024
+"""Weights of a tile beyond which a report tells of smaller ones."""
+
 CONTEXT_BYTES = 52
 """ncd_nn and the pointer to the arena, on a machine of 32 bits."""
 
@@ -276,6 +279,7 @@ def make_report(
     warnings: Sequence[str],
     decoder: Mapping[str, int],
     bundled: bool,
+    tile: int | None = None,
 ) -> ExportReport:
     """The report of a plan."""
     layers = tuple(_layer(plan, i, step, plain=plain, checks=checks) for i, step in enumerate(plan.steps))
@@ -287,16 +291,7 @@ def make_report(
     given, result = plan.activations[plan.input], plan.activations[plan.output]
     states = sum(plan.activations[state.activation].nbytes for state in plan.states)
     notes = list(warnings)
-    large = [t for t in blob.tensors.values() if t.tile_size > 1024 and not plain]
-    if large:
-        notes.append(
-            f"tiles of up to {max(t.tile_size for t in large):,} weights lie in RAM while a layer runs; "
-            + (
-                "tile=512 cuts them without loss where the codec allows it"
-                if plan.mode == "int8"
-                else "encode with a smaller tile where the codec has that option"
-            )
-        )
+    notes += [] if plain else _large_tiles(plan.mode, blob, tile)
     return ExportReport(
         model=model,
         mode=plan.mode,
@@ -319,6 +314,21 @@ def make_report(
         tables="ram" if blob.prepared is None else "flash",
         bundled=bundled,
     )
+
+
+def _large_tiles(mode: str, blob: Blob, tile: int | None) -> list[str]:
+    """What makes tiles smaller, where some are larger than they should be, or than was asked for."""
+    large = [t for t in blob.tensors.values() if t.tile_size > (tile or LARGE_TILE)]
+    if not large:
+        return []
+    lie = f"tiles of up to {max(t.tile_size for t in large):,} weights lie in RAM while a layer runs"
+    if mode == "float":
+        return [f"{lie}; encode with a smaller tile where the codec has that option"]
+    cuts = f"tile={tile or 512}"
+    kept = ", ".join(t.name for t in large if t.trellis)
+    if kept:
+        return [f"{lie}; {cuts} cuts none of codec trellis: encode these with it ({kept})"]
+    return [f"{lie}; {cuts} cuts them without loss"]
 
 
 def _scale(plan: Plan, name: str) -> dict[str, object]:
