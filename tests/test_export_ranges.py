@@ -138,3 +138,50 @@ def test_gates_of_huge_inputs_saturate(kind, tmp_path):
     assert (np.abs(outputs - np.array(wanted)) < 0.05).mean() > 0.95
     layer = next(step.layer for step in plan.steps if hasattr(step.layer, "headroom"))
     assert layer.headroom < 3  # the part of the hidden state is small
+
+
+def notes_of(network, calibration, tmp_path, example=None):
+    example = calibration[:1] if example is None else example
+    cm = neuralcodec.encode(network.eval(), codec="raw")
+    return neuralcodec.export_firmware(cm, network, example, calibration, tmp_path).warnings
+
+
+def test_features_of_different_sizes_are_told(tmp_path):
+    torch.manual_seed(0)
+    sizes = torch.tensor([1000.0, 1, 1, 0.1])
+    network = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    network[0].running_var.copy_(sizes.square())
+    calibration = torch.randn(64, 4) * sizes
+    (note,) = notes_of(network, calibration, tmp_path)
+    assert "bring features to like ranges" in note
+    network[0].running_var.fill_(1)
+    assert not notes_of(network, calibration / sizes, tmp_path)
+
+
+def test_outliers_of_calibration_data_are_told(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    calibration = torch.rand(64, 1, 6, 6)
+    assert not notes_of(network, calibration, tmp_path)
+    calibration[9, 0, 2, 2] = 1000
+    (note,) = notes_of(network, [calibration[:5], calibration[5:]], tmp_path, calibration[:1])
+    assert "leave outliers out" in note
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell])
+def test_inputs_of_cells_that_are_too_coarse_are_told(kind, tmp_path):
+    torch.manual_seed(0)
+    network = Cell(kind, 1.0)
+    example = torch.zeros(1, 5), *[torch.zeros(1, 6)] * (2 if kind is nn.LSTMCell else 1)
+    calibration = torch.randn(40, 5)
+    assert not notes_of(network, calibration, tmp_path, example)
+    calibration[7, 0] = 2000
+    (note,) = notes_of(network, calibration, tmp_path, example)
+    assert "'x' alone" in note
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "with 1 input alone"), (15, "with 15 inputs alone"), (16, None)])
+def test_calibration_data_of_a_few_inputs_are_told(count, said, tmp_path):
+    notes = notes_of(nn.Linear(4, 4), torch.randn(count, 4), tmp_path)
+    assert [each for each in notes if "alone: give calibration data" in each and said and said in each] == list(notes)
+    assert bool(notes) == (said is not None)

@@ -31,12 +31,14 @@ class Ranges:
         low, high: the least and the largest value of each activation.
         gates: how large parts of a cell's gates have to be told, by the cell's first output.
         samples: how many inputs were run.
+        first: the first of them, at most as many as are run at a time, by input that is no state.
     """
 
     low: dict[str, float]
     high: dict[str, float]
     samples: int
     gates: Mapping[str, float] = field(default_factory=dict)
+    first: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def calibrate(
@@ -58,6 +60,7 @@ def calibrate(
     high: dict[str, float] = {}
     parts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     count = 0
+    kept: list[tuple[torch.Tensor, ...]] = []
     given = [name for name in graph.inputs if name not in {state for state, _ in states}]
     memory = {state: torch.zeros(graph.shapes[state]) for state, _ in states}
     for batch in _batches(graph, given, calibration, 1 if states else BATCH):
@@ -69,6 +72,8 @@ def calibrate(
                 before = parts.get(name, found)
                 parts[name] = torch.maximum(before[0], found[0]), torch.maximum(before[1], found[1])
         memory = {state: values[after] for state, after in states}
+        if count < BATCH:
+            kept.append(tuple(part[: BATCH - count].clone() for part in batch))
         count += len(batch[0])
         for name, value in values.items():
             least, most = float(value.min()), float(value.max())
@@ -80,7 +85,8 @@ def calibrate(
             high[name] = max(high.get(name, most), most)
     if not count:
         raise ExportError("calibration: no samples")
-    return Ranges(low, high, count, {name: _gates(*found) for name, found in parts.items()})
+    first = {name: torch.cat(part) for name, part in zip(given, zip(*kept, strict=True), strict=True)}
+    return Ranges(low, high, count, {name: _gates(*found) for name, found in parts.items()}, first)
 
 
 def _parts(node: Node, cell: Cell, values: Tensors, parameters: Tensors) -> tuple[torch.Tensor, torch.Tensor]:

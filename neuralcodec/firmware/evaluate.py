@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -29,23 +29,29 @@ from neuralcodec.firmware.graph import (
 Tensors = Mapping[str, torch.Tensor]
 
 
-def evaluate(graph: Graph, parameters: Tensors, inputs: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+def evaluate(
+    graph: Graph,
+    parameters: Tensors,
+    inputs: Sequence[torch.Tensor],
+    through: Callable[[str, torch.Tensor], torch.Tensor] = lambda name, value: value,
+) -> dict[str, torch.Tensor]:
     """All activations of a network.
 
     Args:
         graph: the network.
         parameters: its tensors by name, float32.
         inputs: one for each of ``graph.inputs``, any batch.
+        through: gives what stands in the place of an activation, by its name.
 
     Returns:
         Each activation by name, its first side the batch.
     """
-    values = dict(zip(graph.inputs, inputs, strict=True))
+    values = {name: through(name, value) for name, value in zip(graph.inputs, inputs, strict=True)}
     batch = len(inputs[0])
     with torch.no_grad():
         for node in graph.nodes:
             results = _run(node, [values[name] for name in node.inputs], parameters, graph, batch)
-            values.update(zip(node.outputs, results, strict=True))
+            values.update((name, through(name, value)) for name, value in zip(node.outputs, results, strict=True))
     return values
 
 

@@ -24,6 +24,7 @@ from neuralcodec.firmware.emit.readme import readme
 from neuralcodec.firmware.emit.source import source
 from neuralcodec.firmware.fold import fold_batch_norm
 from neuralcodec.firmware.graph import Cell, Conv, Graph, Linear, Node, Norm, Zeros
+from neuralcodec.firmware.losses import coarse_activations
 from neuralcodec.firmware.lower import BIAS_LIMIT, lower, row_terms
 from neuralcodec.firmware.names import Names, model_name
 from neuralcodec.firmware.plan import Mode, Plan
@@ -39,6 +40,9 @@ from neuralcodec.firmware.weights import Blob, Weights, Wish, make_float_blob, m
 from neuralcodec.model import CompressedModel, check_compressed
 
 LONGEST_TILE = 65_535
+
+FEW_SAMPLES = 16
+"""Fewer calibration inputs tell little of ranges."""
 
 
 def export_firmware(
@@ -174,13 +178,16 @@ def make_plan(
     warnings: list[str] = []
     scales: Mapping[str, Quantization] = {}
     if mode == "int8":
-        if calibration is None:
-            warnings.append("calibrated with the example input alone: give calibration data for ranges that hold")
-            calibration = _example(example_input, graph, states)
-        ranges = calibrate(graph, parameters, calibration, states)
+        alone = calibration is None
+        data = _example(example_input, graph, states) if calibration is None else calibration
+        ranges = calibrate(graph, parameters, data, states)
+        if alone or ranges.samples < FEW_SAMPLES:
+            inputs = "the example input" if alone else f"{ranges.samples} input{'s' * (ranges.samples > 1)}"
+            warnings.append(f"calibrated with {inputs} alone: give calibration data for ranges that hold")
         warnings += _constant(graph, ranges, states)
         graph = with_pool_clamps(graph, ranges)
         scales = quantizations(graph, ranges)
+        warnings += coarse_activations(graph, parameters, ranges, scales, states)
         blob = make_int8_blob(coded, _wishes(graph, parameters, scales), tile)
     else:
         zeros = dict.fromkeys(graph.shapes, 0.0)
