@@ -185,3 +185,15 @@ def test_calibration_data_of_a_few_inputs_are_told(count, said, tmp_path):
     notes = notes_of(nn.Linear(4, 4), torch.randn(count, 4), tmp_path)
     assert [each for each in notes if "alone: give calibration data" in each and said and said in each] == list(notes)
     assert bool(notes) == (said is not None)
+
+
+def test_inputs_beyond_calibration_are_counted(tmp_path):
+    torch.manual_seed(0)
+    calibration = torch.rand(32, 4) * 2 - 1
+    calibration[0, :2] = torch.tensor([-1.0, 1.0])
+    notes_of(nn.Linear(4, 4), calibration, tmp_path)
+    assert neuralcodec.simulate(tmp_path, calibration).clipped == 0
+    beyond = torch.tensor([[0.0, 1.5, -1.5, 0.5], [0.9, -0.9, 0.0, 30.0]])
+    assert neuralcodec.simulate(tmp_path, beyond).clipped == 3 / 8
+    assert neuralcodec.simulate(tmp_path, torch.full((2, 4), 127, dtype=torch.int8)).clipped == 0
+    assert neuralcodec.simulate(tmp_path, np.array([[0, 1, 2, 3]])).clipped == 1 / 2

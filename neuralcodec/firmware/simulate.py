@@ -25,7 +25,7 @@ from neuralcodec.errors import ExportError
 from neuralcodec.firmware.calibrate import real_floats
 from neuralcodec.firmware.emit.bundle import decoder_folder
 from neuralcodec.firmware.names import Names
-from neuralcodec.firmware.quantize import Quantization
+from neuralcodec.firmware.quantize import LEAST, MOST, Quantization
 
 STATUS = {
     -1: "NCD_ERR_ARG: an argument is wrong",
@@ -62,10 +62,13 @@ class Simulation:
         outputs: float32, shape [inputs, ...] with the output's channels first, as the module gives them.
         levels: the same as the int8 values that firmware gives, in the order in which they lie in memory, shape
             [inputs, size]; None in float mode.
+        clipped: share of the input values that are beyond what calibration found, and so saturate; 0 in float mode and
+            of inputs that are int8.
     """
 
     outputs: npt.NDArray[np.float32]
     levels: npt.NDArray[np.int8] | None
+    clipped: float = 0.0
 
 
 def simulate(
@@ -91,7 +94,8 @@ def simulate(
     names = Names(str(facts["model"]))
     given, result = (_Side(facts[key]) for key in ("input", "output"))
     whole = facts["mode"] == "int8"
-    values = given.memory(_array(inputs), whole)
+    real = _array(inputs)
+    values = given.memory(real, whole)
     own = [f"{names.model}.c", *([f"{names.model}_blob.c"] if facts["weights"] == "compressed" else [])]
     prepared = facts.get("decoder", {}).get("NCD_TRELLIS_PREPARED") == 1
     bundled = facts.get("bundled", (folder / "ncd").is_dir())
@@ -106,7 +110,7 @@ def simulate(
     if not whole:
         return Simulation(result.channels_first(out), None)
     assert result.quantization is not None
-    return Simulation(result.channels_first(result.quantization.dequantize(out)), out)
+    return Simulation(result.channels_first(result.quantization.dequantize(out)), out, given.clipped(real))
 
 
 class _Side:
@@ -135,6 +139,15 @@ class _Side:
             raise ExportError("inputs are not all finite: there is no int8 for NaN")
         assert self.quantization is not None
         return np.ascontiguousarray(self.quantization.quantize(flat))
+
+    def clipped(self, values: npt.NDArray[np.generic]) -> float:
+        """Share of values that no int8 stands for."""
+        q = self.quantization
+        if q is None or values.dtype == np.int8 or not values.size:
+            return 0.0
+        low, high = ((end - q.zero) * q.scale for end in (LEAST - 0.5, MOST + 0.5))
+        floats = values.astype(np.float64)
+        return float(np.mean((floats < low) | (floats > high)))
 
     def channels_first(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Outputs of shape [n, size], in the module's order."""
