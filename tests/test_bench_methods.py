@@ -271,3 +271,25 @@ def test_a_peer_that_is_not_there_leaves_no_stubs_behind():
     with pytest.raises(ImportError):
         nncodec.encode({"w": np.zeros((4, 4), np.float32)}, {"qp": -20, "lambda_scale": 0})
     assert not {name for name in set(sys.modules) - before if name in nncodec.NOT_NEEDED}
+
+
+def test_nncodec_spends_no_more_bits_on_biases_and_norms_than_they_need(monkeypatch):
+    nncodec = importlib.import_module("bench.methods.nncodec")
+    given = {}
+    monkeypatch.setattr(nncodec, "_nnc", lambda: type("Codec", (), {"compress": lambda _, **k: given.update(k) or b""}))
+    rng = np.random.default_rng(0)
+    arrays = {
+        "fc.weight": rng.standard_normal((64, 96)).astype(np.float32),
+        "fc.bias": rng.standard_normal(64).astype(np.float32),
+        "norm.running_var": (10 ** rng.uniform(-4, 2, 64)).astype(np.float32),
+        "norm.running_mean": np.zeros(64, np.float32),
+        "tiny": np.full(8, 1e-9, np.float32),
+    }
+    nncodec.encode(arrays, {"qp": -20, "lambda_scale": 0})
+    found = given["qp_per_tensor"]
+    assert found.keys() == {"fc.bias", "norm.running_var", "tiny"}  # matrices have the step of the setting
+    assert found["tiny"] == nncodec.FINEST_QP
+    for name in ("fc.bias", "norm.running_var"):
+        finest = np.percentile(np.abs(arrays[name]), 10)
+        step = (4 + found[name] % 4) * 2.0 ** (found[name] // 4 - 2)
+        assert finest / 128 / 1.26 < step <= finest / 128

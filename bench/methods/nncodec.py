@@ -30,12 +30,19 @@ FULL = tuple(
     {"qp": qp, "lambda_scale": scale} for qp in (-6, -10, -14, -18, -22, -26, -30, -36, -42) for scale in (0, 0.5, 1)
 )
 ADVICE = (
-    "Its README: dependent quantization, `use_dq=True`; `qp` sets the rate, and `nonweight_qp=-75` gives biases and "
-    "norms fine steps. Beside `lambda_scale=0`, which it does unasked, its rate-distortion optimization at 0.5 and 1, "
-    "an argument of `nnc.compress`. No calibration data and no training, as for all methods here. Integers and empty "
-    "tensors, which it does not take, are stored before its bitstream and counted."
+    "Its README: dependent quantization, `use_dq=True`; `qp` sets the rate. Beside `lambda_scale=0`, which it does "
+    "unasked, its rate-distortion optimization at 0.5 and 1, an argument of `nnc.compress`. Its steps for biases and "
+    "norms, `nonweight_qp=-75`, take some 20 bits a value; `qp_per_tensor` gives each one steps of 1/128 of its small "
+    "values instead, about as exact as codec trellis. No calibration data and no training, as for all methods here. "
+    "Integers and empty tensors, which it does not take, are stored before its bitstream and counted."
 )
 hull = True
+
+FINEST_QP = -75
+"""Its default for biases and norms."""
+SMALL, EXACTNESS = 10, 128
+"""Percentile of the magnitudes of a bias or norm, and steps to it. In proportion to larger ones, steps are too coarse
+for variances, which spread over decades."""
 
 NOT_NEEDED = ("cv2", "h5py", "pandas", "sklearn", "sklearn.metrics", "torchvision", "tqdm")
 """What its training and data sets import as soon as it is imported. The codec uses none of it; it would take half a
@@ -65,6 +72,7 @@ def encode(arrays: Arrays, setting: Mapping[str, float]) -> bytes:
                     coded,
                     bitstream_path=None,
                     qp=int(setting["qp"]),
+                    qp_per_tensor=_nonweight_qps(coded),
                     use_dq=True,
                     lambda_scale=setting["lambda_scale"],
                     return_bitstream=True,
@@ -100,6 +108,22 @@ def _nnc() -> ModuleType:
         for name in stubs:  # who asked goes on without it, and must not find them
             del sys.modules[name]
         raise
+
+
+def _nonweight_qps(arrays: Arrays) -> dict[str, np.int32]:
+    """What sets the steps of each bias and norm."""
+    found = {}
+    for name, array in arrays.items():
+        magnitudes = np.abs(array[array != 0])
+        if array.ndim < 2 and magnitudes.size:
+            wanted = np.percentile(magnitudes, SMALL) / EXACTNESS
+            found[name] = np.int32(max((qp for qp in range(FINEST_QP, 1) if _step(qp) <= wanted), default=FINEST_QP))
+    return found
+
+
+def _step(qp: int) -> float:
+    """The step that it has for a quantization parameter, at its default density of 4 an octave."""
+    return float((4 + qp % 4) * 2.0 ** (qp // 4 - 2))
 
 
 def _is_coded(array: np.ndarray) -> bool:
