@@ -54,7 +54,7 @@ fuzz: setup ## the C decoder on damaged streams, for FUZZ_SECONDS
 size: setup ## code, tables and RAM of the decoder on a Cortex-M4
 	@$(decoder) size
 
-bench: setup ## compare codecs on six trained networks; a page in build/bench (resumes)
+bench: setup ## compare codecs on five trained networks; a page in build/bench (resumes)
 	@$(python) -m bench run
 	@$(python) -m bench report
 

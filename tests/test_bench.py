@@ -41,8 +41,8 @@ from bench import (
 )
 from bench.curves import Point
 from bench.folders import ROOT
-from bench.method import Method
-from bench.network import Network, Score
+from bench.method import Method, methods
+from bench.network import Network, Score, networks
 from bench.page import replaced, table
 from bench.records import Record, Skip
 from bench.report import markdown, page, plots, tables
@@ -314,6 +314,57 @@ def test_files_for_the_least_error_stand_where_snr_is_compared():
     snr, metric = drawn.axes
     assert [line.get_label() for line in snr.get_lines()][:4] == ["Huffman", "NNCodec", "Trellis", "Trellis, rans"]
     assert len(metric.get_lines()) == 4  # the original's, and no curve of what is not for accuracy
+
+
+def test_stand_ins_are_told_only_where_they_were_measured():
+    made = results()
+    facts = [*made.methods, MethodFacts("trellis", "Trellis", "lossy", "as documented", False)]
+    normed, least = ([coded(name, b, 80, 6 * b) for b in (1, 2, 4)] for name in ("trellis", "trellis_least"))
+    told = "is of their files for the least squared error"
+
+    def notes(*more, **changes):
+        changed = dataclasses.replace(made, methods=facts, records=[*made.records, *more], **changes)
+        return tables.rate_differences(changed).note, tables.beside_anchor(changed).note
+
+    assert not any(told in note for note in notes(*normed))
+    assert all(note.endswith(f" SNR of trellis {told}.") for note in notes(*normed, *least))
+    elsewhere = [dataclasses.replace(record, network="other") for record in normed]
+    other = dataclasses.replace(made.networks[0], name="other")
+    for note in notes(*normed, *least, *elsewhere, networks=[*made.networks, other]):
+        assert note.endswith(f"{told}, where these were measured.")
+
+
+def test_nothing_is_the_smallest_of_those_that_were_not_measured():
+    made = results()
+    ours = MethodFacts("huffman_lossless", "Huffman, lossless", "lossless", "as documented", False)
+    absent = MethodFacts("zipnn", "ZipNN", "lossless", "as it comes", False)
+    other = dataclasses.replace(made.networks[0], name="other", title="Other")
+    more = [coded("huffman_lossless", 27, 90, None), dataclasses.replace(made.records[-3], network="other")]
+    assert more[1].method == "zstd"
+    made = dataclasses.replace(
+        made, networks=[*made.networks, other], methods=[*made.methods, ours, absent], records=[*made.records, *more]
+    )
+    table = tables.lossless(made)
+    assert list(table.headings) == ["network", "zstd", "Huffman, lossless"]
+    assert table.rows == [["Net <on> data", "1.1429×", "**1.1852×**"], ["Other", "1.1429×", ""]]
+
+
+def test_sweeps_of_ours_end_alike():
+    # The smallest file without loss depends on larger ones: a sweep that ends before another fails has it easier.
+    full = {m.name: m.full for m in methods().values() if m.kind == "lossy" and m.codecs and not m.least_error}
+    ends = {name: max(s.get("bits_per_weight", 0) for s in each) for name, each in full.items()}
+    del ends["kmeans_fixed"]
+    assert set(ends.values()) == {6}, ends
+
+
+def test_the_readme_counts_the_networks():
+    ours = [n for n in networks().values() if not n.name.startswith("mlperf")]  # those join in where their folder is
+    readme, makefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile"))
+    words = {5: "five", 6: "six", 7: "seven", 12: "twelve"}
+    quick = words[sum(n.quick for n in ours)]
+    assert f"It takes {quick} networks" in readme
+    assert f"compare codecs on {quick} trained networks" in makefile
+    assert f"all {words[len(networks())]} networks" in readme
 
 
 def test_settings_of_two_axes_give_a_front():

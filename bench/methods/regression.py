@@ -12,7 +12,7 @@ KIND = "lossy"
 REQUIREMENTS = ()
 CODECS = ("regression",)
 QUICK = tuple({"bits_per_weight": b} for b in (1.5, 2, 3, 4, 5))
-FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5))
+FULL = tuple({"bits_per_weight": b} for b in (1.25, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6))
 ADVICE = 'docs/regression.md: `encode(model, codec="regression", target=Target(bits_per_weight=...))`.'
 
 

@@ -1,4 +1,4 @@
-"""neuralcodec's trellis quantizer with prefix codes: a microcontroller takes about a quarter of the time."""
+"""neuralcodec's trellis quantizer with prefix codes: a microcontroller takes half of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""neuralcodec's trellis quantizer with one table a quantizer: a microcontroller takes about a third of the time."""
+"""neuralcodec's trellis quantizer with one table a quantizer: a microcontroller takes half of the time."""
 
 from __future__ import annotations
 

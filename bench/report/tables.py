@@ -31,9 +31,6 @@ ANCHOR = "nncodec"
 CLOSEST = ("trellis", "generative", "autoencoder")
 """Beginnings of the names of methods that are set beside it point by point."""
 
-STANDS_FOR = "SNR of trellis, generative, autoencoder and regression is of their files for the least squared error."
-"""How methods whose default is for accuracy are compared at equal SNR."""
-
 RATES = (1, 5)
 """Bits a weight between which bytes are set beside the anchor's at each point."""
 
@@ -123,7 +120,7 @@ def rate_differences(results: Results) -> Table:
         "Negative is smaller. Mean of the logarithm of the rate over the qualities that both reach (Bjøntegaard, "
         "VCEG-M33, with piecewise cubic interpolation). –: no common range; empty: not measured. Metrics count from "
         f"{USABLE_ERRORS:g} standard errors below the original's, where a network breaks down, up to one; differences "
-        f"at equal metric are as noisy as the metric. {STANDS_FOR}",
+        f"at equal metric are as noisy as the metric.{_stand_ins(results)}",
     )
 
 
@@ -163,8 +160,24 @@ def beside_anchor(results: Results) -> Table:
         rows,
         "Whole files. Mean over the points of a curve; in brackets the least and the largest, and how many points "
         "there are, or networks in the last row. –: no point between these rates; empty: not measured. "
-        f"The other codec's best settings: the hull over its steps and its rate-distortion optimizations. {STANDS_FOR}",
+        "The other codec's best settings: the hull over its steps and its rate-distortion optimizations."
+        f"{_stand_ins(results)}",
     )
+
+
+def _stand_ins(results: Results) -> str:
+    """How methods whose default is for accuracy are compared at equal SNR, so far as they are."""
+    names, some_lack = [], False
+    for method in lossy(results):
+        places = [n.name for n in results.networks if results.coded(n.name, method.name)]
+        found = [bool(results.coded(name, method.name + LEAST_ERROR)) for name in places]
+        if any(found):
+            names.append(method.name)
+            some_lack |= not all(found)
+    if not names:
+        return ""
+    where = ", where these were measured" if some_lack else ""
+    return f" SNR of {', '.join(names)} is of their files for the least squared error{where}."
 
 
 def reconstruction(results: Results) -> Table:
@@ -195,7 +208,7 @@ def reconstruction(results: Results) -> Table:
 
 def lossless(results: Results) -> Table:
     """Lossless ratios."""
-    methods = [m for m in results.methods if m.kind == "lossless"]
+    methods = [m for m in results.methods if m.kind == "lossless" and _was_measured(results, m)]
     rows = []
     for network in results.networks:
         records = [results.coded(network.name, m.name) for m in methods]
@@ -204,14 +217,15 @@ def lossless(results: Results) -> Table:
         best = max(r[0].values["ratio"] for r in records if r)
         cells = [network.title]
         for found in records:
-            text = f"{found[0].values['ratio']:.4f}×" if found else "–"
-            cells.append(f"**{text}**" if found and found[0].values["ratio"] == best else text)
+            text = f"{found[0].values['ratio']:.4f}×" if found else ""
+            cells.append(f"**{text}**" if all(records) and found[0].values["ratio"] == best else text)
         rows.append(cells)
     return Table(
         "Lossless, float32",
         ["network", *(m.title for m in methods)],
         rows,
-        "Whole files against the bytes of the tensors. All decoded files are the original, bit for bit.",
+        "Whole files against the bytes of the tensors; bold: the smallest, where all were measured; empty: not "
+        "measured. All decoded files are the original, bit for bit.",
     )
 
 
