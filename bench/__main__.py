@@ -40,6 +40,9 @@ err = Console(stderr=True)
 FORMAT = 2
 """Of the file of results."""
 
+ENCODER = "neuralcodec, hash of what encodes"
+"""What the file says of the sources that it was measured with."""
+
 ROUNDS = 3
 """Repetitions of timings, if nobody says how many."""
 
@@ -119,6 +122,8 @@ def report(
     except (ValueError, KeyError, TypeError) as error:
         err.print(f"{source} is damaged or of another version ({error}); measure again: python -m bench run")
         raise typer.Exit(1) from error
+    if made.get(ENCODER) != _encoder():
+        err.print("measured with other sources of neuralcodec than are here; python -m bench run measures anew")
     to.mkdir(parents=True, exist_ok=True)
     listed = tables.all_tables(results)
     drawn = plots.figures(results)
@@ -176,14 +181,18 @@ def _save(results: Results, path: Path) -> None:
         "machine": f"{run.machine()}, {platform.system()}",
         "Python": f"{platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}",
         **_elsewhere(results),
-        "neuralcodec, hash of what encodes": sources.encoder_hash(None)[:16],
+        ENCODER: _encoder(),
         **{f"{r.method}, version": r.made["version"] for r in results.records if r.kind == "coded" and not r.error},
         "emulated cores": next((r.made["version"] for r in results.records if r.kind == "firmware"), "not run"),
     }
     text = json.dumps({"format": FORMAT, "made": made, **asdict(results)}, indent=1)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")  # another run may end at the same time
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _encoder() -> str:
+    return sources.encoder_hash(None)[:16]
 
 
 def _elsewhere(results: Results) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The benchmark's arithmetic against cases worked by hand, its records, and its page in a browser."""
 
 import dataclasses
+import io
 import json
 import math
 import re
@@ -14,6 +15,7 @@ import torch
 pytest.importorskip("scipy", reason="the benchmark needs scipy")
 pytest.importorskip("matplotlib", reason="the benchmark needs matplotlib")
 
+from rich.console import Console
 from typer.testing import CliRunner
 
 from bench import __main__ as command
@@ -840,6 +842,18 @@ def test_results_go_from_file_to_report(tmp_path, monkeypatch):
     assert len(kept["records"]) == len(results().records)
     (tmp_path / "results.json").write_text(json.dumps({**kept, "format": 1}))
     assert runs.invoke(command.app, ["report", "-o", str(tmp_path / "to")]).exit_code == 1
+
+
+def test_a_report_tells_that_its_results_are_of_other_sources(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEURALCODEC_BENCH", str(tmp_path))
+    told = io.StringIO()
+    monkeypatch.setattr(command, "err", Console(file=told, width=200))
+    command._save(results(), tmp_path / "results.json")
+    assert CliRunner().invoke(command.app, ["report", "-o", str(tmp_path / "to")]).exit_code == 0
+    assert "other sources" not in told.getvalue()
+    monkeypatch.setattr(sources, "encoder_hash", lambda codecs: "of later ones")
+    assert CliRunner().invoke(command.app, ["report", "-o", str(tmp_path / "to")]).exit_code == 0
+    assert "other sources of neuralcodec" in told.getvalue()
 
 
 def test_a_name_that_is_unknown():
