@@ -22,7 +22,8 @@ FULL = tuple({"type": name} for name in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 ADVICE = (
     "As llama.cpp's convert_hf_to_gguf.py does with --outtype: one-dimensional tensors stay F32, matrices whose rows "
     "are no multiple of a block's 32 weights are stored as F16. Kernels of convolutions are matrices of one row an "
-    "output channel. Quantized and dequantized by the package gguf, in numpy; llama.cpp itself is faster."
+    "output channel. Quantized and dequantized by the package gguf, in numpy; llama.cpp itself is faster. K-quants and "
+    "I-quants, which that package only reads, are not here."
 )
 
 SHAPES = "benchmark.shapes"
