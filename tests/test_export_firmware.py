@@ -1604,8 +1604,9 @@ def test_command_line_exports(tmp_path, monkeypatch):
     assert (tmp_path / "out" / "spotter.c").read_bytes() == (tmp_path / "api" / "spotter.c").read_bytes()
     assert json.loads(done.output)["flash_bytes"] == wanted.flash_bytes
     assert CliRunner().invoke(app, arguments).exit_code == 2
-    arguments[3] = "small_networks:NoSuch"
-    assert isinstance(CliRunner().invoke(app, arguments + calibration).exception, ExportError)
+    for module in ("small_networks:NoSuch", "sys:exit"):  # the latter as a script that is no module does
+        arguments[3] = module
+        assert isinstance(CliRunner().invoke(app, arguments + calibration).exception, ExportError)
 
 
 @pytest.mark.parametrize("bundle", [True, False])

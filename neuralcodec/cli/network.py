@@ -36,7 +36,7 @@ def make_module(text: str) -> torch.nn.Module:
             found = found()
     except ExportError:
         raise
-    except Exception as error:  # the user's own code may fail in any way
+    except (Exception, SystemExit) as error:  # the user's own code may fail in any way, or end the program
         raise ExportError(f"{text} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(found, torch.nn.Module):
         raise ExportError(f"{text} gives a {type(found).__name__}, not a torch module")
