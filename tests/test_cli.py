@@ -123,6 +123,28 @@ def test_exit_codes_mean_something(source, tmp_path):
     assert "fc." in neuralcodec("verify", small, code=3).stderr
 
 
+def test_an_output_is_none_of_the_inputs(source, tmp_path):
+    importance, link = tmp_path / "importance.safetensors", tmp_path / "link"
+    save_file({"fc.weight": torch.ones(64, 1)}, importance)
+    os.link(importance, link)
+    before = importance.read_bytes(), source.read_bytes()
+    for output in (importance, link):
+        done = neuralcodec("encode", source, "--importance", importance, "-o", output, code=2)
+        assert f"the output {output} is the input" in done.stderr
+        neuralcodec("train-codec", source, "--importance", importance, "-o", output, code=2)
+    neuralcodec("train-codec", tmp_path, "-o", source, code=2)
+    assert (importance.read_bytes(), source.read_bytes()) == before
+
+
+def test_without_a_standard_output(source, tmp_path):
+    """As after ``>&-`` in a shell."""
+    run = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'neuralcodec', *sys.argv[1:]])"
+    words = ("encode", source, "-o", tmp_path / "small")
+    done = subprocess.run([sys.executable, "-c", run, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(library.load(tmp_path / "small")) == 2
+
+
 USAGE = (
     ("-O", "states=9"),
     ("-c", "nope"),

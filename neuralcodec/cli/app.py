@@ -161,7 +161,8 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
         )
         chosen = make_codec(codec, options)
         opt.check_overrides(chosen, overrides)
-        output = output_beside(source, output, ".nc.safetensors", ".safetensors")
+        read_too = [] if importance is None else [importance]
+        output = output_beside(source, output, ".nc.safetensors", ".safetensors", others=read_too)
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
     if importance is not None and not getattr(chosen, "weighted", False):
@@ -334,7 +335,7 @@ def profile(  # noqa: PLR0917 (typer reads them by name)
     check_input(source)
     if html:
         try:
-            check_outputs(source, html)
+            check_outputs([source], html)
         except ValueError as error:
             _fail(str(error), EXIT_USAGE)
     require(*(["scipy", "matplotlib"] if html else ["scipy"]))
@@ -409,7 +410,7 @@ def export_c(  # noqa: PLR0917 (typer reads them by name)
     """
     check_input(source)
     try:
-        check_outputs(source, *outputs(output))
+        check_outputs([source], *outputs(output))
         symbol_for(output, name)
         check_files(output, names, prepared)
     except (ValueError, PlanError) as error:

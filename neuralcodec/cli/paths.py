@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +22,7 @@ def check_input(path: Path) -> None:
     path.open("rb").close()
 
 
-def output_beside(source: Path, output: Path | None, ending: str, *removed: str) -> Path:
+def output_beside(source: Path, output: Path | None, ending: str, *removed: str, others: Sequence[Path] = ()) -> Path:
     """The output that was given, or the source's name with another ending; one that can be written.
 
     Args:
@@ -29,6 +30,7 @@ def output_beside(source: Path, output: Path | None, ending: str, *removed: str)
         output: what the user said.
         ending: of the default.
         removed: endings that the default does not keep, the last one first.
+        others: further inputs.
 
     Raises:
         OSError: the input cannot be read, or the output not written.
@@ -40,27 +42,29 @@ def output_beside(source: Path, output: Path | None, ending: str, *removed: str)
         for old in removed:
             name = name.removesuffix(old)
         output = source.with_name(name + ending)
-    check_outputs(source, output)
+    check_outputs([source, *others], output)
     return output
 
 
-def check_outputs(source: Path, *outputs: Path) -> None:
-    """Looks whether outputs can be written, and leave the input alone.
+def check_outputs(inputs: Sequence[Path], *outputs: Path) -> None:
+    """Looks whether outputs can be written, and leave the inputs alone.
 
     Raises:
         OSError: one cannot be written.
-        ValueError: one is the input, or "-".
+        ValueError: one is an input, or "-".
     """
     for output in outputs:
         if output == Path("-"):
             raise ValueError("for standard output give /dev/stdout, not -")
         check_output(output)
-        if output.exists() and output.samefile(source):
-            raise ValueError("the output is the input; give another name with -o")
+        if output.exists() and any(each.exists() and output.samefile(each) for each in inputs):
+            raise ValueError(f"the output {output} is the input; give another name")
 
 
 def is_stdout(output: Path) -> bool:
     """Whether an output such as /dev/stdout is where messages would go."""
+    if sys.stdout is None:  # it was closed before the program began
+        return False
     try:
         return os.path.samestat(os.stat(output), os.fstat(sys.stdout.fileno()))
     except (OSError, ValueError):

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from neuralcodec.cli.options import read_tensors
-from neuralcodec.cli.paths import check_input
-from neuralcodec.container import check_output, replace_file
+from neuralcodec.cli.paths import check_input, check_outputs
+from neuralcodec.container import replace_file
 from neuralcodec.errors import SourceError
 from neuralcodec.models import autoencoder_training as training
 from neuralcodec.models.autoencoder_training import Progress, Settings
@@ -70,9 +70,12 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
         if not found:
             raise SourceError(f"{source}: no .safetensors file there")
         files += found
-    check_output(output)
     for file in files if start is None else [*files, start]:
         check_input(file)
+    try:
+        check_outputs(files if importance is None else [*files, importance], output)  # the start may be trained on
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from error
 
     def told(progress: Progress) -> None:
         kept = "" if progress.checkpoint is None else f", {progress.checkpoint}"
