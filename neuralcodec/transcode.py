@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from neuralcodec.api import encode
 from neuralcodec.codecs.generative.coding import read_head
@@ -75,7 +76,9 @@ def transcode(
             raise NeuralCodecError(
                 "transcoding has changed its weights: its step is too fine for its dtype", tensor=name
             )
-    return made.with_metadata(cm.metadata)
+    # To the weights before they were compressed, as far as these are known: what is reported is never that to a copy.
+    entries = {entry.spec.name: replace(entry, errors=cm.entry(entry.spec.name).errors) for entry in made.entries}
+    return made.with_entries(entries).with_metadata(cm.metadata)
 
 
 def check_options(options: Mapping[str, object]) -> None:

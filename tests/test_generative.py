@@ -223,6 +223,8 @@ def test_tuned_prior_travels_where_it_pays(tmp_path):
         assert snr(state[tensor.name] + 1e-9, decoded) > snr(state[tensor.name] + 1e-9, plain.decode(tensor.name)) - 0.5
     back = neuralcodec.transcode(cm, coding="rans")
     assert torch.equal(back.decode("b"), cm.decode("b"))
+    assert back.report().snr_db == cm.report().snr_db  # to the original, not to what was decoded
+    assert neuralcodec.transcode(neuralcodec.load(path)).report().snr_db is None
     with ThreadPoolExecutor(2) as pool:
         other = neuralcodec.encode(dict(reversed(state.items())), tune=True, executor=pool, **options)
     assert other.to_bytes() == cm.to_bytes()
