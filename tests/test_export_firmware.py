@@ -1584,6 +1584,17 @@ def test_simulation_takes_floats_and_int8(exported):
     assert np.array_equal(a.levels, b.levels)
 
 
+def test_files_of_a_project_are_not_replaced(tmp_path):
+    network, cm = encoded(Spotter)
+    inputs = inputs_of(Spotter, 3)
+    for name in ("CMakeLists.txt", "README.md", "report.json"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(ExportError, match=f"{name} is there, and no export has written it"):
+            neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path)
+        assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+        (tmp_path / name).unlink()
+
+
 # ---- The command line ----
 
 

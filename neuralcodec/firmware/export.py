@@ -18,7 +18,7 @@ from neuralcodec.errors import ExportError
 from neuralcodec.firmware.calibrate import Calibration, Ranges, calibrate
 from neuralcodec.firmware.emit.blob import blob as blob_text
 from neuralcodec.firmware.emit.bundle import decoder_sources
-from neuralcodec.firmware.emit.cmake import cmake
+from neuralcodec.firmware.emit.cmake import GENERATED, cmake
 from neuralcodec.firmware.emit.header import header
 from neuralcodec.firmware.emit.readme import readme
 from neuralcodec.firmware.emit.source import source
@@ -94,7 +94,8 @@ def export_firmware(
     Raises:
         NeuralCodecError: ``cm`` is something else.
         ExportError: the module cannot be traced, an operator is not supported (the message names its place), the
-            compressed model lacks a tensor or has another shape, or calibration data do not fit.
+            compressed model lacks a tensor or has another shape, or calibration data do not fit; or the folder holds
+            a CMakeLists.txt, README.md or report.json that is not of an export.
         BitstreamError: the compressed model is damaged.
         OSError: a file cannot be written.
     """
@@ -112,6 +113,7 @@ def export_firmware(
         raise ExportError(f"out_dir: a path expected, not {type(out_dir).__name__}")
     if checks and mode != "int8":
         raise ExportError("checks are of int8 levels: they need mode='int8'")
+    _check_folder(Path(out_dir))
     names = Names(model_name(type(model).__name__) if name is None else name)
     plain, in_flash = weights == "plain", tables == "flash"
     made = make_plan(cm, model, example_input, calibration, mode=mode, tile=tile, plain=plain, in_flash=in_flash)
@@ -241,6 +243,20 @@ def _write(
         target.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(target) as file:
             file.write(data)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder of somebody's own, where an export would replace files that every project has.
+
+    Raises:
+        ExportError: such a file is there, and not of an export.
+    """
+    lists = folder / "CMakeLists.txt"  # written before the others, and says whose it is
+    if lists.is_file() and lists.read_bytes().startswith(GENERATED.encode()):
+        return
+    for own in (lists, folder / "README.md", folder / "report.json"):
+        if own.exists():
+            raise ExportError(f"{own} is there, and no export has written it: give a folder for the export alone")
 
 
 def _remove_stale(folder: Path, files: Mapping[str, bytes]) -> None:
