@@ -84,12 +84,25 @@ def _state(path: Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def _looks_like(path: Path) -> str | None:
+    """What a file is that is often taken for a safetensors file, and what to do with it."""
+    if str(path).encode(errors="replace") != os.fsencode(path):
+        return "the library safetensors opens no path that is not UTF-8: give it another name"
+    with path.open("rb") as file:
+        start = file.read(10)
+    if start.startswith(b"PK\x03\x04") or start.startswith(b"\x80\x02"):
+        return "it looks like what torch.save writes: torch.load it, and save its state dict with safetensors"
+    if start.startswith(b"{"):
+        return "it is text, such as the index of a model in several files: encode these one by one"
+    return None
+
+
 def _open(path: Path) -> Any:  # noqa: ANN401 (the library's handle has no public type)
     try:
         return safe_open(path, framework="pt", device="cpu")
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file") from None
     except SafetensorError as error:
-        raise SourceError(f"{path} is not a safetensors file, or is damaged: {error}") from error
+        raise SourceError(f"{path} is not a safetensors file, or is damaged: {_looks_like(path) or error}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
