@@ -48,14 +48,15 @@ def export_c(
 
     Raises:
         NeuralCodecError: ``cm`` is something else.
-        PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for; a tensor
-            cannot be prepared, or the file is not to be a source, or ``names`` are asked for where there is no stream.
+        PlanError: ``name`` is not a C identifier, or is one that C, C++ or the headers have a meaning for, or is given
+            where there are no symbols; a tensor cannot be prepared, or the file is not to be a source, or ``names`` are
+            asked for where there is no stream.
         BitstreamError: the model is damaged.
         OSError: a file cannot be written; files from before are then untouched.
     """
     check_compressed(cm)
     path = Path(path)
-    check_files(path, names, prepared)
+    check_files(path, names, prepared, name)
     if path.suffix not in PAIR:
         with replace_file(path) as file:
             for piece in cm.chunks(names):
@@ -78,12 +79,16 @@ def export_c(
     return source, header
 
 
-def check_files(path: Path, names: bool, prepared: bool) -> None:
-    """Raises PlanError where a header would hide another one, or prepared tensors cannot be written in this way."""
+def check_files(path: Path, names: bool, prepared: bool, name: str | None) -> None:
+    """Raises PlanError where a header would hide another one, or what is asked for cannot be written in this way."""
     if path.suffix in PAIR and path.stem in HEADERS:
         raise PlanError(f"{path.stem}.h is the name of a header of C or of the decoder: give another one")
     if prepared and path.suffix not in PAIR:
         raise PlanError(f"prepared tensors are a C source: give a name that ends in .c, not {path.name!r}")
+    if name is not None and path.suffix not in PAIR:
+        raise PlanError(
+            f"name= is of C symbols, and {path.name!r} has none: give a name that ends in .c, or leave it out"
+        )
     if prepared and names:
         raise PlanError(
             "names=True keeps names in the stream, and prepared tensors have none: leave one of the two out"

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -157,6 +159,49 @@ USAGE = (
     ("--jobs", "0"),
 )
 
+CHECKPOINTS = {
+    b"PK\x03\x04" + bytes(100): "torch.load it",
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "torch.load it",
+    b'{"metadata": {}, "weight_map": {"w": "a.safetensors"}}': "encode these one by one",
+    b"no such thing": "header",
+}
+
+
+def test_files_that_are_taken_for_safetensors(tmp_path):
+    for number, (data, said) in enumerate(CHECKPOINTS.items()):
+        path = tmp_path / f"{number}.pth"
+        path.write_bytes(data)
+        assert said in neuralcodec("encode", path, code=1).stderr
+    path = os.fsencode(tmp_path / "caf") + b"\xe9"
+    save_file({"w": weights(20, 30)}, tmp_path / "caf")
+    os.rename(tmp_path / "caf", path)
+    assert "no path that is not UTF-8" in neuralcodec("encode", os.fsdecode(path), code=1).stderr
+
+
+def test_other_encodings_of_the_terminal(source, tmp_path):
+    small = tmp_path / "net.nc.safetensors"
+    neuralcodec("encode", source, "-q")
+    program = [sys.executable, "-m", "neuralcodec", "verify", small, source]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(program, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2713" in done.stdout
+
+
+def test_an_end_on_request_leaves_nothing_behind(source, tmp_path):
+    """As timeout, make and container runtimes end programs."""
+    code = """
+    import os, signal, sys
+    from neuralcodec.cli import main
+    from neuralcodec.container import writer
+    writer.safetensors_header = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    main()
+    """
+    words = ("encode", source, "-o", tmp_path / "small")
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), *words], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, b"")
+    assert {path.name for path in tmp_path.iterdir()} == {source.name}
+
 
 def test_what_the_command_line_alone_shows_to_be_wrong(source, tmp_path):
     for words in USAGE:
@@ -166,6 +211,7 @@ def test_what_the_command_line_alone_shows_to_be_wrong(source, tmp_path):
     neuralcodec("transcode", small, "-O", "states=8", code=2)
     assert "generative" in neuralcodec("transcode", small, code=1).stderr
     neuralcodec("export-c", small, "-o", tmp_path / "x.c", "--name", "int", code=2)
+    neuralcodec("export-c", small, "-o", tmp_path / "x.bin", "--name", "net", code=2)
     neuralcodec("export-c", small, "-o", small, code=2)
     assert {path.name for path in tmp_path.iterdir()} == {source.name, small.name}
 
@@ -266,6 +312,7 @@ def test_verify_finds_another_original(source, tmp_path):
     save_file({"fc.weight": weights(64, 128), "fc.bias": weights(64) + 1}, source)
     assert "fc.bias" in neuralcodec("verify", small, source, code=1).stderr
     assert "below 200" in neuralcodec("verify", small, source, "--min-snr", "200", code=1).stderr
+    assert "--min-snr is a number" in neuralcodec("verify", small, source, "--min-snr", "nan", code=2).stderr
     assert "--min-snr is of the original" in neuralcodec("verify", small, "--min-snr", "20", code=2).stderr
     save_file({"fc.weight": weights(64, 127)}, source)
     problems = json.loads(neuralcodec("verify", small, source, "--json", code=1).stdout)["problems"]

@@ -70,6 +70,8 @@ def test_a_bad_symbol_is_refused(cm, tmp_path):
         neuralcodec.export_c(cm, tmp_path / "m.c", name="3d; int x")
     with pytest.raises(PlanError, match="'class' has a meaning in C or C"):
         neuralcodec.export_c(cm, tmp_path / "m.c", name="class")
+    with pytest.raises(PlanError, match=r"name= is of C symbols, and 'm\.bin' has none"):
+        neuralcodec.export_c(cm, tmp_path / "m.bin", name="net")
     with pytest.raises(PlanError, match="'ncd_nn' has a meaning"):
         neuralcodec.export_c(cm, tmp_path / "m.c", name="ncd_nn")
     for name in ("ncd", "stdint"):

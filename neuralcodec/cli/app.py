@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import math
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import torch
@@ -284,6 +288,8 @@ def verify(
     """
     if min_snr is not None and original is None:
         _fail("--min-snr is of the original, which has to be given, too", EXIT_USAGE)
+    if min_snr is not None and math.isnan(min_snr):
+        _fail("--min-snr is a number", EXIT_USAGE)
     for path in (source, original):
         if path is not None:
             check_input(path)
@@ -390,7 +396,9 @@ def export_c(  # noqa: PLR0917 (typer reads them by name)
         Path,
         typer.Option("--output", "-o", help="x.c or x.h writes both; another ending (x.bin) writes the bare stream."),
     ],
-    name: Annotated[str | None, typer.Option(help="Prefix of the C symbols. Default: from the file's name.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Prefix of the C symbols, of x.c and x.h. Default: from the file's name.")
+    ] = None,
     names: Annotated[
         bool, typer.Option("--names", help="Keep tensor names in the stream, for ncd_tensor_find().")
     ] = False,
@@ -412,7 +420,7 @@ def export_c(  # noqa: PLR0917 (typer reads them by name)
     try:
         check_outputs([source], *outputs(output))
         symbol_for(output, name)
-        check_files(output, names, prepared)
+        check_files(output, names, prepared, name)
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
     cm = neuralcodec.load(source)
@@ -455,7 +463,10 @@ def export_firmware(  # noqa: PLR0917 (typer reads them by name)
         str, typer.Option(help="[bold]compressed[/], or [bold]plain[/] for comparison: in flash as they are.")
     ] = "compressed",
     tile: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Most weights in a tile, which lies in RAM.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Most weights in a tile, which lies in RAM. Tensors of codec trellis keep theirs."
+        ),
     ] = None,
     checks: Annotated[bool, typer.Option("--checks", help="Check each tile when it is decoded.")] = False,
     bundle: Annotated[bool, typer.Option(help="Put the decoder's sources into the folder.")] = True,
@@ -510,6 +521,9 @@ app.command("train-codec")(train_codec)
 
 def main() -> None:
     """Entry point: turns our exceptions into a line on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # of other encodings than UTF-8 what they lack is written as escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except BitstreamError as error:
@@ -522,6 +536,11 @@ def main() -> None:
         _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), EXIT_IO)
     except MemoryError:
         _fail("not enough memory", EXIT_FAILED)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends as after an exception, which removes temporary files."""
+    sys.exit(128 + number)
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -537,7 +556,8 @@ def _line(text: str, before: tuple[str, str] = ("", "")) -> Text:
 def _summary(report: neuralcodec.Report, path: Path) -> Text:
     if not report.weights:
         return _line(f"{path}: {report.encoded_bytes:,} bytes, no weights")
-    snr = f", SNR {report.snr_db:.1f} dB" if report.snr_db is not None else ""
+    exact = report.snr_db == math.inf
+    snr = "" if report.snr_db is None else ", exact" if exact else f", SNR {report.snr_db:.1f} dB"
     return _line(
         f"{path}: {report.encoded_bytes:,} bytes, {report.bits_per_weight:.2f} bits/weight, "
         f"{report.ratio:.2f}× smaller than {report.original_bytes:,} bytes of weights{snr}"
