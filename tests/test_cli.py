@@ -84,6 +84,9 @@ def test_overrides(source, tmp_path):
     assert len(torch.unique(load_file(tmp_path / "y")["fc.weight"])) == 2
     assert "PATTERN:NAME=VALUE" in neuralcodec("encode", source, "--override", "clusters=2", code=2).stderr
     assert "no tensor matches" in neuralcodec("encode", source, "--override", "nope:states=8", code=1).stderr
+    both = ("--override", "*:step=0.5", "--override", "fc.w*:step=0.01")
+    assert "'fc.w*' does nothing: '*' is before it" in neuralcodec("encode", source, *both, code=1).stderr
+    neuralcodec("encode", source, "-o", tmp_path / "x", *both[2:], *both[:2])
     assert "give /dev/stdout" in neuralcodec("encode", source, "-o", "-", code=2).stderr
     assert "no option 'target'" in neuralcodec("encode", source, "-O", "target=3", code=2).stderr
 

@@ -102,7 +102,8 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
         list[str] | None,
         typer.Option(
             metavar="PATTERN:NAME=VALUE",
-            help="Option for tensors whose names match, e.g. [bold]--override 'head.*:clusters=64'[/]. Repeatable.",
+            help="Option for tensors whose names match, e.g. [bold]--override 'head.*:clusters=64'[/]. Repeatable; "
+            "of several patterns the first that matches counts.",
         ),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Short for -O lossless=true.")] = False,

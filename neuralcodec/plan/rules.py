@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import NoneType
@@ -61,7 +61,7 @@ def assign(
 
     Raises:
         PlanError: a pattern matches no tensor at all, so it is probably misspelled; or an option is wrong, or says what
-            the target sets.
+            the target sets, or is of a pattern behind a wider one.
     """
     names = [*source.specs, *source.ties]
     if not isinstance(overrides, (Mapping, NoneType)):
@@ -80,11 +80,13 @@ def assign(
     exact = codec if not codec.lossy else make_codec("huffman", {"lossless": True})
     short = codec.for_small(target) if isinstance(codec, ForSmall) else None
     plan: dict[str, Assignment] = {}
+    reached = set()
     for name, spec in source.specs.items():
         # A tied tensor is chosen if any of its names is.
         also = [name, *(other for other, first in source.ties.items() if first == name)]
         chosen = any(included(n) for n in also) and not any(excluded(n) for n in also)
         own = next(((c, p, other) for p, matches, c, other in special if any(matches(n) for n in also)), None)
+        reached.add(None if own is None else own[1])
         reason = _why_exact(spec, codec if own is None else own[0], source) if chosen else "not chosen"
         if reason and short is not None and spec.dtype.is_float and chosen:
             plan[name] = Assignment(short, f"short floats: {reason}", fixed=True)
@@ -94,7 +96,23 @@ def assign(
             plan[name] = Assignment(own[0], f"chosen, with overrides for {own[1]!r}", fixed=own[2])
         else:
             plan[name] = Assignment(codec, "chosen")
+    _check_order({pattern: matches for pattern, matches, *_ in special}, names, reached)
     return plan
+
+
+def _check_order(
+    matchers: Mapping[str, Callable[[str], bool]], names: Sequence[str], reached: Collection[str | None]
+) -> None:
+    """Refuses overrides that do nothing because a wider pattern stands before them."""
+    patterns = [*matchers]
+    for pattern in (each for each in patterns if each not in reached):
+        matched = {*filter(matchers[pattern], names)}
+        for wider in patterns[: patterns.index(pattern)]:
+            if matched < {*filter(matchers[wider], names)}:
+                raise PlanError(
+                    f"overrides: {pattern!r} does nothing: {wider!r} is before it and matches its tensors and more, "
+                    "and the first match counts; put the other first"
+                )
 
 
 def _overridden(codec: Codec, pattern: str, options: Mapping[str, object]) -> Codec:
