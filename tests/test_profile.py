@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -205,6 +206,9 @@ def test_a_sample_is_of_the_tensor_and_always_the_same(seed, rows, cols, most):
     assert len(np.unique(found)) == found.size
 
 
+SEEDED = torch.Generator().manual_seed(0)
+randn, rand = partial(torch.randn, generator=SEEDED), partial(torch.rand, generator=SEEDED)
+
 AWKWARD = {
     "empty": torch.empty(0, 5),
     "scalar": torch.tensor(3.0),
@@ -214,24 +218,24 @@ AWKWARD = {
     "equal": torch.full((32, 32), 0.5),
     "nearly": torch.full((32, 32), 1000.0).index_put((torch.tensor(1), torch.tensor(1)), torch.tensor(1000.0625)),
     "nan": torch.full((20, 20), torch.nan),
-    "mixed": torch.cat([torch.randn(300), torch.tensor([torch.inf, torch.nan])]).reshape(2, 151),
+    "mixed": torch.cat([randn(300), torch.tensor([torch.inf, torch.nan])]).reshape(2, 151),
     "ints": torch.arange(1000).reshape(10, 100),
     "bools": torch.tensor([True, False]),
-    "complex": torch.randn(10, 10, dtype=torch.complex64),
-    "f8": torch.randn(64, 64).to(torch.float8_e4m3fn),
-    "bf16": torch.randn(64, 64).bfloat16(),
+    "complex": randn(10, 10, dtype=torch.complex64),
+    "f8": randn(64, 64).to(torch.float8_e4m3fn),
+    "bf16": randn(64, 64).bfloat16(),
     "large": torch.tensor([[3e38] * 20] * 19 + [[-3e38] * 20]),
-    "small": torch.randn(64, 64) * 1e-44,
-    "beyond": torch.randn(64, 64, dtype=torch.float64) * 1e300,
-    "below": torch.randn(64, 64, dtype=torch.float64) * 1e-60,
+    "small": randn(64, 64) * 1e-44,
+    "beyond": randn(64, 64, dtype=torch.float64) * 1e300,
+    "below": randn(64, 64, dtype=torch.float64) * 1e-60,
     "lone": torch.zeros(64, 64).index_put((torch.tensor(3), torch.tensor(3)), torch.tensor(1.0)),
-    "sparse": torch.randn(100, 100) * (torch.rand(100, 100) < 0.05),
-    "signs": torch.sign(torch.randn(128, 128)),
-    "column": torch.randn(300, 1),
-    "row": torch.randn(1, 300),
-    "five": torch.randn(4, 3, 2, 2, 16),
-    "zero rows": torch.cat([torch.zeros(30, 64), torch.randn(34, 64)]),
-    "[bold]x[/] <b>&\u202e\ud7ff": torch.randn(16, 32),
+    "sparse": randn(100, 100) * (rand(100, 100) < 0.05),
+    "signs": torch.sign(randn(128, 128)),
+    "column": randn(300, 1),
+    "row": randn(1, 300),
+    "five": randn(4, 3, 2, 2, 16),
+    "zero rows": torch.cat([torch.zeros(30, 64), randn(34, 64)]),
+    "[bold]x[/] <b>&\u202e\ud7ff": randn(16, 32),
 }
 
 
