@@ -85,9 +85,9 @@ def tiled(model: nn.Module, cm: CompressedModel, keep: Keep = "layer") -> nn.Mod
     for path, module in model.named_modules():
         swapped = _SWAPPED.get(type(module))
         if swapped is not None and _can_swap(module):
-            compressed[f"{path}.weight" if path else "weight"] = module.weight
-            weight = TiledWeight(cm, f"{path}.weight" if path else "weight", keep)
-            memo[id(module)] = _swap(module, swapped, weight, memo)
+            name = f"{path}.weight" if path else "weight"
+            compressed[name] = module.weight
+            memo[id(module)] = _swap(module, swapped, TiledWeight(cm, name, keep), memo)
         for made_of_others in vars(module).values():  # by a hook before forward, as torch.nn.utils.prune has it
             if isinstance(made_of_others, torch.Tensor) and not made_of_others.is_leaf:
                 memo[id(made_of_others)] = made_of_others.detach().clone()

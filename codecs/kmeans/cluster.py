@@ -127,6 +127,20 @@ def assign(
     )
 
 
+def zeros_kept(
+    values: npt.ArrayLike, indices: npt.NDArray[np.uint8], centroids: npt.ArrayLike
+) -> npt.NDArray[np.uint8]:
+    """Indices with that of the centroid 0 where values are 0: where zeros are few, the rate speaks for another one.
+
+    Args:
+        values: numbers.
+        indices: of their centroids, of the same shape.
+        centroids: if none is 0, indices stay as they are.
+    """
+    at = np.flatnonzero(np.asarray(centroids) == 0)
+    return np.where(np.asarray(values) == 0, np.uint8(at[0]), indices) if len(at) else indices
+
+
 def entropy_constrained(  # noqa: PLR0917 (as optimal)
     values: npt.ArrayLike,
     clusters: int,

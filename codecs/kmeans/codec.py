@@ -13,7 +13,7 @@ import numpy.typing as npt
 from neuralcodec.codec import SharedObject, Shares
 from neuralcodec.codecs.huffman.levels import pack_codes
 from neuralcodec.codecs.huffman.tiles import MOST, tile_length
-from neuralcodec.codecs.kmeans import book, coding, frequencies
+from neuralcodec.codecs.kmeans import book, cluster, coding, frequencies
 from neuralcodec.codecs.kmeans.book import Centroids
 from neuralcodec.codecs.kmeans.coding import Coding
 from neuralcodec.codecs.kmeans.quantize import (
@@ -27,7 +27,6 @@ from neuralcodec.codecs.kmeans.quantize import (
     fit,
     penalty_of,
     sample,
-    zeros_kept,
 )
 from neuralcodec.codecs.kmeans.scales import Scales, of_rows, of_tensor
 from neuralcodec.codecs.shaping import together
@@ -218,7 +217,7 @@ class KMeans:
             of_part = assign(values[p], counts, each, penalty)
             if together(self.shaping, self.reconstruction) and tensor.importance is None:
                 of_part = cancelled(values[p], counts, of_part, each, penalty, self.reconstruction == "norm")
-            found.append(zeros_kept(values[p], of_part, each) if self.zero else of_part)
+            found.append(cluster.zeros_kept(values[p], of_part, each.values) if self.zero else of_part)
         indices = np.concatenate(found)
         gain = 1.0
         if self.reconstruction == "norm":

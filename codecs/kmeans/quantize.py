@@ -153,12 +153,6 @@ def cancelled(  # noqa: PLR0917
     return _native.cancelled(values, indices, centroids, _penalties(of, penalty), TOGETHER, gain, factors)
 
 
-def zeros_kept(values: Weights, indices: npt.NDArray[np.uint8], of: Book) -> npt.NDArray[np.uint8]:
-    """Indices with that of the centroid 0 where values are 0: where zeros are few, the rate speaks for another one."""
-    at = np.flatnonzero(of.values == 0)
-    return np.where(values == 0, np.uint8(at[0]), indices) if len(at) else indices
-
-
 def _penalties(of: Book, penalty: float) -> Values | None:
     return None if penalty == 0 or of.bits is None else of.bits * penalty
 

@@ -85,12 +85,14 @@ def _book(name: str, weights: torch.Tensor, clusters: int, zero: bool, entropy: 
     else:
         centroids = cluster.optimal(values, clusters, zero=zero).centroids
     indices = cluster.assign(values, centroids, penalties)
+    if zero:
+        indices = cluster.zeros_kept(values.reshape(-1), indices, centroids)
     at = [i for i, value in enumerate(centroids) if value == 0]
-    pinned = at[0] if zero and at else None
-    found = torch.from_numpy(indices).long().view(weights.shape).to(weights.device)
-    if pinned is not None:  # where zeros are few, the rate speaks for values that are not
-        found = torch.where(weights == 0, pinned, found)
-    return Codebook(torch.from_numpy(centroids).float().to(weights.device), found, pinned)
+    return Codebook(
+        torch.from_numpy(centroids).float().to(weights.device),
+        torch.from_numpy(indices).long().view(weights.shape).to(weights.device),
+        at[0] if zero and at else None,
+    )
 
 
 @torch.no_grad()

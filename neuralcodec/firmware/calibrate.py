@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from neuralcodec.errors import ExportError
-from neuralcodec.firmware.evaluate import Tensors, evaluate
+from neuralcodec.firmware.evaluate import Tensors, evaluate_runs
 from neuralcodec.firmware.graph import Cell, Graph, Node
 
 Sample = torch.Tensor | Sequence[torch.Tensor]
@@ -62,16 +62,16 @@ def calibrate(
     count = 0
     kept: list[tuple[torch.Tensor, ...]] = []
     given = [name for name in graph.inputs if name not in {state for state, _ in states}]
-    memory = {state: torch.zeros(graph.shapes[state]) for state, _ in states}
-    for batch in _batches(graph, given, calibration, 1 if states else BATCH):
-        fed = dict(zip(given, batch, strict=True)) | memory
-        values = evaluate(graph, parameters, [fed[name] for name in graph.inputs])
+    batches = (
+        dict(zip(given, batch, strict=True)) for batch in _batches(graph, given, calibration, 1 if states else BATCH)
+    )
+    for values in evaluate_runs(graph, parameters, batches, states):
+        batch = tuple(values[name] for name in given)
         for node in graph.nodes:
             if isinstance(node.operation, Cell):
                 found, name = _parts(node, node.operation, values, parameters), node.outputs[0]
                 before = parts.get(name, found)
                 parts[name] = torch.maximum(before[0], found[0]), torch.maximum(before[1], found[1])
-        memory = {state: values[after] for state, after in states}
         if count < BATCH:
             kept.append(tuple(part[: BATCH - count].clone() for part in batch))
         count += len(batch[0])

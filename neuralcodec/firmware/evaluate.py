@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +28,20 @@ from neuralcodec.firmware.graph import (
 
 Tensors = Mapping[str, torch.Tensor]
 
+Through = Callable[[str, torch.Tensor], torch.Tensor]
+"""Gives what stands in the place of an activation, by its name."""
+
+
+def unchanged(name: str, value: torch.Tensor) -> torch.Tensor:
+    """The activation itself."""
+    return value
+
 
 def evaluate(
     graph: Graph,
     parameters: Tensors,
     inputs: Sequence[torch.Tensor],
-    through: Callable[[str, torch.Tensor], torch.Tensor] = lambda name, value: value,
+    through: Through = unchanged,
 ) -> dict[str, torch.Tensor]:
     """All activations of a network.
 
@@ -53,6 +61,30 @@ def evaluate(
             results = _run(node, [values[name] for name in node.inputs], parameters, graph, batch)
             values.update((name, through(name, value)) for name, value in zip(node.outputs, results, strict=True))
     return values
+
+
+def evaluate_runs(
+    graph: Graph,
+    parameters: Tensors,
+    batches: Iterable[Tensors],
+    states: Sequence[tuple[str, str]],
+    through: Through = unchanged,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """What :func:`evaluate` gives of one batch after the other.
+
+    Args:
+        graph: the network.
+        parameters: its tensors by name, float32.
+        batches: for each run the inputs by name, without states; one sample each where there are states.
+        states: inputs that are fed with an output of the run before, and start from 0.
+        through: as for :func:`evaluate`.
+    """
+    memory = {state: torch.zeros(graph.shapes[state]) for state, _ in states}
+    for batch in batches:
+        fed = {**batch, **memory}
+        values = evaluate(graph, parameters, [fed[name] for name in graph.inputs], through)
+        memory = {state: values[after] for state, after in states}
+        yield values
 
 
 def _run(

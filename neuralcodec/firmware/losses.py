@@ -6,19 +6,18 @@ Weights are as they were decoded here; what they lose is seen without an export.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
-from neuralcodec.firmware.calibrate import Ranges
-from neuralcodec.firmware.evaluate import Tensors, evaluate
+from neuralcodec.firmware.calibrate import BATCH, Ranges
+from neuralcodec.firmware.evaluate import Tensors, Through, evaluate_runs, unchanged
 from neuralcodec.firmware.graph import Cell, Graph, Reshape, Zeros
 from neuralcodec.firmware.quantize import Quantization
+from neuralcodec.firmware.states import besides
 
 LEAST_SNR = 20.0
 """Networks whose activations have scales that fit are at 30 dB and more."""
-
-Through = Callable[[str, torch.Tensor], torch.Tensor]
 
 
 def coarse_activations(
@@ -37,24 +36,27 @@ def coarse_activations(
         scales: of activations.
         states: inputs that are fed with an output of the run before.
     """
-    becomes = [after for _, after in states]
-    output = next(name for name in graph.outputs if graph.outputs.count(name) > becomes.count(name))
+    (output,) = besides(graph.outputs, (after for _, after in states))
     kept = {state for state, _ in states}
     for node in graph.nodes:
         # States of cells have scales that no data change; what is but reshaped has been rounded before.
         kept |= {*node.outputs} if isinstance(node.operation, (Cell, Reshape, Zeros)) else set()
     rounded = [name for name in scales if name not in kept]
-    wanted = _outputs(graph, parameters, ranges.first, states, output, lambda name, value: value)
 
-    def snr(names: Sequence[str]) -> float:
+    def outputs(through: Through) -> torch.Tensor:
+        """Of all samples, float64, shape [samples, values]; one after the other where there are states."""
+        step = 1 if states else BATCH
+        parts = zip(*(torch.split(value, step) for value in ranges.first.values()), strict=True)
+        batches = (dict(zip(ranges.first, part, strict=True)) for part in parts)
+        runs = evaluate_runs(graph, parameters, batches, states, through)
+        return torch.cat([values[output].double().flatten(1) for values in runs])
+
+    wanted = outputs(unchanged)
+
+    def snr(names: Collection[str]) -> float:
         """Of the sample in the middle: outliers do not count, but what they do to the scales does."""
-
-        def through(name: str, value: torch.Tensor) -> torch.Tensor:
-            return _rounded(scales[name], value) if name in names else value
-
-        error = (_outputs(graph, parameters, ranges.first, states, output, through) - wanted).square().sum(1)
-        energy = wanted.square().sum(1)
-        share = float((error / energy.clamp(min=1e-30)).median())
+        error = outputs(lambda name, value: _rounded(scales[name], value) if name in names else value) - wanted
+        share = float((error.square().sum(1) / wanted.square().sum(1).clamp(min=1e-30)).median())
         return -10 * math.log10(max(share, 1e-30))
 
     whole = snr(rounded)
@@ -67,27 +69,6 @@ def coarse_activations(
         f"{alone[worst]:.1f} dB: all its values share a scale, so bring features to like ranges before they get there, "
         "and leave outliers out of calibration data"
     ]
-
-
-def _outputs(  # noqa: PLR0917
-    graph: Graph,
-    parameters: Tensors,
-    inputs: Mapping[str, torch.Tensor],
-    states: Sequence[tuple[str, str]],
-    output: str,
-    through: Through,
-) -> torch.Tensor:
-    """Outputs of all samples, float64, shape [samples, values]; one after the other where there are states."""
-    count = len(next(iter(inputs.values())))
-    step = 1 if states else count
-    memory = {state: torch.zeros(graph.shapes[state]) for state, _ in states}
-    found = []
-    for at in range(0, count, step):
-        fed = {name: value[at : at + step] for name, value in inputs.items()} | memory
-        values = evaluate(graph, parameters, [fed[name] for name in graph.inputs], through)
-        memory = {state: values[after] for state, after in states}
-        found.append(values[output].double().flatten(1))
-    return torch.cat(found)
 
 
 def _rounded(scale: Quantization, value: torch.Tensor) -> torch.Tensor:

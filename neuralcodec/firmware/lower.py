@@ -8,7 +8,7 @@ it around comes before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -71,6 +71,7 @@ from neuralcodec.firmware.quantize import (
     softmax_table,
 )
 from neuralcodec.firmware.scratch import NONE, Scratch, scratch_of_cell, scratch_of_conv, scratch_of_linear
+from neuralcodec.firmware.states import besides
 from neuralcodec.firmware.weights import Coded
 from neuralcodec.firmware.window import Window
 
@@ -195,7 +196,7 @@ class _Lowering:
             self._lower(node)
         if not self._out.steps:
             raise ExportError("the module does nothing that firmware would have to run")
-        (output,) = _besides(self._graph.outputs, self._states.values())
+        (output,) = besides(self._graph.outputs, self._states.values())
         if output in self._cell_states:
             raise self._maker(output).place.error("the cell state of an LSTM cannot be the output")
         # Where channels are last depends on the rank alone, so that callers know it.
@@ -726,14 +727,6 @@ class _Lowering:
             raise node.place.error(
                 f"sides up to {MOST_SIDE:,}, and kernels, strides and paddings up to {MOST_KERNEL} are supported"
             )
-
-
-def _besides(outputs: Sequence[str], states: Iterable[str]) -> list[str]:
-    """Outputs that are not states; of equal ones the last is the state, as modules return states behind outputs."""
-    left = list(outputs)
-    for state in states:
-        del left[len(left) - 1 - left[::-1].index(state)]
-    return left
 
 
 def _collide(name: str, other: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from neuralcodec.errors import ExportError
 from neuralcodec.firmware.graph import Cell, Graph, Node, Reshape
 
@@ -30,6 +32,14 @@ def find_states(graph: Graph) -> list[tuple[str, str]]:
             f"the module takes states in the order {taken}, but returns what they become in that of {given}"
         )
     return found
+
+
+def besides(outputs: Sequence[str], states: Iterable[str]) -> list[str]:
+    """Outputs that are not states; of equal ones the last is the state, as modules return states behind outputs."""
+    left = list(outputs)
+    for state in states:
+        del left[len(left) - 1 - left[::-1].index(state)]
+    return left
 
 
 def _after(graph: Graph, name: str) -> str | None:

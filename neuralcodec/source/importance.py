@@ -55,7 +55,7 @@ def _same(a: object, b: object) -> bool:
 def _matrix(tensor: Tensor, value: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     spec = tensor.spec
     try:
-        given = torch.as_tensor(value, device="cpu").detach().cpu().to(torch.float32)
+        given = torch.as_tensor(value, device="cpu").detach().to(torch.float32)
         whole = given.broadcast_to(spec.shape).reshape(spec.rows, spec.cols)
     except (TypeError, ValueError, RuntimeError) as error:
         raise SourceError(
