@@ -245,7 +245,7 @@ def _write_readme(results: Results, document: str) -> None:
     folder = ROOT / "docs" / "benchmark"
     folder.mkdir(exist_ok=True)
     (folder / "tables.md").write_text(document, encoding="utf-8")
-    text += "\n[All tables](docs/benchmark/tables.md): every setting of every network, speed and memory, versions.\n"
+    text += "\n[All tables](docs/benchmark/tables.md): every setting of every network, versions.\n"
     pictured = ([n for n in few.networks if n.name == name] for name in PICTURED)
     shown = next((drawn for of in pictured for drawn in plots.figures(replace(few, networks=of)).values()), None)
     if shown is not None:
