@@ -51,7 +51,8 @@ def encode(  # noqa: PLR0917 (the order is public)
     target these become floats of 8 significant bits.
 
     Args:
-        model: a module, a mapping of names to torch tensors or numpy arrays, or the path of a ``.safetensors`` file.
+        model: a module, a mapping of names to torch tensors or numpy arrays, or the path of a ``.safetensors`` file, or
+            of the ``.safetensors.index.json`` of a model in several of them.
         codec: name of a codec (``neuralcodec codecs`` lists them), or one that is set up already. By default
             "trellis", and "huffman" with ``lossless=True``.
         target: what the whole file should reach; the codec's step is then searched for.

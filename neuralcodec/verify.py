@@ -67,7 +67,8 @@ def verify(
 
     Args:
         path: a file that :func:`neuralcodec.save` wrote, or a compressed model.
-        original: what was encoded: the ``.safetensors`` file, a module or a mapping of names to tensors.
+        original: what was encoded: the ``.safetensors`` file (or the ``.index.json`` of several), a module or a mapping
+            of names to tensors.
         min_snr: the lowest SNR in dB that is accepted of a tensor.
 
     Raises:

@@ -165,7 +165,7 @@ USAGE = (
 CHECKPOINTS = {
     b"PK\x03\x04" + bytes(100): "torch.load it",
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "torch.load it",
-    b'{"metadata": {}, "weight_map": {"w": "a.safetensors"}}': "encode these one by one",
+    b'{"metadata": {}, "weight_map": {"w": "a.safetensors"}}': "ends with .index.json",
     b"no such thing": "header",
 }
 

@@ -30,6 +30,7 @@ from neuralcodec.export_c import check_files, outputs, symbol_for
 from neuralcodec.printable import printable
 from neuralcodec.profiling.run import require
 from neuralcodec.registry import codec_class, make_codec
+from neuralcodec.source import INDEX, files_of
 from neuralcodec.transcode import check_options
 
 EXIT_FAILED = 1  # input or target: cannot be encoded, target not met, files differ
@@ -132,7 +133,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Compress a .safetensors file.
+    """Compress a .safetensors file, or the files that a .safetensors.index.json names.
 
     Without options: codec trellis at 5 to 6 bits a weight, which keeps accuracy; small tensors stay exact. Examples:
 
@@ -167,7 +168,7 @@ def encode(  # noqa: PLR0917 (typer reads them by name)
         chosen = make_codec(codec, options)
         opt.check_overrides(chosen, overrides)
         read_too = [] if importance is None else [importance]
-        output = output_beside(source, output, ".nc.safetensors", ".safetensors", others=read_too)
+        output = output_beside(source, output, ".nc.safetensors", INDEX, ".safetensors", others=read_too)
     except (ValueError, PlanError) as error:
         _fail(str(error), EXIT_USAGE)
     if importance is not None and not getattr(chosen, "weighted", False):
@@ -274,7 +275,7 @@ def inspect(source: opt.Compressed, as_json: opt.Json = False) -> None:
 def verify(
     source: opt.Compressed,
     original: Annotated[
-        Path | None, typer.Argument(help="The .safetensors file that was encoded, to compare with.")
+        Path | None, typer.Argument(help="The .safetensors file (or .index.json) that was encoded, to compare with.")
     ] = None,
     min_snr: Annotated[
         float | None,
@@ -342,7 +343,7 @@ def profile(  # noqa: PLR0917 (typer reads them by name)
     check_input(source)
     if html:
         try:
-            check_outputs([source], html)
+            check_outputs(files_of(source), html)
         except ValueError as error:
             _fail(str(error), EXIT_USAGE)
     require(*(["scipy", "matplotlib"] if html else ["scipy"]))

@@ -18,7 +18,10 @@ from neuralcodec.codec import Codec
 from neuralcodec.errors import SourceError
 from neuralcodec.registry import make_codec, with_options
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="The .safetensors file to encode.")]
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="IN", help="The .safetensors file to encode, or the .index.json of several."),
+]
 Compressed = Annotated[Path, typer.Argument(metavar="IN", help="A file that `neuralcodec encode` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from neuralcodec.container import check_output, check_regular
+from neuralcodec.source import files_of
 
 
 def check_input(path: Path) -> None:
@@ -34,15 +35,17 @@ def output_beside(source: Path, output: Path | None, ending: str, *removed: str,
 
     Raises:
         OSError: the input cannot be read, or the output not written.
-        ValueError: the output is the input.
+        SourceError: the input is an index by its name, and not by what it holds.
+        ValueError: the output is an input.
     """
-    check_input(source)
+    for each in (source, *files_of(source)[1:]):
+        check_input(each)
     if output is None:
         name = source.name
         for old in removed:
             name = name.removesuffix(old)
         output = source.with_name(name + ending)
-    check_outputs([source, *others], output)
+    check_outputs([*files_of(source), *others], output)
     return output
 
 

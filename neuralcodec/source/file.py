@@ -17,17 +17,21 @@ from neuralcodec.source.mapping import element_bytes
 from neuralcodec.tensor import Tensor, TensorSpec
 
 # The library maps the file; what was read stays in our resident memory until the map is dropped.
-REOPEN_AFTER_BYTES = 64 << 20
+MAPPED_BYTES = 64 << 20
 
 
-def open_file(path: Path) -> Source:
+def open_file(path: Path, mapped: int = MAPPED_BYTES) -> Source:
     """A source over the tensors of a safetensors file.
+
+    Args:
+        path: of the file.
+        mapped: bytes of it that may stay in memory besides a tensor that is read.
 
     Raises:
         SourceError: there is no such file, it is not a safetensors file, it is damaged, it was encoded
             already, or a dtype has no place in the format.
     """
-    reader = _Reader(path)
+    reader = _Reader(path, mapped)
     metadata: dict[str, str] = dict(reader.handle.metadata() or {})
     if METADATA_KEY in metadata:
         raise SourceError(f"{path} was encoded by neuralcodec already; decode it first")
@@ -46,20 +50,18 @@ def open_file(path: Path) -> Source:
 
 
 class _Reader:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, budget: int) -> None:
         self.path = path
         self.was = _state(path)
-        self.handle = _open(path)
+        self.handle: Any = _open(path)
         self._check_same()
-        self.unread = REOPEN_AFTER_BYTES
+        self.budget = self.unread = budget
         self.lock = threading.Lock()
 
     def read(self, spec: TensorSpec) -> Tensor:
         with self.lock:
-            if self.unread <= 0:
+            if self.handle is None:
                 self.handle = _open(self.path)
-                self.unread = REOPEN_AFTER_BYTES
-            self.unread -= spec.nbytes
             # Before and after: tensors of another file, or none, may be where this one's were.
             self._check_same(spec.name)
             try:
@@ -68,6 +70,9 @@ class _Reader:
                 self._check_same(spec.name)
                 raise SourceError(f"{self.path}: cannot be read: {error}", tensor=spec.name) from error
             self._check_same(spec.name)
+            self.unread -= spec.nbytes
+            if self.unread <= 0:  # at once: of many files some may not be read from again for long
+                self.handle, self.unread = None, self.budget
         return Tensor(spec, data)
 
     def _check_same(self, tensor: str | None = None) -> None:
@@ -93,7 +98,7 @@ def _looks_like(path: Path) -> str | None:
     if start.startswith(b"PK\x03\x04") or start.startswith(b"\x80\x02"):
         return "it looks like what torch.save writes: torch.load it, and save its state dict with safetensors"
     if start.startswith(b"{"):
-        return "it is text, such as the index of a model in several files: encode these one by one"
+        return "it is text; the index of a model in several files has a name that ends with .index.json"
     return None
 
 
