@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,12 @@ MANY = 16
 
 MOST = 23
 """Bits that codec huffman rounds to at most."""
+
+CORRELATION = 0.05
+"""Of a tensor with the original, at least: 0.1 bits a weight leave 0.3."""
+
+DEVIATIONS = 4
+"""Standard deviations of what is found by chance: more are no chance, such as where only few weights were important."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,9 @@ def verify(
     elements differ. Bits are as many as are in use, or as many as encoders choose without being asked. So a model whose
     floats are short by nature passes for another one where that one rounds to it; and rounded tensors count as
     different where a file has none but small ones, or large ones of fewer than 16 different elements.
+
+    Of tensors that are coded lossily, those are found that correlate with the original no more than by chance. What is
+    near it, as after some fine-tuning, only ``min_snr`` tells apart.
 
     Args:
         path: a file that :func:`neuralcodec.save` wrote, or a compressed model.
@@ -127,6 +137,17 @@ def _is_rounded(cm: CompressedModel, decoded: Tensor, original: Tensor, small: b
     return any(np.array_equal(floats.shorten(original, m).data, decoded.data) for m in rounded if used <= m <= MOST)
 
 
+def _is_unlike(errors: Errors, decoded: Tensor) -> bool:
+    """Whether a tensor correlates with the original no more than any other would."""
+    energy = measure_errors(decoded, decoded).energy
+    if not energy:
+        return False  # at the lowest rates nothing is left of some
+    product = (errors.energy + energy - errors.squared) / 2
+    correlation = product / math.sqrt(errors.energy * energy) if errors.energy else 0.0
+    # Not "correlation <", so that an original that is not finite counts as another one.
+    return not correlation >= min(CORRELATION, DEVIATIONS / math.sqrt(decoded.spec.size))
+
+
 def _bits_in_use(bits: npt.NDArray[np.unsignedinteger], width: int) -> int:
     """Mantissa bits down to the last one that is set in any of the floats, whose mantissas are of ``width`` bits."""
     low = int(np.bitwise_or.reduce(bits)) & ((1 << width) - 1)
@@ -150,6 +171,8 @@ def _compare(  # noqa: PLR0917
     if cm.is_lossless(name) and not _is_rounded(cm, decoded, tensor, small):
         problems.append(f"tensor {name!r} is coded losslessly, but differs from the original")
     errors = measure_errors(tensor, decoded)
-    if min_snr is not None and not errors.snr_db >= min_snr:
+    if not cm.is_lossless(name) and _is_unlike(errors, decoded):
+        problems.append(f"tensor {name!r} has nothing to do with the original ({errors.snr_db:.2f} dB)")
+    elif min_snr is not None and not errors.snr_db >= min_snr:
         problems.append(f"tensor {name!r} has an SNR of {errors.snr_db:.2f} dB, below {min_snr:g}")
     return errors

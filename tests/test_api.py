@@ -419,6 +419,30 @@ def test_verify_takes_no_other_model_for_a_rounded_one():
     assert neuralcodec.verify(cm, {"w": outliers * 1.01}).problems
 
 
+@pytest.mark.parametrize("bits", [0.3, 1, 4])
+@pytest.mark.parametrize("codec", ["trellis", "kmeans", "regression", "autoencoder", "generative", "huffman"])
+def test_verify_tells_networks_apart_by_their_weights_alone(codec, bits):
+    state = {"w": weights(300, 400), "short": weights(20, 30)}
+    try:
+        cm = neuralcodec.encode(state, codec, target=Target(bits_per_weight=bits))
+    except PlanError:
+        assert bits < 1  # beyond what the codec reaches
+        return
+    assert not neuralcodec.verify(cm, state).problems
+    for other in (weights(300, 400, seed=1), torch.full((300, 400), torch.nan), torch.zeros(300, 400)):
+        (problem,) = neuralcodec.verify(cm, {**state, "w": other}).problems
+        assert "'w' has nothing to do with the original" in problem
+
+
+def test_verify_takes_what_importance_leaves():
+    state = {"w": weights(300, 400)}
+    state["w"][:, 0] *= 0.1
+    importance = torch.full((300, 400), 1e-9)
+    importance[:, 0] = 1
+    cm = neuralcodec.encode(state, target=Target(bits_per_weight=0.05), importance={"w": importance})
+    assert not neuralcodec.verify(cm, state).problems
+
+
 def test_verify_takes_tied_weights_and_compressed_models(tmp_path):
     net = Net()
     cm = neuralcodec.encode(net)
