@@ -286,7 +286,7 @@ def verify(
     """Check all checksums and decode every tensor; compare with the original if it is given.
 
     Exit code 3: damaged. Exit code 1: a tensor is missing, has another shape or dtype, is not exact though its codec
-    is lossless, or is below --min-snr.
+    is lossless, has nothing to do with it, or is below --min-snr.
     """
     if min_snr is not None and original is None:
         _fail("--min-snr is of the original, which has to be given, too", EXIT_USAGE)
