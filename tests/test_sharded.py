@@ -114,6 +114,18 @@ def test_an_index_that_does_not_fit(state, tmp_path, said):
     assert "Traceback" not in done.stderr
 
 
+def test_a_folder_is_no_model(state, tmp_path):
+    sharded(state, tmp_path)
+    with pytest.raises(SourceError, match="index.json"):
+        neuralcodec.encode(tmp_path)
+
+
+def test_an_index_that_is_not_there(tmp_path):
+    with pytest.raises(SourceError, match="no such file"):
+        neuralcodec.encode(tmp_path / INDEX)
+    assert command.neuralcodec("encode", tmp_path / INDEX).returncode == 4
+
+
 def test_a_tensor_in_two_files(state, tmp_path):
     index = sharded(state, tmp_path)
     second = tmp_path / "model-00002-of-00003.safetensors"

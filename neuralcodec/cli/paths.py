@@ -38,7 +38,8 @@ def output_beside(source: Path, output: Path | None, ending: str, *removed: str,
         SourceError: the input is an index by its name, and not by what it holds.
         ValueError: the output is an input.
     """
-    for each in (source, *files_of(source)[1:]):
+    check_input(source)
+    for each in files_of(source)[1:]:
         check_input(each)
     if output is None:
         name = source.name

@@ -110,4 +110,5 @@ def _open(path: Path) -> Any:  # noqa: ANN401 (the library's handle has no publi
     except SafetensorError as error:
         raise SourceError(f"{path} is not a safetensors file, or is damaged: {_looks_like(path) or error}") from error
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error}") from error
+        cause = "it is a folder; give a file there, or the .index.json of several" if path.is_dir() else error
+        raise SourceError(f"{path}: cannot be read: {cause}") from error
