@@ -116,7 +116,7 @@ def test_an_index_that_does_not_fit(state, tmp_path, said):
 
 def test_a_folder_is_no_model(state, tmp_path):
     sharded(state, tmp_path)
-    with pytest.raises(SourceError, match="index.json"):
+    with pytest.raises(SourceError, match="it is a folder"):
         neuralcodec.encode(tmp_path)
 
 
