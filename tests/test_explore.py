@@ -272,6 +272,11 @@ def test_evaluations_of_another_model_are_refused(model, tmp_path):
         neuralcodec.explore(model, "kmeans", evaluate, settings=KS[:3], resume=path)
     with pytest.raises(neuralcodec.PlanError, match="other weights, settings or options"):
         neuralcodec.explore(model, "kmeans", evaluate, settings=KS, resume=front, zero=True)
+    # Losses hang on tensors that have no setting as well.
+    other = {**model, "a.bias": model["a.bias"] + 1}
+    for resume in (front, path):
+        with pytest.raises(neuralcodec.PlanError, match="other weights, settings or options"):
+            neuralcodec.explore(other, "kmeans", evaluate, settings=KS, resume=resume)
     path.write_text("{}")
     with pytest.raises(neuralcodec.PlanError, match="does not hold evaluations"):
         neuralcodec.explore(model, "kmeans", evaluate, settings=KS, resume=path)

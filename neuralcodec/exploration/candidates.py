@@ -71,12 +71,14 @@ class Candidates:
             distortion: others are left out.
         energy: Σ importance · w² of these tensors.
         fixed: bytes of the file besides the payloads of these tensors.
+        checksum: of all tensors of the model, also those that no setting is for.
     """
 
     source: Source
     settings: Mapping[str, tuple[Setting, ...]]
     energy: float
     fixed: int
+    checksum: int
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ class Candidates:
 
     def fingerprint(self) -> int:
         """Differs, most likely, for other weights or settings."""
-        crc = 0
+        crc = self.checksum
         for name, settings in self.settings.items():
             crc = zlib.crc32(name.encode(), crc)
             for setting in settings:
@@ -196,7 +198,8 @@ def make_candidates(
     coarsest = {name: Assignment(settings[0].codec, "chosen") for name, settings in found.items()}
     stream = encode_source(source, {**plan, **coarsest})
     whole = file_size(stream.size(), VERSION, source.metadata)
-    return Candidates(source, found, energy, whole - sum(len(each[0].payload) for each in found.values()))
+    fixed = whole - sum(len(each[0].payload) for each in found.values())
+    return Candidates(source, found, energy, fixed, _checksum_of(source))
 
 
 def measure_tensor(tensor: Tensor, codecs: Sequence[Codec]) -> Measured:
@@ -229,6 +232,14 @@ def _measured(
     yield from in_order(
         list(codecs), executor, lambda name: executor.submit(measure_tensor, source.read(name), codecs[name])
     )
+
+
+def _checksum_of(source: Source) -> int:
+    """Of names and elements: what a model loses hangs on all of its tensors, such as biases and running means."""
+    crc = 0
+    for name in sorted(source.specs):
+        crc = zlib.crc32(source.read(name).data.data, zlib.crc32(name.encode(), crc))
+    return crc
 
 
 def _checksum(tensor: torch.Tensor) -> int:
