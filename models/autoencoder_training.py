@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from neuralcodec import _native
-from neuralcodec.codecs.autoencoder.predictor import best
+from neuralcodec.codecs.autoencoder.predictor import MOST_TAPS, best
 from neuralcodec.errors import TrainingError
 from neuralcodec.models import autoencoder_model as model
 from neuralcodec.models.autoencoder_likelihood import bits_of, laplacian_conditional
@@ -67,6 +67,12 @@ class Settings:
         for name in ("sample", "rounds", "steps", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1 expected, not {getattr(self, name)}")
+        if not 0 <= self.taps <= MOST_TAPS:
+            raise ValueError(f"taps: 0 to {MOST_TAPS} expected, not {self.taps}")
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"rate: a number above 0 expected, not {self.rate}")
+        if self.seed < 0:
+            raise ValueError(f"seed: at least 0 expected, not {self.seed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +167,7 @@ def train(
             if turn >= settings.rounds:
                 traces = _traced(pieces, model.serialize(classes), chosen)
             chosen, bits = _assigned(traces, classes, len(pieces))
-            if not math.isfinite(bits) or bits > DIVERGED * least:
-                raise TrainingError(
-                    f"training diverged: {bits:.3f} bits a residual in round {turn} of {total}, {least:.3f} before"
-                    + (f"; the last good model is {kept}" if kept else ""),
-                    checkpoint=str(kept) if kept else None,
-                )
+            _check_rate(bits, least, f"round {turn} of {total}", kept)
             # Residuals are others once rate and distortion choose them.
             least = bits if turn == settings.rounds else min(least, bits)
             kept = _write(checkpoints, turn, classes) or kept
@@ -174,9 +175,20 @@ def train(
         classes = [_fitted(traces, chosen, i, each, settings, conditional, generator) for i, each in enumerate(classes)]
     assert classes is not None
     chosen, bits = _assigned(traces, classes, len(pieces))
+    _check_rate(bits, least, f"the last of {total} rounds", kept)
     kept = _write(checkpoints, total, classes) or kept
     progress(Progress(1.0, bits, kept))
     return model.serialize(classes)
+
+
+def _check_rate(bits: float, least: float, where: str, kept: Path | None) -> None:
+    if math.isfinite(bits) and bits <= DIVERGED * least:
+        return
+    raise TrainingError(
+        f"training diverged: {bits:.3f} bits a residual in {where}, {least:.3f} before"
+        + (f"; the last good model is {kept}" if kept else ""),
+        checkpoint=str(kept) if kept else None,
+    )
 
 
 def _write(folder: Path | None, turn: int, classes: Sequence[Class]) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import importlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from neuralcodec.codecs.autoencoder import Autoencoder
 from neuralcodec.codecs.autoencoder.predictor import best, fit
 from neuralcodec.errors import CorruptError, PlanError, SourceError, TrainingError, UnsupportedError
 from neuralcodec.models import autoencoder_model, autoencoder_training
+from neuralcodec.models.autoencoder_likelihood import entropy_models
 from neuralcodec.models.corpus import TEST_NETWORKS, kind_of, matrices, matrix_of, with_importance
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -366,8 +367,8 @@ class Stub:
 @pytest.fixture
 def compressai(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
-        importlib.import_module("compressai")
-    except ImportError:
+        entropy_models()  # as training imports it, whatever torchvision is beside it
+    except TrainingError:
         monkeypatch.setattr("neuralcodec.models.autoencoder_likelihood.entropy_models", lambda: Stub)
 
 
@@ -396,15 +397,24 @@ def test_training_learns(tmp_path: Path) -> None:
     assert own.nbytes - len(made) < 1.1 * neuralcodec.encode({"w": w}, codec="autoencoder", step=0.1).nbytes
 
 
+@pytest.mark.parametrize("wrong", [{"rate": math.nan}, {"rate": 0.0}, {"taps": 9}, {"seed": -1}, {"classes": 17}])
+def test_settings_of_training_are_in_their_ranges(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        autoencoder_training.Settings(**wrong)
+
+
 @pytest.mark.usefixtures("compressai")
-def test_training_that_diverges_names_the_last_good_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("good", [5, 10], ids=["on the way", "in the last round"])
+def test_training_that_diverges_names_the_last_good_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
     settings = autoencoder_training.Settings(classes=2, rounds=3, steps=5, batch=512)
     real, calls = autoencoder_training._fitted, []
 
     def worse(*args: object) -> autoencoder_model.Class:
         calls.append(1)
         found = real(*args)
-        if len(calls) > 5:
+        if len(calls) > good:
             return autoencoder_model.Class(found.weights, -(2**20), found.tables)
         return found
 
