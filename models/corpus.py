@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,21 +66,25 @@ class Matrix:
 def matrices(files: Iterable[Path]) -> Iterator[Matrix]:
     """All weight matrices of networks in safetensors files, in order of files and names.
 
-    Tensors that are no floats, or too small for a codec, or not finite, are left out, and so are files that bear the
-    name of a test network.
+    A network has the name of its file; of files of one name in several folders each is a network of its own, whose
+    name is its path. Tensors that are no floats, or too small for a codec, or not finite, are left out, and so are
+    files that bear the name of a test network.
 
     Raises:
         SourceError: a file cannot be read.
     """
-    for path in sorted(files):
-        if path.stem in TEST_NETWORKS:
+    paths = sorted(files)
+    often = Counter(path.stem for path in paths)
+    for path in paths:
+        if is_left_out(path):
             continue
+        network = path.stem if often[path.stem] == 1 else str(path)
         try:
             with safe_open(path, framework="pt") as file:
                 for name in sorted(file.keys()):
                     tensor = file.get_tensor(name)
                     if tensor.is_floating_point() and tensor.dim() >= 2 and tensor.numel() >= MIN_WEIGHTS:
-                        found = matrix_of(path.stem, name, tensor)
+                        found = matrix_of(network, name, tensor)
                         if np.isfinite(found.weights).all() and found.weights.any():
                             yield found
         except OSError as error:
@@ -88,6 +93,11 @@ def matrices(files: Iterable[Path]) -> Iterator[Matrix]:
             if type(error).__name__ != "SafetensorError":
                 raise
             raise SourceError(f"{path} is not a safetensors file: {error}") from error
+
+
+def is_left_out(path: Path) -> bool:
+    """Whether a file bears the name of a test network."""
+    return path.stem in TEST_NETWORKS
 
 
 def matrix_of(network: str, name: str, tensor: torch.Tensor) -> Matrix:

@@ -342,6 +342,10 @@ def test_kinds_and_test_networks(tmp_path: Path) -> None:
         save_file(state, tmp_path / f"{name}.safetensors")
     found = list(matrices(tmp_path.glob("*.safetensors")))
     assert [(m.network, m.tensor, m.kernel) for m in found] == [("mine", "w", 1)]
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        save_file(state, tmp_path / folder / "model.safetensors")
+    assert len({m.network for m in matrices(tmp_path.glob("*/model.safetensors"))}) == 2, "each of its own scale"
     (tmp_path / "bad.safetensors").write_bytes(b"no")
     with pytest.raises(SourceError, match="bad"):
         list(matrices([tmp_path / "bad.safetensors"]))
@@ -432,6 +436,23 @@ def test_command(tmp_path: Path) -> None:
     common = ["train-codec", str(tmp_path), "-o", str(tmp_path / "m.bin"), "--rounds", "1", "--steps", "5"]
     assert CliRunner().invoke(app, [*common, "--start", str(tmp_path / "start.bin")]).exit_code == 0
     assert len(autoencoder_model.parse((tmp_path / "m.bin").read_bytes())) == len(autoencoder_model.parse(UNIVERSAL))
+
+
+@pytest.mark.usefixtures("compressai")
+def test_command_says_what_it_leaves_out(tmp_path: Path) -> None:
+    ours, mine = (str(tmp_path / f"{name}.safetensors") for name in (TEST_NETWORKS[0], "mine"))
+    for path in (ours, mine):
+        save_file({"a": smooth(40, 60)}, path)
+    common = ["train-codec", "-o", str(tmp_path / "m.bin"), "--rounds", "1", "--steps", "5"]
+    result = CliRunner().invoke(app, [*common, mine, ours, mine])
+    assert result.exit_code == 0
+    assert f"{ours}: not trained on" in result.output
+    made = (tmp_path / "m.bin").read_bytes()
+    assert CliRunner().invoke(app, [*common, mine]).output.count("not trained on") == 0
+    assert (tmp_path / "m.bin").read_bytes() == made, "a file that is named twice counts once"
+    result = CliRunner().invoke(app, [*common, ours])
+    assert isinstance(result.exception, SourceError)
+    assert "name" in str(result.exception)
 
 
 def test_without_compressai_training_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,6 +555,8 @@ def test_command_with_importance(tmp_path: Path) -> None:
     assert run(str(tmp_path / "one.safetensors"), "--importance", one).exit_code == 0
     for wrong in (one, str(tmp_path / "none")):
         assert isinstance(run(str(tmp_path), "--importance", wrong).exception, SourceError)
+    both = [str(tmp_path / "one.safetensors"), one]
+    assert "same" in str(run(*both, "--importance", str(weights)).exception)
 
 
 @pytest.mark.usefixtures("compressai")

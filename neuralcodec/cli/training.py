@@ -17,7 +17,7 @@ from neuralcodec.container import replace_file
 from neuralcodec.errors import SourceError
 from neuralcodec.models import autoencoder_training as training
 from neuralcodec.models.autoencoder_training import Progress, Settings
-from neuralcodec.models.corpus import matrices, with_importance
+from neuralcodec.models.corpus import is_left_out, matrices, with_importance
 from neuralcodec.printable import printable
 
 err = Console(stderr=True)
@@ -55,7 +55,7 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
 
     The model is written to MODEL; `encode --codec autoencoder` uses it with
     the option prior=MODEL, and it then travels in the file. Files that bear
-    the name of a network of the benchmark are left out. Where the rate
+    the name of a network of the benchmark are left out, and named. Where the rate
     diverges training stops, and names the last good checkpoint. Examples:
 
       neuralcodec train-codec mine/*.safetensors -o prior.bin
@@ -70,12 +70,20 @@ def train_codec(  # noqa: PLR0917 (typer reads them by name)
         if not found:
             raise SourceError(f"{source}: no .safetensors file there")
         files += found
+    files = list({file.resolve(): file for file in files}.values())  # a file named twice is one network
     for file in files if start is None else [*files, start]:
         check_input(file)
     try:
         check_outputs(files if importance is None else [*files, importance], output)  # the start may be trained on
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--output") from error
+
+    left_out = [str(file) for file in files if is_left_out(file)]
+    if left_out:
+        said = f"{', '.join(left_out)}: not trained on, as a network of the benchmark has that name"
+        if len(left_out) == len(files):
+            raise SourceError(f"{said}; rename what is another network")
+        err.print(Text(printable(said)), soft_wrap=True)
 
     def told(progress: Progress) -> None:
         kept = "" if progress.checkpoint is None else f", {progress.checkpoint}"
@@ -105,6 +113,8 @@ def _read_importance(path: Path, files: Sequence[Path]) -> dict[str, dict[str, t
     """
     if not path.is_dir() and len(files) > 1:
         raise SourceError(f"{path}: one file for {len(files)} networks; a folder of files named as theirs expected")
+    if len({file.stem for file in files}) < len(files):
+        raise SourceError(f"{path}: importance goes by names of networks, and several of them have the same")
     places = {file.stem: path / file.name if path.is_dir() else path for file in files}
     found = {network: read_tensors(place) for network, place in places.items() if place.exists()}
     if not found:
