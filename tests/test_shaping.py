@@ -181,6 +181,20 @@ def test_rows_of_outliers_and_constants():
         assert shaped.report().snr_db > plain.report().snr_db - 1
 
 
+@pytest.mark.parametrize("codec", ["trellis", "generative"])
+@pytest.mark.parametrize("share", [False, True])
+def test_a_loud_row_that_no_sample_has_keeps_its_weights(codec, share):
+    """The gain of a sample is not that of all weights: errors that cancel out with it spoil what is loud."""
+    generator = torch.Generator().manual_seed(1)
+    model = {"w": 0.01 * torch.randn(2048, 256, generator=generator)}
+    model["w"][3] = 6
+    if share:
+        model["other"] = 0.01 * torch.randn(1024, 256, generator=generator)
+    plain, shaped = (neuralcodec.encode(model, codec, step=0.008, shaping=on) for on in (False, True))
+    assert shaped.report().snr_db > plain.report().snr_db - 0.3
+    assert shaped.decode("w")[3].double().mean() == pytest.approx(6, rel=1e-3)
+
+
 @pytest.mark.parametrize("states", [8, 64, 256])
 @pytest.mark.parametrize("step", [1e-3, 5e-4, 3e-4])
 def test_a_survivor_in_distress_does_not_lead_the_others(states, step):

@@ -19,7 +19,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.parts import Part, Step, ordered_part, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, Step, mean_square, ordered_part, regained, search, shaped
 from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
 from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
 from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
@@ -397,7 +397,12 @@ class Trellis:
             whole = ordered_part(tensor, weights / np.float32(step), hint.step, hint.columns, tile)
             part = of_rows(shaped(whole, self.together, hint.columns, hint.gain), hint.coded)
             model, index, known = hint.model, hint.index, hint.levels
-            levels = search(model.context(), part, model.rates()) if known is None else known
+            levels = known
+            if levels is None:
+                levels = search(model.context(), part, model.rates())
+                again = regained(part, levels, hint.sampled) if self.reconstruction == "norm" else None
+                if again is not None:
+                    part, levels = again, search(model.context(), again, model.rates())
             while (more := widened(model, part, levels, self.coding)) is not None:
                 model, index = more, None
                 levels = search(model.context(), part, model.rates())
@@ -479,6 +484,7 @@ class Hint:
         columns: whether the tensor is coded down its columns.
         step: of the tensor.
         gain: what is decoded, over levels.
+        sampled: mean square of the weights that this was found for.
         levels: where they are known already, of the rows that are coded.
         coded: see :class:`Quantized`.
     """
@@ -488,6 +494,7 @@ class Hint:
     columns: bool
     step: Step
     gain: float
+    sampled: float
     levels: npt.NDArray[np.int16] | None = None
     coded: npt.NDArray[np.bool_] | None = None
 
@@ -501,4 +508,5 @@ def _some(sample: object, share: float) -> Sample:
 def _hint_of(
     sample: Sample, index: int | None, model: Model, gain: float, levels: npt.NDArray[np.int16] | None = None
 ) -> Hint:
-    return Hint(index, model, sample.columns, sample.step, gain, levels, sample.coded)
+    sampled = mean_square(sample.part.weights)
+    return Hint(index, model, sample.columns, sample.step, gain, sampled, levels, sample.coded)

@@ -17,6 +17,9 @@ from neuralcodec.dtypes import DType
 from neuralcodec.tensor import Tensor
 from neuralcodec.weights import counted, energy_of, largest_weight, norm_gain
 
+SPOILT = 0.1
+"""Levels are searched for again where so much of their squared error is for a gain that was not the real one."""
+
 LARGEST = 32767
 """Of levels of 16 bits."""
 
@@ -112,6 +115,35 @@ def with_gain(part: Part, levels: npt.NDArray[np.int16]) -> Part:
         return part
     gain = norm_gain(energy_of(part.weights, None), energy_of(levels, None))
     return replace(part, shaping=part.shaping._replace(gain=gain))
+
+
+def mean_square(weights: Weights) -> float:
+    """Of weights of any number."""
+    return energy_of(weights, None) / max(weights.size, 1)
+
+
+def regained(part: Part, levels: npt.NDArray[np.int16], sampled: float) -> Part | None:
+    """The part with a better gain, where that of a sample has spoiled its levels; else None.
+
+    A sample that lacks the loudest rows tells of a larger gain than all weights will have. The errors of these rows
+    then cancel out at that gain alone: each row's sum is off by as much as the gain is. What the levels themselves
+    have for a gain says nothing then, as they are led by what was thought of.
+
+    Args:
+        part: all weights that are coded, with the gain of the sample.
+        levels: that were found with it.
+        sampled: mean square of the weights of the sample.
+    """
+    if part.shaping is None or not levels.any():
+        return None
+    thought, axis, every = part.shaping.gain, 0 if part.shaping.columns else 1, mean_square(part.weights)
+    # Levels take about as much energy from each weight, be it loud or not.
+    gain = norm_gain(every, every - sampled * (1 - 1 / thought**2))
+    sums = part.weights.sum(axis=axis, dtype=np.float64)
+    spoilt = (thought / gain - 1) ** 2 * float(np.square(sums).sum()) / part.weights.shape[axis]
+    real = norm_gain(energy_of(part.weights, None), energy_of(levels, None))
+    noise = float(np.square(part.weights - np.float32(real) * levels).sum(dtype=np.float64))
+    return replace(part, shaping=part.shaping._replace(gain=gain)) if spoilt > SPOILT * noise else None
 
 
 def search(context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
