@@ -22,6 +22,7 @@ pytest.importorskip("scipy")
 
 from neuralcodec.profiling import levels, moments, redundancy, sample, scales, spectrum
 from neuralcodec.profiling.fits import best, fit_all
+from neuralcodec.profiling.sample import draw
 from neuralcodec.source import open_source
 
 N = 20_000
@@ -302,6 +303,18 @@ def test_suggestions_of_large_tensors_reach_what_they_say():
     rows = torch.randn(512, 1024, generator=generator) * torch.exp(1.5 * torch.randn(512, 1, generator=generator))
     for w in (outliers, rows):
         trial = neuralcodec.profile({"w": w}).tensors[0].suggestion.trial
+        reached = neuralcodec.encode({"w": w}, trial.codec, **trial.options).report().snr_db
+        assert reached == pytest.approx(trial.snr_db, abs=0.5)
+
+
+def test_a_sample_with_more_than_its_share_of_what_is_loud_promises_no_more_than_there_is():
+    generator = torch.Generator().manual_seed(0)
+    w = 0.01 * torch.randn(2048, 256, generator=generator)
+    w[int(draw(2048, 1024)[0])] = 4.0
+    suggestion = neuralcodec.profile({"w": w}).tensors[0].suggestion
+    trials = [trial for trial in suggestion.tried if trial.options.get("scale") == "row"][:3]
+    assert len(trials) == 3
+    for trial in trials:
         reached = neuralcodec.encode({"w": w}, trial.codec, **trial.options).report().snr_db
         assert reached == pytest.approx(trial.snr_db, abs=0.5)
 

@@ -120,6 +120,8 @@ def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts
     scales = ("row", "tensor") if looked_at.spec.rows >= 2 else ("tensor",)
     lossy = [_try(looked_at, "huffman", {"bits": bits, "scale": scale}) for scale in scales for bits in BITS]
     if facts.at_target is not None:
+        # Where a sample has more than its share of a few loud rows, the whole has less to say against the errors.
+        lossy = [_louder(trial, min(facts.louder(looked_at), 0.0)) for trial in lossy]
         of_sample, of_strip = ((some, facts.louder(some)) for some in (looked_at, strip))
         for name in STEPPED:
             some, louder = of_sample if name == "huffman" else of_strip
@@ -135,6 +137,10 @@ def suggest_levels(looked_at: Tensor, strip: Tensor, snr_db: float, facts: Facts
     if smallest.bits_per_weight <= chosen.bits_per_weight:
         return Suggestion(smallest, f"smaller than levels that reach {snr_db:g} dB", tried)
     return Suggestion(chosen, _why(lossy, facts, snr_db), tried)
+
+
+def _louder(trial: Trial, louder: float) -> Trial:
+    return trial if trial.snr_db is None else dataclasses.replace(trial, snr_db=trial.snr_db + louder)
 
 
 def _with_step(name: str, tensor: Tensor, snr_db: float, step: float, louder: float) -> list[Trial]:
@@ -155,9 +161,7 @@ def _with_step(name: str, tensor: Tensor, snr_db: float, step: float, louder: fl
         assert isinstance(codec, Stepped)
         own: float = dataclasses.asdict(codec.with_step(step))["step"]  # type: ignore[call-overload]
         own = within_float32(float(f"{own:.2e}"))  # as one would type it
-        trial = _try(tensor, name, {"step": own})
-        if trial.snr_db is not None:
-            trial = dataclasses.replace(trial, snr_db=trial.snr_db + louder)
+        trial = _louder(_try(tensor, name, {"step": own}), louder)
         trials.append(trial)
         near = NEAR_DB if name == "huffman" or len(trials) == 1 else NEAR_ENOUGH_DB
         if trial.snr_db is None or 0 <= trial.snr_db - snr_db < near:
