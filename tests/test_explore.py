@@ -240,6 +240,15 @@ def test_failures_can_be_skipped(model):
     assert all(math.isfinite(p.loss) for p in front.points)
     with pytest.raises(neuralcodec.PlanError, match="failed on the model as it is"):
         neuralcodec.explore(model, "kmeans", lambda state: math.nan, settings=KS, on_failure="skip")
+    with pytest.raises(neuralcodec.EvaluationError) as caught:
+        neuralcodec.explore(model, "kmeans", lambda state: math.nan, settings=KS)
+    assert "no evaluation was made" in str(caught.value.front.table().caption)
+
+    def only_as_it_is(state):
+        return 0.0 if all(torch.equal(state[name], model[name]) for name in model) else math.nan
+
+    with pytest.raises(neuralcodec.PlanError, match=r"failed with each of \d+ combinations"):
+        neuralcodec.explore(model, "kmeans", only_as_it_is, settings=KS, on_failure="skip")
 
 
 @pytest.mark.parametrize("on_failure", ["error", "skip"])
@@ -324,6 +333,10 @@ def test_options_reach_the_codec(model):
         ({"points": 1}, "points: an integer of at least 2"),
         ({"on_failure": "stop"}, 'on_failure is "error" or "skip"'),
         ({"settings": []}, "settings: at least one"),
+        ({"settings": {"clusters": 4}}, "settings: a list of options"),
+        ({"settings": ["clusters"]}, "settings: a list of options"),
+        ({"max_evaluations": 9}, "without evaluate= there are no evaluations"),
+        ({"resume": "evaluations.json"}, "without evaluate= there are no evaluations"),
         ({"settings": [{"cluster": 3}]}, "did you mean 'clusters'"),
         ({"settings": [{"clusters": 0}]}, "clusters: an integer from 1 to 256"),
         ({"codec": "huffman", "lossless": True}, "lossless"),

@@ -169,6 +169,8 @@ def make_candidates(
         if codec.name not in SETTINGS:
             raise PlanError(f"settings: say which settings of codec {codec.name!r} to try")
         settings = SETTINGS[codec.name]
+    if isinstance(settings, (str, Mapping)) or not all(isinstance(each, Mapping) for each in settings):
+        raise PlanError(f'settings: a list of options such as [{{"clusters": 4}}] expected, not {settings!r}')
     if not settings:
         raise PlanError("settings: at least one expected")
     plan = assign(source, codec, include, exclude)

@@ -107,6 +107,8 @@ def explore(
     """
     _check_budget(evaluate, max_loss, min_snr_db)
     _check_search(points, on_failure, max_evaluations)
+    if evaluate is None and (max_evaluations is not None or resume is not None):
+        raise PlanError("max_evaluations, resume: without evaluate= there are no evaluations")
     chosen = make_codec(codec, options)
     if not chosen.lossy:
         raise PlanError(f"codec {chosen.name!r} as set up here is lossless: there is no loss to explore")
@@ -136,10 +138,12 @@ def explore(
     if not front.points:
         made = [e.loss for e in front.evaluations if ORIGINAL not in e.choice]
         least = min(made, default=math.inf)
+        if math.isinf(least):
+            raise PlanError(f"evaluate() failed with each of {len(made)} combinations that it was given")
         raise PlanError(
             f"max_loss: no combination that was evaluated loses {max_loss:g} or less, the best of {len(made)} loses "
             f"{least:.6g}, the model as it is {front.baseline:.6g}",
-            nearest=least if math.isfinite(least) else None,
+            nearest=least,
         )
     return front
 

@@ -49,6 +49,8 @@ def _caption(front: Front, shown: int) -> str:
     if front.evaluations:
         said.append(f"{len(front.evaluations)} evaluations, where all combinations would take {front.grid:.3g}")
         said.append(f"the model as it is: {front.baseline:.5g}")
+    elif front.baseline is None:
+        said.append("no evaluation was made")
     else:
         said.append("loss: distortion over energy")
     if front.points:
