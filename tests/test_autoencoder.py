@@ -234,6 +234,7 @@ def test_model_of_ones_own_travels_in_the_file(tmp_path: Path) -> None:
     universal = neuralcodec.encode(state, codec="autoencoder")
     assert len(UNIVERSAL) <= own.nbytes - universal.nbytes < len(UNIVERSAL) + 40
     assert all(torch.equal(own.decode(n), universal.decode(n)) for n in state)
+    assert neuralcodec.encode(state, codec="autoencoder", prior=path).nbytes == own.nbytes
     path.write_bytes(UNIVERSAL[:-1])
     with pytest.raises(PlanError, match="not a model"):
         neuralcodec.encode(state, codec="autoencoder", prior=str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -109,8 +110,11 @@ class Autoencoder:
         check_integer("tune", self.tune, 0, MOST_ROUNDS)
         if self.tune and self.prior is not None:
             raise ValueError("tune: fine-tunes the universal model: not with prior")
-        if self.prior is not None and not isinstance(self.prior, str):
-            raise ValueError(f"prior: a path or None expected, not {self.prior!r}")
+        prior: object = self.prior
+        if isinstance(prior, os.PathLike):
+            object.__setattr__(self, "prior", os.fspath(prior))
+        elif prior is not None and not isinstance(prior, str):
+            raise ValueError(f"prior: a path or None expected, not {prior!r}")
         check_small(self.small)
         check_number("rdo", self.rdo, 0, 1e6)
         if self.relative_step is not None:
