@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 
+import numpy as np
+
 from neuralcodec.api import encode
 from neuralcodec.codecs.generative.coding import read_head
+from neuralcodec.codecs.huffman import Huffman, floats
+from neuralcodec.codecs.small import BITS
 from neuralcodec.errors import NeuralCodecError, PlanError
 from neuralcodec.model import CompressedModel, check_compressed
 from neuralcodec.plan.run import Progress
@@ -16,8 +20,11 @@ from neuralcodec.registry import make_codec
 FROM, TO = "generative", "trellis"
 """Codecs that have levels of the same quantizers."""
 
-LEVELS = {"states", "step", "relative_step", "rdo", "finer", "reconstruction", "shaping", "scan", "levels", "tile"}
-"""Options of the latter that have a say in them."""
+LEVELS = {
+    *("states", "step", "relative_step", "rdo", "finer", "reconstruction", "shaping", "scan", "levels", "tile"),
+    "small",
+}
+"""Options of the latter that have a say in them, or in other weights."""
 
 
 def transcode(
@@ -62,10 +69,11 @@ def transcode(
         }
     if not overrides:
         raise PlanError("no tensor of the model has levels of codec generative")
+    short = _short(cm)
     made = encode(
         cm.state_dict(),
-        make_codec(TO, {"small": None, **options}),
-        include=overrides.__contains__,
+        make_codec(TO, {**options, "small": BITS if short else None}),
+        include=lambda name: name in overrides or name in short,
         executor=executor,
         overrides=overrides,
         progress=progress,
@@ -79,6 +87,21 @@ def transcode(
     # To the weights before they were compressed, as far as these are known: what is reported is never that to a copy.
     entries = {entry.spec.name: replace(entry, errors=cm.entry(entry.spec.name).errors) for entry in made.entries}
     return made.with_entries(entries).with_metadata(cm.metadata)
+
+
+def _short(cm: CompressedModel) -> set[str]:
+    """Tensors too small for levels that have been rounded, or are short by nature: rounding them changes nothing.
+
+    They are coded as codec generative has had them coded, so that :func:`neuralcodec.verify` knows them as rounded.
+    """
+    found = set()
+    for entry in cm.entries:
+        spec = entry.spec
+        if entry.codec == Huffman.name and spec.is_small and spec.dtype.name in floats.MANTISSA:
+            tensor = cm.decode_elements(spec.name)
+            if np.array_equal(floats.shorten(tensor, BITS).data, tensor.data):
+                found.add(spec.name)
+    return found
 
 
 def check_options(options: Mapping[str, object]) -> None:

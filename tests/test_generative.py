@@ -455,6 +455,20 @@ def test_transcode_says_what_it_does_not_do():
         neuralcodec.transcode(cm, states=4)
 
 
+def test_a_transcoded_file_agrees_with_the_original_where_small_tensors_are_rounded():
+    generator = torch.Generator().manual_seed(3)
+    model = {"w": torch.randn(60, 80, generator=generator)}
+    model |= {name: torch.randn(size, generator=generator) for name, size in (("one", 1), ("bias", 60))}
+    cm = neuralcodec.encode(model, "generative", target=neuralcodec.Target(bits_per_weight=4))
+    assert not torch.equal(cm.decode("one"), model["one"]), "rounded"
+    small = neuralcodec.transcode(cm)
+    assert all(torch.equal(small.decode(name), cm.decode(name)) for name in model)
+    assert not neuralcodec.verify(cm, model).problems
+    assert not neuralcodec.verify(small, model).problems
+    with pytest.raises(neuralcodec.PlanError, match="small"):
+        neuralcodec.transcode(cm, small=3)
+
+
 def test_transcode_on_the_command_line(tmp_path):
     source, packed, small = (tmp_path / f"{name}.safetensors" for name in ("model", "model.nc", "model.mcu"))
     save_file({"w": torch.randn(30, 40, generator=torch.Generator().manual_seed(9))}, source)
