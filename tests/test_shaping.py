@@ -181,6 +181,18 @@ def test_rows_of_outliers_and_constants():
         assert shaped.report().snr_db > plain.report().snr_db - 1
 
 
+@pytest.mark.parametrize("options", [{"scale": "row"}, {"scale": "row", "group": 8}, {"group": 8}])
+def test_errors_of_kmeans_cancel_out_at_the_gain_that_decoders_have(options):
+    """It is that of all rows and their scales, not of rows that are scaled to one range, nor of a group of rows."""
+    w = 0.01 * torch.randn(256, 256, generator=torch.Generator().manual_seed(1))
+    w[3] = 6
+    plain, shaped = (
+        neuralcodec.encode({"w": w}, "kmeans", clusters=16, shaping=on, **options).decode("w") for on in (False, True)
+    )
+    assert count_of((shaped - w).double(), TOGETHER) <= count_of((plain - w).double(), TOGETHER)
+    assert torch.equal(shaped[3], plain[3])
+
+
 @pytest.mark.parametrize("codec", ["trellis", "generative"])
 @pytest.mark.parametrize("share", [False, True])
 def test_a_loud_row_that_no_sample_has_keeps_its_weights(codec, share):

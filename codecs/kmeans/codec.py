@@ -211,18 +211,29 @@ class KMeans:
         else:
             of_parts = [(values[p], None if importance is None else importance[p]) for p in parts]
             books = fit(of_parts, self._rule, penalty)
-        found = []
-        for p, each in zip(parts, books, strict=True):
-            counts = None if importance is None else importance[p]
-            of_part = assign(values[p], counts, each, penalty)
-            if together(self.shaping, self.reconstruction) and tensor.importance is None:
-                of_part = cancelled(values[p], counts, of_part, each, penalty, self.reconstruction == "norm")
-            found.append(cluster.zeros_kept(values[p], of_part, each.values) if self.zero else of_part)
+        counts = [None if importance is None else importance[p] for p in parts]
+        found = [assign(values[p], c, each, penalty) for p, c, each in zip(parts, counts, books, strict=True)]
+
+        def gain_of(indices: Sequence[npt.NDArray[np.uint8]]) -> float:
+            if self.reconstruction != "norm":
+                return 1.0
+            made = [each.values[of_part] * each.unit for of_part, each in zip(indices, books, strict=True)]
+            return self._gain(tensor, values, np.concatenate(made).astype(np.float32), importance, scales)
+
+        if together(self.shaping, self.reconstruction) and tensor.importance is None:
+            # That of all rows, by what each is multiplied by: errors are to cancel out in what is decoded.
+            gain = gain_of(found)
+            found = [
+                cancelled(values[p], c, of_part, each, penalty, gain)
+                for p, c, of_part, each in zip(parts, counts, found, books, strict=True)
+            ]
+        if self.zero:
+            found = [
+                cluster.zeros_kept(values[p], of_part, each.values)
+                for p, of_part, each in zip(parts, found, books, strict=True)
+            ]
         indices = np.concatenate(found)
-        gain = 1.0
-        if self.reconstruction == "norm":
-            made = [each.values[indices[p]] * each.unit for p, each in zip(parts, books, strict=True)]
-            gain = self._gain(tensor, values, np.concatenate(made).astype(np.float32), importance, scales)
+        gain = gain_of(found)
         size = max(len(each.values) for each in books)
         table = np.stack([np.pad(each.values, (0, size - len(each.values)), "edge") for each in books])
         tile = tile_length(spec.rows, spec.cols, self.tile)

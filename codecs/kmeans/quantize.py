@@ -15,7 +15,7 @@ from neuralcodec.codecs.kmeans.book import Centroids, Values
 from neuralcodec.codecs.kmeans.scales import Scales
 from neuralcodec.codecs.shaping import TOGETHER
 from neuralcodec.tensor import Tensor
-from neuralcodec.weights import counted, energy_of, norm_gain
+from neuralcodec.weights import counted
 
 SAMPLE = 4096
 """Values that stand for a tensor where several tensors are clustered together."""
@@ -130,7 +130,7 @@ def assign(values: Weights, importance: Weights | None, of: Book, penalty: float
 
 
 def cancelled(  # noqa: PLR0917
-    values: Weights, importance: Weights | None, indices: npt.NDArray[np.uint8], of: Book, penalty: float, norm: bool
+    values: Weights, importance: Weights | None, indices: npt.NDArray[np.uint8], of: Book, penalty: float, gain: float
 ) -> npt.NDArray[np.uint8]:
     """Indices with errors that cancel in each row; those that are there where values are no more than rounded.
 
@@ -140,7 +140,7 @@ def cancelled(  # noqa: PLR0917
         indices: that :func:`assign` has found.
         of: the codebook.
         penalty: as for :func:`fit`.
-        norm: whether values are decoded to the norm they had.
+        gain: what centroids are multiplied by before they are decoded.
     """
     centroids = of.values * of.unit
     made = centroids[indices].astype(np.float32)
@@ -148,7 +148,6 @@ def cancelled(  # noqa: PLR0917
     rounded = ROUNDED * np.abs(values) + np.float32(0 if of.unit == 1 else of.unit / 2)
     if (np.abs(made - values) <= rounded).all():
         return indices
-    gain = norm_gain(energy_of(values, None), energy_of(made, None)) if norm else 1.0
     factors = None if importance is None else np.ascontiguousarray(importance[:, 0], np.float32)
     return _native.cancelled(values, indices, centroids, _penalties(of, penalty), TOGETHER, gain, factors)
 
