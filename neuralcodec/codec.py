@@ -63,6 +63,22 @@ class Stepped(Protocol):
 
 
 @runtime_checkable
+class MaybeLossless(Protocol):
+    """A codec that loses nothing if its option ``lossless`` is set, and then has no use for most of the others.
+
+    Attributes:
+        options_if_lossless: those that it does have a use for.
+    """
+
+    options_if_lossless: ClassVar[tuple[str, ...]]
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the option is set."""
+        ...
+
+
+@runtime_checkable
 class UsuallyStepped(Protocol):
     """A codec that has a step if nobody says what it should be: relative to how large a tensor's weights are."""
 

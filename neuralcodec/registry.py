@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from neuralcodec.codec import NAMED, Codec
+from neuralcodec.codec import NAMED, Codec, MaybeLossless
 from neuralcodec.errors import PlanError, RegistryError
 from neuralcodec.options import as_declared, declared_types
 
@@ -112,7 +112,8 @@ def make_codec(codec: str | Codec | None, options: Mapping[str, object]) -> Code
 
     Raises:
         RegistryError: unknown codec.
-        PlanError: unknown option (the nearest one is suggested), or a value outside its range.
+        PlanError: unknown option (the nearest one is suggested), a value outside its range, or an option that does
+            nothing as the codec is lossless.
     """
     if codec is None:
         codec = LOSSLESS if options.get("lossless") else DEFAULT
@@ -132,7 +133,18 @@ def make_codec(codec: str | Codec | None, options: Mapping[str, object]) -> Code
         made: Codec = cls(**as_declared(cls, options))
     except (TypeError, ValueError) as error:
         raise PlanError(f"codec {codec!r}: {error}") from error
+    _check_idle(made, options)
     return made
+
+
+def _check_idle(codec: Codec, options: Mapping[str, object]) -> None:
+    """Refuses options that do nothing, as the codec is lossless, and others would not be."""
+    if not isinstance(codec, MaybeLossless) or not codec.lossless:
+        return
+    usual = {field.name: field.default for field in dataclasses.fields(codec)}  # type: ignore[arg-type]
+    kept = codec.options_if_lossless
+    if idle := [name for name, value in options.items() if name not in kept and value != usual[name]]:
+        raise PlanError(f"codec {codec.name!r}: with lossless=True {' and '.join(idle)} would do nothing")
 
 
 def _check_declared(codec: Codec) -> None:
@@ -160,7 +172,8 @@ def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:
     """The same codec with other values for some options.
 
     Raises:
-        PlanError: unknown option (the nearest one is suggested), or a value outside its range.
+        PlanError: unknown option (the nearest one is suggested), a value outside its range, or an option that does
+            nothing as the codec is lossless.
     """
     known = option_names(type(codec))
     for option in options:
@@ -171,6 +184,7 @@ def with_options(codec: Codec, options: Mapping[str, object]) -> Codec:
         made: Codec = dataclasses.replace(codec, **typed)  # type: ignore[type-var]  # it has options, so it is one
     except (TypeError, ValueError) as error:
         raise PlanError(f"codec {codec.name!r}: {error}") from error
+    _check_idle(made, options)
     return made
 
 

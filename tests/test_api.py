@@ -458,6 +458,27 @@ def test_verify_takes_tied_weights_and_compressed_models(tmp_path):
     assert "'head.weight' of the original is missing" in neuralcodec.verify(apart, net).problems[0]
 
 
+def test_options_that_do_nothing_if_lossless_are_refused():
+    state = {"w": weights(20, 30)}
+    for codec, options in (
+        (None, {"bits": 4}),
+        ("huffman", {"step": 0.1, "scale": "row"}),
+        ("generative", {"states": 64}),
+    ):
+        with pytest.raises(PlanError, match=f"{' and '.join(options)} would do nothing"):
+            neuralcodec.encode(state, codec, lossless=True, **options)
+        usual = dict.fromkeys(options) if codec != "generative" else {"states": 8}
+        neuralcodec.encode(state, codec, lossless=True, tile=64, **usual)
+    with pytest.raises(PlanError, match="bits would do nothing"):
+        neuralcodec.encode(state, lossless=True, overrides={"w": {"bits": 4}})
+    cm = neuralcodec.encode(state, "huffman", bits=3, overrides={"w": {"lossless": True}})
+    assert torch.equal(cm.decode("w"), state["w"])
+    assert not torch.equal(
+        neuralcodec.encode(state, lossless=True, overrides={"w": {"lossless": False, "bits": 4}}).decode("w"),
+        state["w"],
+    )
+
+
 def test_small_tensors_stay_exact_beside_a_lossless_codec():
     """Whatever pattern of overrides they match: the codec that they would have decides."""
     model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Conv2d(16, 16, 3))

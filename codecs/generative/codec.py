@@ -74,6 +74,7 @@ class Generative:
     name: ClassVar[str] = "generative"
     number: ClassVar[int] = 6
     weighted: ClassVar[bool] = True
+    options_if_lossless: ClassVar[tuple[str, ...]] = ("lossless", "tile", "tune")
 
     states: int = 8
     step: float | None = None

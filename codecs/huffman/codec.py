@@ -66,6 +66,7 @@ class Huffman:
 
     name: ClassVar[str] = "huffman"
     number: ClassVar[int] = 2
+    options_if_lossless: ClassVar[tuple[str, ...]] = ("lossless", "tile")
 
     lossless: bool = False
     bits: int | None = None
