@@ -117,6 +117,7 @@ class _Traces:
     counts: npt.NDArray[np.float64]
 
 
+@torch.random.fork_rng(devices=())  # the caller's random numbers go on as if nothing had been
 def train(
     matrices: Iterable[Matrix],
     settings: Settings | None = None,

@@ -393,7 +393,9 @@ def test_training_learns(tmp_path: Path) -> None:
     assert steps[-1].bits < 1.1 * steps[-2].bits
     assert steps[-1].checkpoint is not None
     assert steps[-1].checkpoint.read_bytes() == made
+    before = torch.get_rng_state()
     assert autoencoder_training.train(own_networks(), SHORT) == made
+    assert torch.equal(torch.get_rng_state(), before)  # the caller's own
     path = tmp_path / "model.bin"
     path.write_bytes(made)
     w = smooth(50, 80, seed=9)
