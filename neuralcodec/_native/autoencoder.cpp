@@ -231,7 +231,7 @@ nb::tuple encode(const Predictor &p, In1<uint8_t> model, unsigned index, In2<flo
                 if (token + 1 == count) {
                     const uint32_t beyond = value - token + 1, length = ncd_ae_log2_floor(beyond);
                     // No weights are known that come to this; the decoder would read others.
-                    if (length > 15) throw nb::value_error("a residual is larger than the stream can hold");
+                    if (length > 15) throw std::invalid_argument("a residual is larger than the stream can hold");
                     if (length) put(1, beyond - (1u << length), length);
                     put(1, length, 4);
                 }
