@@ -15,9 +15,12 @@ import numpy as np
 import torch
 
 import neuralcodec
+from neuralcodec.firmware.pointwise import FUNCTIONS
 
-_INT8 = """conv depthwise linear add max_pool average_pool rescale concat flatten softmax lstm gru"""
-_F32 = """conv linear add max_pool average_pool clamp concat flatten softmax lstm gru"""
+_INT8 = """conv depthwise linear add max_pool average_pool rescale concat flatten softmax lstm gru
+mul lookup"""
+_F32 = """conv linear add max_pool average_pool clamp concat flatten softmax lstm gru
+mul function"""
 KINDS = {name: i for i, name in enumerate(_INT8.split(), 1)} | {
     f"{name}_f32": i for i, name in enumerate(_F32.split(), 21)
 }
@@ -412,6 +415,28 @@ def add_case(rng: np.random.Generator, size: int, shift_by: int = 0) -> Case:
     return case
 
 
+def mul_case(rng: np.random.Generator, outer: int, size: int, inner: int, shift_by: int = 0) -> Case:
+    """Elementwise product; ``shift_by`` as of :func:`add_case`."""
+    a = rng.integers(-128, 128, (outer, size, inner)).astype(np.int8)
+    b = rng.integers(-128, 128, size).astype(np.int8)
+    zeros = [int(v) for v in rng.integers(-128, 128, 3)]
+    low, high = sorted(int(v) for v in rng.integers(-128, 128, 2))
+    (multiplier,), (shift,) = (p.tolist() for p in make_multipliers(1, 60.0 * 60, rng))
+    shift = min(shift + shift_by, 30)
+    fields = dict(enumerate([outer, size, inner, multiplier, shift, *zeros, low, high], 8))
+    x = (a.astype(np.int64) - zeros[0]) * (b.astype(np.int64) - zeros[1])[:, None]
+    y = np.clip(rescale(x, multiplier, shift) + zeros[2], low, high).astype(np.int8)
+    return Case("mul", {2: a.size, **fields}, {"in": a, "in2": b}, y)
+
+
+def lookup_case(rng: np.random.Generator, size: int) -> Case:
+    """A function by a table."""
+    table = rng.integers(-128, 128, 256).astype(np.int8)
+    x = rng.integers(-128, 128, size).astype(np.int8)
+    x[:2] = [-128, 127][: len(x)]
+    return Case("lookup", {2: size, 8: size}, {"in": x, "table": table}, table[x.astype(np.int64) + 128])
+
+
 def rescale_case(rng: np.random.Generator, size: int, shift_by: int = 0) -> Case:
     """To another scale; ``shift_by`` as of :func:`add_case`."""
     x = rng.integers(-128, 128, size).astype(np.int8)
@@ -635,15 +660,35 @@ def pool_f32_case(kind: str, window: Window, rng: np.random.Generator) -> Case:
 
 
 def elementwise_f32_cases(rng: np.random.Generator, count: int, size: int) -> list[Case]:
-    """Sum, clamp and softmax."""
+    """Sum, product, clamp, softmax, and all functions."""
     a, b = (rng.standard_normal((count, size)).astype(np.float32) for _ in range(2))
     floats = np.array([-0.5, 0.75], np.float32)
+    factors = rng.standard_normal(size).astype(np.float32)
     e = np.exp(a.astype(np.float64) - a.max(1, keepdims=True))
     return [
         Case("add_f32", {2: a.nbytes, 8: a.size}, {"in": a, "in2": b, "floats": floats}, np.clip(a + b, *floats)),
         Case("clamp_f32", {2: a.nbytes, 8: a.size}, {"in": a, "floats": floats}, np.clip(a, *floats)),
         Case("softmax_f32", {2: a.nbytes, 8: count, 9: size}, {"in": a}, (e / e.sum(1, keepdims=True)).astype(a.dtype)),
+        Case(
+            "mul_f32",
+            {2: a.nbytes, 8: count, 9: size, 10: 1},
+            {"in": a, "in2": factors, "floats": floats},
+            np.clip(a * factors, *floats),
+        ),
+        *(function_f32_case(place, kind, rng, size) for place, kind in enumerate(C_FUNCTIONS)),
     ]
+
+
+C_FUNCTIONS = [kind for kind in FUNCTIONS if kind != "clamp"]
+NUMBERS = {"affine": (0.3, -1.0), "elu": (1.25, 1.1, 0.9), "leaky_relu": (0.1,), "softplus": (1.5, 20.0)}
+
+
+def function_f32_case(place: int, kind: str, rng: np.random.Generator, size: int) -> Case:
+    """A function of floats, small ones and those at which exponentials overflow."""
+    x = (rng.standard_normal(size) * rng.choice([0.1, 3, 30, 1000], size)).astype(np.float32)
+    numbers = np.array(NUMBERS.get(kind, ()), np.float32)
+    y = FUNCTIONS[kind](torch.from_numpy(x).double(), *numbers.tolist()).float().numpy()
+    return Case("function_f32", {2: x.nbytes, 8: size, 9: place}, {"in": x, "floats": numbers}, y)
 
 
 def cell_f32_case(kind: str, weights: Sequence[Weights], steps: int, rng: np.random.Generator) -> Case:

@@ -152,6 +152,8 @@ def test_pools(program: Path, window: nc.Window, kind: str, seed: int) -> None:
 def test_layers_without_weights(program: Path, size: int, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     cases = [nc.add_case(rng, size), nc.rescale_case(rng, size), nc.softmax_case(rng, count, size)]
+    cases += [nc.mul_case(rng, count, size, 1), nc.mul_case(rng, 1, count, size), nc.mul_case(rng, 2, size, count)]
+    cases += [nc.mul_case(rng, 1, size, 1), nc.lookup_case(rng, size)]
     for floats in (False, True):
         cases += [nc.concat_case(rng, count, size, floats), nc.flatten_case(rng, count, size, floats)]
     check(program, *cases)
@@ -179,6 +181,7 @@ def test_shifts_to_the_left_saturate(program: Path) -> None:
     for by in range(31):
         x = random_int8(rng, 9, 8, 5)
         cases += [nc.add_case(rng, 60, by), nc.add_case(rng, 60, by + 20), nc.rescale_case(rng, 60, by)]
+        cases += [nc.mul_case(rng, 2, 20, 1, by), nc.mul_case(rng, 1, 20, 2, by + 12)]
         cases += [nc.concat_case(rng, 3, 20, shift_by=by), nc.pool_case("average_pool", window, x, rng, by)]
     check(program, *cases)
 

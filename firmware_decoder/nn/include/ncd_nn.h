@@ -101,6 +101,23 @@ typedef struct ncd_nn_add_s8 {
 } ncd_nn_add_s8;
 ncd_status ncd_nn_run_add_s8(const ncd_nn_add_s8 *layer, const int8_t *a, const int8_t *b, int8_t *out);
 
+/* Elementwise product of a, as [outer][size][inner], and b, of `size` values, as TFLite's MUL for int8:
+ * clamp(requantize((a - a_zero) * (b - b_zero), multiplier, shift) + out_zero). outer = inner = 1: both have one shape; inner =
+ * 1: a factor for each channel of all positions, as of squeeze and excite. out may be a. */
+typedef struct ncd_nn_mul_s8 {
+    uint32_t outer, size, inner;
+    int32_t multiplier;
+    int8_t shift, a_zero, b_zero, out_zero, min, max;
+} ncd_nn_mul_s8;
+ncd_status ncd_nn_run_mul_s8(const ncd_nn_mul_s8 *layer, const int8_t *a, const int8_t *b, int8_t *out);
+
+/* A function of each value, which its table holds: out = table[in + 128]. out may be in. */
+typedef struct ncd_nn_table_s8 {
+    uint32_t size;
+    const int8_t *table;    /* 256 */
+} ncd_nn_table_s8;
+ncd_status ncd_nn_run_table_s8(const ncd_nn_table_s8 *layer, const int8_t *in, int8_t *out);
+
 /* Pools. The window's groups and out_c are ignored (out_c = in_c). Max leaves the scale; what is outside does not count.
  * Average: the mean over the positions inside (count_outside = 0), or over the whole window, positions outside being the
  * zero point; requantized from the sum: clamp(requantize(sum - n * in_zero, multiplier[k], shift[k]) + out_zero), where
@@ -194,12 +211,27 @@ ncd_status ncd_nn_run_linear_f32(const ncd_nn *nn, const ncd_nn_linear_f32 *laye
 
 /* a + b, clamped. */
 ncd_status ncd_nn_run_add_f32(uint32_t size, float min, float max, const float *a, const float *b, float *out);
+/* a * b, clamped; shapes as those of ncd_nn_mul_s8. */
+ncd_status ncd_nn_run_mul_f32(uint32_t outer, uint32_t size, uint32_t inner, float min, float max, const float *a, const float *b,
+                              float *out);
 ncd_status ncd_nn_run_max_pool_f32(const ncd_nn_window *window, const float *in, float *out);
 ncd_status ncd_nn_run_average_pool_f32(const ncd_nn_window *window, uint8_t count_outside, const float *in, float *out);
 ncd_status ncd_nn_run_clamp_f32(uint32_t size, float min, float max, const float *in, float *out);
 /* As ncd_nn_run_concat_s8; only positions, size, stride and offset count. */
 ncd_status ncd_nn_run_concat_f32(const ncd_nn_concat_s8 *layer, const float *in, float *out);
 ncd_status ncd_nn_run_softmax_f32(uint32_t count, uint32_t size, const float *in, float *out);
+
+/* A function of each value; out may be in. numbers: the function's constants, null where it has none. Those below are
+ * PyTorch's; constants in brackets. */
+typedef float ncd_nn_function_f32(float x, const float *numbers);
+ncd_status ncd_nn_run_function_f32(uint32_t size, ncd_nn_function_f32 *function, const float *numbers, const float *in,
+                                   float *out);
+ncd_nn_function_f32 ncd_nn_abs_f32, ncd_nn_gelu_f32, ncd_nn_gelu_tanh_f32, ncd_nn_hard_sigmoid_f32, ncd_nn_hard_swish_f32,
+    ncd_nn_log_sigmoid_f32, ncd_nn_mish_f32, ncd_nn_sigmoid_f32, ncd_nn_silu_f32, ncd_nn_tanh_f32;
+ncd_nn_function_f32 ncd_nn_affine_f32;     /* x * [0] + [1] */
+ncd_nn_function_f32 ncd_nn_elu_f32;        /* x > 0: x * [1]; else (e^(x * [2]) - 1) * [0] */
+ncd_nn_function_f32 ncd_nn_leaky_relu_f32; /* x < 0: x * [0]; else x */
+ncd_nn_function_f32 ncd_nn_softplus_f32;   /* x * [0] > [1]: x; else log(1 + e^(x * [0])) / [0] */
 
 typedef struct ncd_nn_cell_f32 {
     uint32_t inputs, hidden;

@@ -8,8 +8,9 @@
 #endif
 
 enum { CONV = 1, DEPTHWISE, LINEAR, ADD, MAX_POOL, AVERAGE_POOL, RESCALE, CONCAT, FLATTEN, SOFTMAX, LSTM, GRU,
+       MUL, LOOKUP,
        CONV_F32 = 21, LINEAR_F32, ADD_F32, MAX_POOL_F32, AVERAGE_POOL_F32, CLAMP_F32, CONCAT_F32, FLATTEN_F32, SOFTMAX_F32,
-       LSTM_F32, GRU_F32 };
+       LSTM_F32, GRU_F32, MUL_F32, FUNCTION_F32 };
 enum { FIELDS = 32, BLOBS = 16 };
 enum { STREAM, CHECKS, PLAIN, BIAS, MULTIPLIER, SHIFT, IN, IN2, CHECKS2, PLAIN2, BIAS2, MULTIPLIER2, SHIFT2, CELL, FLOATS,
        TABLE };
@@ -181,6 +182,31 @@ static ncd_status run_add(const contents *c, int8_t *out)
     return ncd_nn_run_add_s8(&layer, (const int8_t *)c->blobs[IN], (const int8_t *)c->blobs[IN2], out);
 }
 
+static ncd_status run_mul(const contents *c, int8_t *out)
+{
+    const int32_t *const f = c->fields + 8;
+    ncd_nn_mul_s8 layer;
+    layer.outer = (uint32_t)f[0];
+    layer.size = (uint32_t)f[1];
+    layer.inner = (uint32_t)f[2];
+    layer.multiplier = f[3];
+    layer.shift = (int8_t)f[4];
+    layer.a_zero = (int8_t)f[5];
+    layer.b_zero = (int8_t)f[6];
+    layer.out_zero = (int8_t)f[7];
+    layer.min = (int8_t)f[8];
+    layer.max = (int8_t)f[9];
+    return ncd_nn_run_mul_s8(&layer, (const int8_t *)c->blobs[IN], (const int8_t *)c->blobs[IN2], out);
+}
+
+static ncd_status run_lookup(const contents *c, int8_t *out)
+{
+    ncd_nn_table_s8 layer;
+    layer.size = (uint32_t)c->fields[8];
+    layer.table = (const int8_t *)c->blobs[TABLE];
+    return ncd_nn_run_table_s8(&layer, (const int8_t *)c->blobs[IN], out);
+}
+
 static ncd_status run_pool(const contents *c, int8_t *out, int average)
 {
     const int8_t *const in = (const int8_t *)c->blobs[IN];
@@ -321,6 +347,13 @@ static ncd_status run_cell_f32(const ncd_nn *nn, const contents *c, uint8_t *out
     return status;
 }
 
+/* In the order of nn_cases.py. */
+static ncd_nn_function_f32 *const functions[] = {
+    ncd_nn_abs_f32, ncd_nn_affine_f32, ncd_nn_elu_f32, ncd_nn_gelu_f32, ncd_nn_gelu_tanh_f32, ncd_nn_hard_sigmoid_f32,
+    ncd_nn_hard_swish_f32, ncd_nn_leaky_relu_f32, ncd_nn_log_sigmoid_f32, ncd_nn_mish_f32, ncd_nn_sigmoid_f32,
+    ncd_nn_silu_f32, ncd_nn_softplus_f32, ncd_nn_tanh_f32,
+};
+
 static ncd_status run_f32(const ncd_nn *nn, const contents *c, uint32_t kind, uint8_t *bytes)
 {
     const float *const in = (const float *)c->blobs[IN];
@@ -358,6 +391,11 @@ static ncd_status run_f32(const ncd_nn *nn, const contents *c, uint32_t kind, ui
         return ncd_nn_run_flatten_f32(&flatten, in, out);
     case SOFTMAX_F32:
         return ncd_nn_run_softmax_f32((uint32_t)c->fields[8], (uint32_t)c->fields[9], in, out);
+    case MUL_F32:
+        return ncd_nn_run_mul_f32((uint32_t)c->fields[8], (uint32_t)c->fields[9], (uint32_t)c->fields[10], f[0], f[1], in,
+                                  (const float *)c->blobs[IN2], out);
+    case FUNCTION_F32:
+        return ncd_nn_run_function_f32((uint32_t)c->fields[8], functions[c->fields[9]], f, in, out);
     default:
         return run_cell_f32(nn, c, bytes, kind == LSTM_F32);
     }
@@ -413,6 +451,10 @@ ncd_status case_run(const uint8_t *data, uint8_t **out_bytes, size_t *out_size)
         return ncd_nn_run_flatten_s8(&flatten, (const int8_t *)c.blobs[IN], out);
     case SOFTMAX:
         return run_softmax(&c, out);
+    case MUL:
+        return run_mul(&c, out);
+    case LOOKUP:
+        return run_lookup(&c, out);
 #ifdef CASE_CELLS
     case LSTM:
     case GRU:
