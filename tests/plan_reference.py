@@ -72,6 +72,13 @@ class Runner:
                 return rows_out(x @ levels.T, layer.arithmetic)
             case p.AddLayer():
                 return add(layer, *inputs)
+            case p.MulLayer():
+                x = inputs[0].reshape(layer.outer, layer.size, layer.inner) - layer.zeros[0]
+                y = inputs[1].reshape(1, layer.size, 1) - layer.zeros[1]
+                m = layer.multiplier
+                return finish(requantize(x * y, m.multiplier, m.shift), layer.zeros[2], layer.low, layer.high)
+            case p.TableLayer():
+                return np.array(layer.table)[inputs[0] + 128]
             case p.PoolLayer():
                 return pool(layer, inputs[0])
             case p.RescaleLayer():

@@ -660,30 +660,37 @@ def test_unknown_operator_is_named_with_its_place():
     class Outer(nn.Module):
         def __init__(self):
             super().__init__()
-            self.inner = nn.Sequential(nn.Linear(4, 4), Gelu())
+            self.inner = nn.Sequential(nn.Linear(4, 4), Shrink())
 
         def forward(self, x):
             return self.inner(x)
 
-    class Gelu(nn.Module):
+    class Shrink(nn.Module):
         def forward(self, x):
-            return F.gelu(x)
+            return F.hardshrink(x)
 
     with pytest.raises(ExportError) as caught:
         trace(Outer(), torch.zeros(1, 4))
     error = caught.value
-    assert error.target == "aten.gelu.default"
-    assert error.module == "inner.1 (Gelu)"
+    assert error.target == "aten.hardshrink.default"
+    assert error.module == "inner.1 (Shrink)"
     assert "test_export_firmware.py" in error.line
-    assert "return F.gelu(x)" in str(error)
+    assert "return F.hardshrink(x)" in str(error)
     assert isinstance(error, neuralcodec.NeuralCodecError)
 
 
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x + 1.5, "other"),
-        (lambda x: x * x, "not one that firmware can run"),
+        (lambda x: x + True, "other is True: a finite number expected"),
+        (lambda x: x * math.inf, "other is inf: a finite number expected"),
+        (lambda x: x / 0, "division by 0"),
+        (lambda x: x / x.mean((2, 3), keepdim=True), "division by an activation"),
+        (lambda x: x - x.mean((2, 3), keepdim=True), "difference of two activations"),
+        (lambda x: x.mean((2, 3), keepdim=True) * x.mean(1, keepdim=True), "a product of shapes"),
+        (lambda x: x * x.mean((1, 2)), "a product of shapes"),
+        (lambda x: F.softplus(x, -1.0), "beta is -1"),
+        (lambda x: x**3, "not one that firmware can run"),
         (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), "reflect|not one that"),
         (lambda x: x.mean(0), "mean over the batch"),
         (lambda x: torch.cat([x, x], 0), "along the batch"),

@@ -16,15 +16,18 @@ from neuralcodec.firmware.graph import (
     Graph,
     Linear,
     Mean,
+    Mul,
     Node,
     Norm,
     Pad,
     Permute,
+    Pointwise,
     Pool,
     Reshape,
     Softmax,
     Zeros,
 )
+from neuralcodec.firmware.pointwise import applied, resolved
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -106,6 +109,10 @@ def _run(
             y = _clamped(x, operation)
         case Add():
             y = x + inputs[1]
+        case Mul():
+            y = x * inputs[1]
+        case Pointwise():
+            y = applied(resolved(operation.functions, parameters), x)
         case Pool():
             y = _pool(operation, x)
         case Mean():
@@ -125,7 +132,7 @@ def _run(
             return _cell(operation, inputs, parameters)
         case Zeros():
             y = torch.zeros(batch, *shape[1:])
-    if isinstance(operation, (Conv, Linear, Add, Pool, Mean)) and operation.clamp is not None:
+    if isinstance(operation, (Conv, Linear, Add, Mul, Pool, Mean)) and operation.clamp is not None:
         y = _clamped(y, operation.clamp)
     return (y.reshape(batch, *shape[1:]),)
 

@@ -187,8 +187,8 @@ def make_plan(
             inputs = "the example input" if alone else f"{ranges.samples} input{'s' * (ranges.samples > 1)}"
             warnings.append(f"calibrated with {inputs} alone: give calibration data for ranges that hold")
         warnings += _constant(graph, ranges, states)
-        graph = with_pool_clamps(graph, ranges)
-        scales = quantizations(graph, ranges)
+        graph = with_pool_clamps(graph, ranges, parameters)
+        scales = quantizations(graph, ranges, parameters)
         warnings += coarse_activations(graph, parameters, ranges, scales, states)
         blob = make_int8_blob(coded, _wishes(graph, parameters, scales), tile)
     else:

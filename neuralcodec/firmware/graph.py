@@ -96,6 +96,35 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
+class Mul:
+    """Elementwise product. The first activation has the output's shape; the second one that, or sides of 1 instead."""
+
+    clamp: Clamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of one number.
+
+    Attributes:
+        kind: of :data:`neuralcodec.firmware.pointwise.FUNCTIONS`.
+        numbers: its constants.
+        parameter: the tensor of the module that holds them instead.
+    """
+
+    kind: str
+    numbers: tuple[float, ...] = ()
+    parameter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """Functions of each element, one after the other."""
+
+    functions: tuple[Function, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Maximum or average over windows; as :class:`Conv` for an input of three dimensions.
 
@@ -168,7 +197,24 @@ class Zeros:
     """The state that a cell starts from."""
 
 
-Operation = Conv | Linear | Norm | Clamp | Add | Pool | Mean | Reshape | Permute | Concat | Softmax | Pad | Cell | Zeros
+Operation = (
+    Conv
+    | Linear
+    | Norm
+    | Clamp
+    | Add
+    | Mul
+    | Pointwise
+    | Pool
+    | Mean
+    | Reshape
+    | Permute
+    | Concat
+    | Softmax
+    | Pad
+    | Cell
+    | Zeros
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,12 @@ from neuralcodec.firmware.graph import (
     Graph,
     Linear,
     Mean,
+    Mul,
     Node,
     Norm,
     Pad,
     Permute,
+    Pointwise,
     Pool,
     Reshape,
     Softmax,
@@ -46,19 +48,23 @@ from neuralcodec.firmware.plan import (
     ConcatPart,
     ConvLayer,
     FlattenLayer,
+    FunctionLayer,
     GateSums,
     Layer,
     LayerWeights,
     LinearLayer,
     LoadLayer,
     Mode,
+    MulLayer,
     PoolLayer,
     Requant,
     RescaleLayer,
     SoftmaxLayer,
     State,
     Step,
+    TableLayer,
 )
+from neuralcodec.firmware.pointwise import resolved, table_of
 from neuralcodec.firmware.quantize import (
     ADD_LEFT_SHIFT,
     CELL_FRACTION,
@@ -78,7 +84,8 @@ from neuralcodec.firmware.window import Window
 LARGEST = 3.4028234663852886e38
 """Where no clamp is, in float mode."""
 
-CONSTANTS = {"", "bias", "checks", "exp", "input", "multiplier", "recurrent", "scale", "shift", "weights"}
+CONSTANTS = {"", "bias", "checks", "exp", "input", "multiplier", "numbers", "recurrent", "scale", "shift", "table",
+             "weights"}  # fmt: skip
 """What constants of a step are called behind its name."""
 
 MOST_STATE = 1.05
@@ -316,6 +323,10 @@ class _Lowering:
                 self._clamp(node, node.operation)
             case Add():
                 self._add(node, node.operation)
+            case Mul():
+                self._mul(node, node.operation)
+            case Pointwise():
+                self._pointwise(node, node.operation)
             case Pool():
                 self._pool(node, node.operation)
             case Mean():
@@ -406,6 +417,64 @@ class _Lowering:
             layer = AddLayer(size, zeros, multipliers, *after.limits(operation.clamp))
         self._step(node.place.node, node.place.node, layer, inputs, made.name)
         self._held[y] = _Held(made.name, last)
+
+    def _mul(self, node: Node, operation: Mul) -> None:
+        a, b, y = *node.inputs, node.outputs[0]
+        first = self._held[a].last
+        for last in (first, not first):
+            sides = self._product(a, b, last)
+            if sides is None:
+                continue
+            inputs = [self._as(a, last), self._as(b, last)]
+            made = self._new(y, last)
+            if self._mode == "float":
+                layer = MulLayer(*sides, None, None, *_float_limits(operation.clamp))
+            else:
+                before, other, after = self._scales[a], self._scales[b], self._scales[y]
+                factor = multiplier_of(before.scale * other.scale / after.scale)
+                zeros = before.zero, other.zero, after.zero
+                layer = MulLayer(*sides, zeros, factor, *after.limits(operation.clamp))
+            self._step(node.place.node, node.place.node, layer, inputs, made.name)
+            self._held[y] = _Held(made.name, last)
+            return
+        raise node.place.error(
+            f"a product of shapes {list(self._graph.shapes[a])} and {list(self._graph.shapes[b])} is not supported"
+        )
+
+    def _product(self, a: str, b: str, last: bool) -> tuple[int, int, int] | None:
+        """How a factor b is laid over a in a layout: a as [outer][size][inner], b as [size]; None if it is not so."""
+        whole, part = self._shape(a, last), self._shape(b, last)
+        own = [d for d, side in enumerate(whole) if side > 1 and part[d] > 1]
+        start, end = (own[0], own[-1] + 1) if own else (len(whole), len(whole))
+        if whole[start:end] != part[start:end]:  # a side of 1 between two of more
+            return None
+        return math.prod(whole[:start]), math.prod(whole[start:end]), math.prod(whole[end:])
+
+    def _pointwise(self, node: Node, operation: Pointwise) -> None:
+        x, y = node.inputs[0], node.outputs[0]
+        held = self._held[x]
+        size = math.prod(self._graph.shapes[x])
+        functions = resolved(operation.functions, self._parameters)
+        before = held.activation
+        if self._mode == "int8":
+            kind = ", ".join(each.kind for each in functions)
+            try:
+                table = table_of(functions, self._scales[x], self._scales[y])
+            except ValueError as error:
+                raise node.place.error(str(error)) from error
+            layers: list[Layer] = [TableLayer(kind, size, table)]
+        else:
+            layers = [
+                RescaleLayer(size, None, 0, 0, *_float_limits(Clamp(*each.numbers)))
+                if each.kind == "clamp"
+                else FunctionLayer(each.kind, size, each.numbers)
+                for each in functions
+            ]
+        for layer in layers:
+            made = self._new(y, held.last)
+            self._step(node.place.node, node.place.node, layer, [before], made.name)
+            before = made.name
+        self._held[y] = _Held(before, held.last)
 
     def _pool(self, node: Node, operation: Pool) -> None:
         x, y = node.inputs[0], node.outputs[0]

@@ -86,6 +86,37 @@ class AddLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class MulLayer:
+    """Elementwise product of [outer][size][inner] and [size]; zero points and multiplier int8 mode only."""
+
+    outer: int
+    size: int
+    inner: int
+    zeros: tuple[int, int, int] | None
+    multiplier: Multiplier | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayer:
+    """What each int8 value becomes, from that of -128 to that of 127. ``kind``: the functions it stands for."""
+
+    kind: str
+    size: int
+    table: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionLayer:
+    """A function of each float; ``kind`` and ``numbers`` as those of :class:`~neuralcodec.firmware.graph.Function`."""
+
+    kind: str
+    size: int
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PoolLayer:
     """A pool. ``multipliers``: for ``least``, ``least`` + 1, … positions that count; of averages in int8 mode."""
 
@@ -185,6 +216,9 @@ Layer = (
     ConvLayer
     | LinearLayer
     | AddLayer
+    | MulLayer
+    | TableLayer
+    | FunctionLayer
     | PoolLayer
     | RescaleLayer
     | ConcatLayer

@@ -18,17 +18,20 @@ from neuralcodec.firmware.plan import (
     ConcatLayer,
     ConvLayer,
     FlattenLayer,
+    FunctionLayer,
     GateSums,
     Layer,
     LayerWeights,
     LinearLayer,
     LoadLayer,
+    MulLayer,
     Plan,
     PoolLayer,
     Requant,
     RescaleLayer,
     SoftmaxLayer,
     Step,
+    TableLayer,
 )
 from neuralcodec.firmware.weights import Blob
 from neuralcodec.printable import printable
@@ -43,7 +46,7 @@ _STRUCT_BYTES: Mapping[tuple[type, str], int] = {
     (ConvLayer, "int8"): 64, (ConvLayer, "float"): 60, (LinearLayer, "int8"): 44, (LinearLayer, "float"): 40,
     (AddLayer, "int8"): 28, (PoolLayer, "int8"): 40, (PoolLayer, "float"): 22, (RescaleLayer, "int8"): 16,
     (FlattenLayer, "int8"): 8, (FlattenLayer, "float"): 8, (SoftmaxLayer, "int8"): 12, (CellLayer, "int8"): 84,
-    (CellLayer, "float"): 56,
+    (CellLayer, "float"): 56, (MulLayer, "int8"): 24, (TableLayer, "int8"): 8,
 }  # fmt: skip
 """Sizes of a layer's struct on a machine of 32 bits; layers that are not here have none."""
 
@@ -379,6 +382,10 @@ def _arrays(layer: Layer) -> int:
         return 5 * len(layer.multipliers)
     if isinstance(layer, ConcatLayer):
         return 24 * len(layer.parts)
+    if isinstance(layer, TableLayer):
+        return len(layer.table)
+    if isinstance(layer, FunctionLayer):
+        return 4 * len(layer.numbers)
     if isinstance(layer, SoftmaxLayer):
         return 4 * len(layer.table)
     if isinstance(layer, CellLayer):
@@ -399,6 +406,10 @@ def _kind(layer: Layer) -> str:
             return "linear"
         case AddLayer():
             return "add"
+        case MulLayer():
+            return "multiply"
+        case TableLayer() | FunctionLayer():
+            return layer.kind.replace("_", " ")
         case PoolLayer():
             return f"{layer.kind} pool {layer.window.kernel_h}×{layer.window.kernel_w}"
         case RescaleLayer():

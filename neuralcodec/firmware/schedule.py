@@ -6,7 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from neuralcodec.firmware.arena import Arena, Buffer, plan_arena
 from neuralcodec.firmware.lower import Lowered
-from neuralcodec.firmware.plan import OUTPUT, AddLayer, RescaleLayer, scratch_of, state_of, tables_of
+from neuralcodec.firmware.plan import (
+    OUTPUT,
+    AddLayer,
+    FunctionLayer,
+    MulLayer,
+    RescaleLayer,
+    TableLayer,
+    scratch_of,
+    state_of,
+    tables_of,
+)
+
+IN_PLACE = (AddLayer, MulLayer, TableLayer, FunctionLayer, RescaleLayer)
+"""Layers that read each element before they write what has its place."""
 
 
 def schedule(lowered: Lowered) -> Arena:
@@ -57,7 +70,7 @@ def _in_place(lowered: Lowered, first: Mapping[str, int], last: Mapping[str, int
     """Activations that are written over one that is read for the last time; name to the name of the other."""
     one: dict[str, str] = {}
     for i, step in enumerate(lowered.steps):
-        if not isinstance(step.layer, (AddLayer, RescaleLayer)):
+        if not isinstance(step.layer, IN_PLACE):
             continue
         out = lowered.activations[step.output]
         for name in step.inputs:

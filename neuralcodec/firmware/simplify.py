@@ -9,12 +9,15 @@ from neuralcodec.firmware.graph import (
     Add,
     Clamp,
     Conv,
+    Function,
     Graph,
     Linear,
     Mean,
+    Mul,
     Node,
     Norm,
     Pad,
+    Pointwise,
     Pool,
     Shape,
     Sides,
@@ -147,15 +150,40 @@ def _with_clamp(first: Node, second: Node) -> Node | None:
         return replace(first, operation=operation.then(second.operation), outputs=second.outputs)
     if isinstance(operation, Pool) and operation.kind == "max":
         return None
-    if isinstance(operation, (Conv, Linear, Add, Pool, Mean)):
+    if isinstance(operation, (Conv, Linear, Add, Mul, Pool, Mean)):
         return _clamped(first, operation, second, second.operation)
     return None
 
 
-def _clamped(first: Node, operation: Conv | Linear | Add | Pool | Mean, second: Node, clamp: Clamp) -> Node:
+def _clamped(first: Node, operation: Conv | Linear | Add | Mul | Pool | Mean, second: Node, clamp: Clamp) -> Node:
     """The first node, whose operation is given, with the clamp that the second one is."""
     both = clamp if operation.clamp is None else operation.clamp.then(clamp)
     return replace(first, operation=replace(operation, clamp=both), outputs=second.outputs)
+
+
+def _join_functions(graph: Graph) -> Graph:
+    """Functions that follow each other become one layer: in int8 a table, which does not round in between.
+
+    Clamps that no layer has taken, as in relu6(x + 3) / 6, are functions, too.
+    """
+
+    def with_functions(first: Node, second: Node) -> Node | None:
+        before, behind = _functions(first), _functions(second)
+        if not before or not behind:
+            return None
+        if isinstance(first.operation, Clamp) and isinstance(second.operation, Clamp):
+            return None
+        return replace(first, operation=Pointwise(before + behind), outputs=second.outputs)
+
+    return _join_behind(graph, with_functions)
+
+
+def _functions(node: Node) -> tuple[Function, ...]:
+    if isinstance(node.operation, Pointwise):
+        return node.operation.functions
+    if isinstance(node.operation, Clamp):
+        return (Function("clamp", (node.operation.low, node.operation.high)),)
+    return ()
 
 
 def _join_behind(graph: Graph, join: Callable[[Node, Node], Node | None]) -> Graph:
@@ -176,7 +204,10 @@ def _join_behind(graph: Graph, join: Callable[[Node, Node], Node | None]) -> Gra
 
 
 def norms_as_convolutions(graph: Graph) -> Graph:
-    """Norms that are left become depthwise convolutions with weights that are 1, into which they fold."""
+    """Norms that are left become depthwise convolutions with weights that are 1, into which they fold.
+
+    What then follows each other as functions of single elements becomes one layer.
+    """
     nodes = []
     made: dict[str, Shape] = {}
     for node in graph.nodes:
@@ -192,4 +223,5 @@ def norms_as_convolutions(graph: Graph) -> Graph:
         conv = Conv(weight, None, (1, 1), (0, 0, 0, 0), (1, 1), channels, operation)
         nodes.append(replace(node, operation=conv))
     parameters = {**graph.parameters, **made}
-    return _join_clamps(replace(graph, nodes=tuple(nodes), parameters=parameters, ones=frozenset(made)))
+    joined = _join_clamps(replace(graph, nodes=tuple(nodes), parameters=parameters, ones=frozenset(made)))
+    return _join_functions(joined)

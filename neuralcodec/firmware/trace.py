@@ -22,9 +22,11 @@ from neuralcodec.firmware.graph import (
     Clamp,
     Concat,
     Conv,
+    Function,
     Graph,
     Linear,
     Mean,
+    Mul,
     Node,
     Norm,
     Operation,
@@ -32,6 +34,7 @@ from neuralcodec.firmware.graph import (
     Pair,
     Permute,
     Place,
+    Pointwise,
     Pool,
     Reshape,
     Shape,
@@ -44,6 +47,7 @@ from neuralcodec.firmware.graph import (
 INFINITY = math.inf
 EXACT = (torch.float32, torch.float64)
 """What activations may be cast to without a change."""
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 NO_PADDING: Sides = (0, 0, 0, 0)
 
 
@@ -473,7 +477,117 @@ def _bounded(low: str, high: str) -> Callable[[_Arguments], None]:
     return handle
 
 
+def _pointwise(kind: str, *names: str | float) -> Callable[[_Arguments], None]:
+    """A function whose constants are arguments, by name, or numbers."""
+
+    def handle(a: _Arguments) -> None:
+        numbers = [_number(a, name) if isinstance(name, str) else name for name in names]
+        a.emit(Pointwise((Function(kind, tuple(numbers)),)), a.activation("self"))
+
+    return handle
+
+
+def _number(a: _Arguments, name: str) -> float:
+    value = a[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise a.place.error(f"{name} is {value!r}: a finite number expected")
+    return float(value)
+
+
+def _elu(a: _Arguments) -> None:
+    alpha, scale, inner = (_number(a, name) for name in ("alpha", "scale", "input_scale"))
+    a.emit(Pointwise((Function("elu", (alpha * scale, scale, inner)),)), a.activation("self"))
+
+
+def _celu(a: _Arguments) -> None:
+    alpha = _number(a, "alpha")
+    if alpha == 0:
+        raise a.place.error("alpha is 0")
+    a.emit(Pointwise((Function("elu", (alpha, 1.0, 1.0 / alpha)),)), a.activation("self"))
+
+
+def _softplus(a: _Arguments) -> None:
+    beta, threshold = _number(a, "beta"), _number(a, "threshold")
+    if beta <= 0:
+        raise a.place.error(f"beta is {beta:g}: a number above 0 expected")
+    a.emit(Pointwise((Function("softplus", (beta, threshold)),)), a.activation("self"))
+
+
+def _gelu(a: _Arguments) -> None:
+    kinds = {"none": "gelu", "tanh": "gelu_tanh"}
+    if a["approximate"] not in kinds:
+        raise a.place.error(f"a GELU approximated by {a['approximate']!r} is not supported")
+    a.emit(Pointwise((Function(kinds[a["approximate"]]),)), a.activation("self"))
+
+
+def _prelu(a: _Arguments) -> None:
+    x, weight = a.activation("self"), a.parameter("weight")
+    slopes = math.prod(a.parameter_shape(weight))
+    if slopes != 1:
+        raise a.place.error(f"a PReLU of {slopes} slopes, one a channel, is not supported: one slope for all is")
+    a.emit(Pointwise((Function("leaky_relu", parameter=weight),)), x)
+
+
+def _affine(a: _Arguments, factor: float, offset: float) -> None:
+    """Of an activation and a number."""
+    if not (math.isfinite(factor) and math.isfinite(offset)):
+        raise a.place.error("a number that is not finite is not supported")
+    a.emit(Pointwise((Function("affine", (factor, offset)),)), a.activation("self"))
+
+
+def _given_number(a: _Arguments) -> float | None:
+    """The second argument, if it is a number."""
+    return None if isinstance(a["other"], FxNode) else _number(a, "other")
+
+
+def _sub(a: _Arguments) -> None:
+    number = _given_number(a)
+    if number is None:
+        raise a.place.error("the difference of two activations is not supported")
+    _affine(a, 1.0, -number * _number(a, "alpha"))
+
+
+def _rsub(a: _Arguments) -> None:
+    _affine(a, -_number(a, "alpha"), _number(a, "other"))
+
+
+def _neg(a: _Arguments) -> None:
+    _affine(a, -1.0, 0.0)
+
+
+def _div(a: _Arguments) -> None:
+    number = _given_number(a)
+    if number is None:
+        raise a.place.error("division by an activation is not supported")
+    if number == 0:
+        raise a.place.error("division by 0")
+    _affine(a, 1.0 / number, 0.0)
+
+
+def _mul(a: _Arguments) -> None:
+    number = _given_number(a)
+    if number is not None:
+        _affine(a, number, 0.0)
+        return
+    x, y = a.activation("self"), a.activation("other")
+    if a.shape(x) != a.shape(y):
+        # Shapes with a batch count from the left here, those of torch from the right: the same for equal ranks.
+        ranks = {len(_shape(each)) for each in (*a.node.args[:2], a.node) if isinstance(each, FxNode)}
+        shape = tuple(max(sides) for sides in zip(a.shape(x), a.shape(y), strict=False))
+        if len(ranks) > 1 or len(a.shape(x)) != len(a.shape(y)) or shape not in (a.shape(x), a.shape(y)):
+            raise a.place.error(
+                f"a product of shapes {list(a.shape(x))} and {list(a.shape(y))} is not supported: one of them must "
+                "have all sides of the result, the other as many, of which some may be 1"
+            )
+        x, y = (x, y) if shape == a.shape(x) else (y, x)
+    a.emit(Mul(), x, y)
+
+
 def _add(a: _Arguments) -> None:
+    number = _given_number(a)
+    if number is not None:
+        _affine(a, 1.0, number * _number(a, "alpha"))
+        return
     if a["alpha"] != 1:
         raise a.place.error("alpha other than 1 is not supported")
     x, y = a.activation("self"), a.activation("other")
@@ -687,6 +801,26 @@ _HANDLERS: dict[str, Callable[[_Arguments], None]] = {
     **dict.fromkeys(["aten.hardtanh", "aten.hardtanh_"], _bounded("min_val", "max_val")),
     **dict.fromkeys(["aten.clamp", "aten.clamp_", "aten.clamp_min", "aten.clamp_max"], _bounded("min", "max")),
     **dict.fromkeys(["aten.add.Tensor", "aten.add_.Tensor"], _add),
+    **dict.fromkeys(["aten.sub.Tensor", "aten.sub_.Tensor"], _sub),
+    "aten.rsub.Scalar": _rsub,
+    **dict.fromkeys(["aten.neg", "aten.neg_"], _neg),
+    **dict.fromkeys(["aten.mul.Tensor", "aten.mul_.Tensor"], _mul),
+    **dict.fromkeys(["aten.div.Tensor", "aten.div_.Tensor"], _div),
+    **dict.fromkeys(["aten.abs", "aten.abs_"], _pointwise("abs")),
+    **dict.fromkeys(["aten.sigmoid", "aten.sigmoid_", "aten.special_expit"], _pointwise("sigmoid")),
+    **dict.fromkeys(["aten.tanh", "aten.tanh_"], _pointwise("tanh")),
+    **dict.fromkeys(["aten.hardsigmoid", "aten.hardsigmoid_"], _pointwise("hard_sigmoid")),
+    **dict.fromkeys(["aten.hardswish", "aten.hardswish_"], _pointwise("hard_swish")),
+    **dict.fromkeys(["aten.silu", "aten.silu_"], _pointwise("silu")),
+    **dict.fromkeys(["aten.mish", "aten.mish_"], _pointwise("mish")),
+    **dict.fromkeys(["aten.leaky_relu", "aten.leaky_relu_"], _pointwise("leaky_relu", "negative_slope")),
+    **dict.fromkeys(["aten.gelu", "aten.gelu_"], _gelu),
+    **dict.fromkeys(["aten.elu", "aten.elu_"], _elu),
+    **dict.fromkeys(["aten.selu", "aten.selu_"], _pointwise("elu", SELU_SCALE * SELU_ALPHA, SELU_SCALE, 1.0)),
+    **dict.fromkeys(["aten.celu", "aten.celu_"], _celu),
+    "aten.softplus": _softplus,
+    "aten.log_sigmoid": _pointwise("log_sigmoid"),
+    "aten.prelu": _prelu,
     **dict.fromkeys(
         ["aten.max_pool1d", "aten.max_pool2d", "aten.max_pool2d_with_indices", "aten.max_pool1d_with_indices"],
         _pool("max"),

@@ -19,16 +19,19 @@ from neuralcodec.firmware.plan import (
     ConcatPart,
     ConvLayer,
     FlattenLayer,
+    FunctionLayer,
     GateSums,
     LayerWeights,
     LinearLayer,
     LoadLayer,
+    MulLayer,
     Plan,
     PoolLayer,
     Requant,
     RescaleLayer,
     SoftmaxLayer,
     Step,
+    TableLayer,
     scratch_of,
     state_of,
     tables_of,
@@ -299,6 +302,9 @@ def _step(s: _Source, i: int, step: Step) -> None:
         ConvLayer: _conv,
         LinearLayer: _linear,
         AddLayer: _add,
+        MulLayer: _mul,
+        TableLayer: _table,
+        FunctionLayer: _function,
         PoolLayer: _pool,
         RescaleLayer: _rescale,
         ConcatLayer: _concat,
@@ -440,6 +446,36 @@ def _add(s: _Source, step: Step) -> None:
     ]
     place = _struct(s, step, "ncd_nn_add_s8", fields)
     _call(s, f"ncd_nn_run_add_s8({place}, {ends})")
+
+
+def _mul(s: _Source, step: Step) -> None:
+    layer = step.layer
+    assert isinstance(layer, MulLayer)
+    ends = f"{_in(s, step)}, {_in(s, step, 1)}, {_out(s, step)}"
+    sizes = f"{layer.outer}, {layer.size}, {layer.inner}"
+    if layer.zeros is None or layer.multiplier is None:
+        _call(s, f"ncd_nn_run_mul_f32({sizes}, {real(layer.low)}, {real(layer.high)}, {ends})")
+        return
+    m = layer.multiplier
+    numbers = ", ".join(map(str, (m.multiplier, m.shift, *layer.zeros, layer.low, layer.high)))
+    place = _struct(s, step, "ncd_nn_mul_s8", [sizes, numbers])
+    _call(s, f"ncd_nn_run_mul_s8({place}, {ends})")
+
+
+def _table(s: _Source, step: Step) -> None:
+    layer = step.layer
+    assert isinstance(layer, TableLayer)
+    table = _ints(s, "int8_t", f"{step.name}_table", layer.table)
+    place = _struct(s, step, "ncd_nn_table_s8", [f"{layer.size}, {table}"])
+    _call(s, f"ncd_nn_run_table_s8({place}, {_in(s, step)}, {_out(s, step)})")
+
+
+def _function(s: _Source, step: Step) -> None:
+    layer = step.layer
+    assert isinstance(layer, FunctionLayer)
+    numbers = _reals(s, f"{step.name}_numbers", np.array(layer.numbers) if layer.numbers else None)
+    ends = f"{numbers}, {_in(s, step)}, {_out(s, step)}"
+    _call(s, f"ncd_nn_run_function_f32({layer.size}, ncd_nn_{layer.kind}_f32, {ends})")
 
 
 def _pool(s: _Source, step: Step) -> None:
