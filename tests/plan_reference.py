@@ -97,6 +97,10 @@ class Runner:
                 return out
             case p.FlattenLayer():
                 return inputs[0].reshape(layer.positions, layer.channels).T
+            case p.UpsampleLayer():
+                x = inputs[0].reshape(layer.height, layer.width, layer.nbytes)
+                down, right = layer.factors
+                return np.kron(x, np.ones((down, right, 1), np.int64))
             case p.SoftmaxLayer():
                 x = inputs[0].reshape(layer.count, layer.size)
                 e = np.array(layer.table, np.int64)[x.max(1, keepdims=True) - x]

@@ -88,6 +88,29 @@ class Lines(nn.Module):
         return scores.mean(1)
 
 
+class Gated(nn.Module):
+    """Squeeze and excite with a shortcut, as in MobileNetV3, and functions of other kinds."""
+
+    shape = (2, 13, 10)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(
+            nn.Conv2d(2, 12, 3, 2, 1, bias=False), nn.BatchNorm2d(12), nn.Hardswish(inplace=True)
+        )
+        self.depthwise = nn.Sequential(nn.Conv2d(12, 12, 3, padding=1, groups=12, bias=False), nn.BatchNorm2d(12))
+        self.squeeze, self.excite = nn.Conv2d(12, 8, 1), nn.Conv2d(8, 12, 1)
+        self.last = nn.Sequential(nn.Conv2d(12, 12, 1), nn.LeakyReLU(0.1), nn.BatchNorm2d(12))
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.first(x)
+        x = F.silu(self.depthwise(first))
+        gate = self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1))))
+        x = F.gelu(self.last(x * F.hardsigmoid(gate)) + first)
+        return torch.sigmoid(self.fc(x.mean((2, 3))))
+
+
 class Cells(nn.Module):
     """An LSTM and a GRU that keep their states."""
 
@@ -111,7 +134,7 @@ class Cells(nn.Module):
         return [torch.zeros(1, 12), torch.zeros(1, 12), torch.zeros(1, 8)]
 
 
-NETWORKS = (Spotter, Residual, Pools, Lines)
+NETWORKS = (Spotter, Residual, Pools, Lines, Gated)
 
 
 def made(kind: type[nn.Module], seed: int = 0) -> nn.Module:

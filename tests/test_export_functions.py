@@ -151,14 +151,19 @@ def test_functions_as_functions(name, tmp_path):
     check(made(Between(WAYS[name])), torch.randn(4, *Between.shape), tmp_path, 20)
 
 
+class Alone(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 @pytest.mark.parametrize("function", [F.hardswish, torch.sigmoid, lambda x: x / 3, lambda x: x * x])
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 def test_networks_that_are_a_function(function, shape, tmp_path):
-    class Alone(nn.Module):
-        def forward(self, x):
-            return function(x)
-
-    network, inputs = Alone(), torch.randn(8, *shape) * 4
+    network, inputs = Alone(function), torch.randn(8, *shape) * 4
     cm = neuralcodec.encode({"unused": torch.zeros(3)}, "raw")
     neuralcodec.export_firmware(cm, network, inputs[:1], inputs, tmp_path, name="net")
     assert snr(network(inputs).numpy(), neuralcodec.simulate(tmp_path, inputs).outputs) > 30
@@ -240,6 +245,53 @@ def test_products_whose_sides_lie_apart_are_refused():
     with pytest.raises(ExportError, match="a product of shapes") as caught:
         make_plan(cm, network.eval(), torch.zeros(1, *Product.shape))
     assert "return self.factor(y, z)" in str(caught.value)
+
+
+# ---- Upsampling ----
+
+
+class Upsampled(nn.Module):
+    """Between convolutions, at the input and at the output."""
+
+    shape = (3, 4, 6)
+
+    def __init__(self, upsample):
+        super().__init__()
+        self.first, self.second, self.upsample = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 2, 3), upsample
+
+    def forward(self, x):
+        x = self.upsample(x)
+        y = self.upsample(F.relu(self.first(x)))
+        return self.upsample(F.silu(self.second(y))) * self.second(y).mean((2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize(
+    "upsample",
+    [
+        nn.Upsample(scale_factor=2),
+        nn.UpsamplingNearest2d(scale_factor=(1, 3)),
+        nn.Upsample(scale_factor=(3, 1), mode="nearest-exact"),
+        lambda x: F.interpolate(x, size=(x.shape[2] * 2, x.shape[3] * 3)),
+        lambda x: F.interpolate(x.flatten(1, 2), scale_factor=2).unflatten(1, (x.shape[1], x.shape[2])),
+    ],
+)
+def test_upsampling(upsample, tmp_path):
+    check(made(Upsampled(upsample)), torch.randn(5, *Upsampled.shape), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "upsample",
+    [
+        lambda x: F.interpolate(x, scale_factor=2.1),
+        lambda x: F.interpolate(x, scale_factor=0.5),
+        lambda x: F.interpolate(x, size=(6, 6)),
+        lambda x: F.interpolate(x, size=(2, 12)),
+        lambda x: F.interpolate(x, size=(8, 9)),
+    ],
+)
+def test_upsampling_by_other_factors_is_refused(upsample):
+    with pytest.raises(ExportError, match="not by whole factors"):
+        trace(Alone(upsample), torch.zeros(1, 3, 4, 6))
 
 
 # ---- Numbers ----

@@ -25,6 +25,7 @@ from neuralcodec.firmware.graph import (
     Pool,
     Reshape,
     Softmax,
+    Upsample,
     Zeros,
 )
 from neuralcodec.firmware.pointwise import applied, resolved
@@ -125,6 +126,10 @@ def _run(
             y = torch.cat(inputs, operation.dim)
         case Softmax():
             y = torch.softmax(x, operation.dim)
+        case Upsample():
+            down, right = operation.factors
+            y = x.repeat_interleave(right, -1)
+            y = y.repeat_interleave(down, 2) if down > 1 else y
         case Pad():
             above, left, below, right = operation.padding
             y = F.pad(x, (left, right, above, below) if x.dim() == 4 else (left, right))

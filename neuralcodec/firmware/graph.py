@@ -175,6 +175,13 @@ class Softmax:
 
 
 @dataclass(frozen=True, slots=True)
+class Upsample:
+    """Each value several times along each of the last two dimensions (the last one where there are three)."""
+
+    factors: Pair
+
+
+@dataclass(frozen=True, slots=True)
 class Pad:
     """Zeros around the last two dimensions (the last one where there are three)."""
 
@@ -211,6 +218,7 @@ Operation = (
     | Permute
     | Concat
     | Softmax
+    | Upsample
     | Pad
     | Cell
     | Zeros

@@ -36,6 +36,7 @@ from neuralcodec.firmware.graph import (
     Pool,
     Reshape,
     Softmax,
+    Upsample,
     Zeros,
     spatial,
 )
@@ -63,6 +64,7 @@ from neuralcodec.firmware.plan import (
     State,
     Step,
     TableLayer,
+    UpsampleLayer,
 )
 from neuralcodec.firmware.pointwise import resolved, table_of
 from neuralcodec.firmware.quantize import (
@@ -259,7 +261,7 @@ class _Lowering:
             return False
         for node in self._graph.users(value):
             operation = node.operation
-            if isinstance(operation, (Conv, Pool, Pad)):
+            if isinstance(operation, (Conv, Pool, Pad, Upsample)):
                 return True
             if isinstance(operation, (Reshape, Permute, Linear)):
                 return False
@@ -339,6 +341,8 @@ class _Lowering:
                 self._concat(node, node.operation)
             case Softmax():
                 self._softmax(node, node.operation)
+            case Upsample():
+                self._upsample(node, node.operation)
             case Pad():
                 self._pad(node, node.operation)
             case Cell():
@@ -617,6 +621,14 @@ class _Lowering:
         made = self._new(y, last=True)
         fill = 0 if self._mode == "float" else self._scales[y].zero
         layer = ConcatLayer(math.prod(self._graph.shapes[y]), (part,), fill)
+        self._step(node.place.node, node.place.node, layer, [self._last(x)], made.name)
+        self._held[y] = _Held(made.name, True)
+
+    def _upsample(self, node: Node, operation: Upsample) -> None:
+        x, y = node.inputs[0], node.outputs[0]
+        channels, height, width = spatial(self._graph.shapes[x])
+        made = self._new(y, last=True)
+        layer = UpsampleLayer(height, width, channels * self._itemsize, operation.factors)
         self._step(node.place.node, node.place.node, layer, [self._last(x)], made.name)
         self._held[y] = _Held(made.name, True)
 

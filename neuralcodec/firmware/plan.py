@@ -174,6 +174,16 @@ class FlattenLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class UpsampleLayer:
+    """[height][width][size] to factors times the height and the width; ``nbytes``: of the values of a position."""
+
+    height: int
+    width: int
+    nbytes: int
+    factors: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class SoftmaxLayer:
     """Softmax over ``size`` values, ``count`` times."""
 
@@ -223,6 +233,7 @@ Layer = (
     | RescaleLayer
     | ConcatLayer
     | FlattenLayer
+    | UpsampleLayer
     | SoftmaxLayer
     | LoadLayer
     | CellLayer

@@ -22,6 +22,7 @@ from neuralcodec.firmware.graph import (
     Pool,
     Reshape,
     Softmax,
+    Upsample,
 )
 from neuralcodec.firmware.pointwise import resolved, telling
 from neuralcodec.firmware.quantize import HIDDEN, SOFTMAX, Quantization, from_range
@@ -56,7 +57,8 @@ def quantizations(graph: Graph, ranges: Ranges, parameters: Parameters) -> dict[
     for node in graph.nodes:
         operation = node.operation
         output = node.outputs[0]
-        if isinstance(operation, (Reshape, Permute, Pad)) or (isinstance(operation, Pool) and operation.kind == "max"):
+        moved = isinstance(operation, (Reshape, Permute, Pad, Upsample))
+        if moved or (isinstance(operation, Pool) and operation.kind == "max"):
             found[output] = found[node.inputs[0]]
         elif isinstance(operation, Softmax):
             found[output] = SOFTMAX

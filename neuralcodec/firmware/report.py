@@ -32,6 +32,7 @@ from neuralcodec.firmware.plan import (
     SoftmaxLayer,
     Step,
     TableLayer,
+    UpsampleLayer,
 )
 from neuralcodec.firmware.weights import Blob
 from neuralcodec.printable import printable
@@ -47,6 +48,7 @@ _STRUCT_BYTES: Mapping[tuple[type, str], int] = {
     (AddLayer, "int8"): 28, (PoolLayer, "int8"): 40, (PoolLayer, "float"): 22, (RescaleLayer, "int8"): 16,
     (FlattenLayer, "int8"): 8, (FlattenLayer, "float"): 8, (SoftmaxLayer, "int8"): 12, (CellLayer, "int8"): 84,
     (CellLayer, "float"): 56, (MulLayer, "int8"): 24, (TableLayer, "int8"): 8,
+    (UpsampleLayer, "int8"): 20, (UpsampleLayer, "float"): 20,
 }  # fmt: skip
 """Sizes of a layer's struct on a machine of 32 bits; layers that are not here have none."""
 
@@ -418,6 +420,8 @@ def _kind(layer: Layer) -> str:
             return "pad" if layer.fill is not None else "concat"
         case FlattenLayer():
             return "turn around"
+        case UpsampleLayer():
+            return f"upsample {layer.factors[0]}×{layer.factors[1]}"
         case SoftmaxLayer():
             return "softmax"
         case LoadLayer():

@@ -40,6 +40,7 @@ from neuralcodec.firmware.graph import (
     Shape,
     Sides,
     Softmax,
+    Upsample,
     Zeros,
     spatial,
 )
@@ -697,6 +698,20 @@ def _softmax(a: _Arguments) -> None:
     a.emit(Softmax(dim), x)
 
 
+def _upsample(a: _Arguments) -> None:
+    x = a.activation("input")
+    if _fewer(a, x):
+        raise a.place.error(f"input of shape {list(a.shape(x))}: a batch of one expected")
+    before, after = a.shape(x)[2:], _shape(a.node)[2:]
+    factors = [there // here for here, there in zip(before, after, strict=True)]
+    # A factor of 2.1 may give the size of one of 2, but not its values.
+    given = a["scale_factors"] or factors
+    sides = zip(before, after, factors, given, strict=True)
+    if any(factor < 1 or here * factor != there or factor != wanted for here, there, factor, wanted in sides):
+        raise a.place.error(f"{list(before)} to {list(after)} is not by whole factors, which is not supported")
+    a.emit(Upsample((1, factors[0]) if len(factors) == 1 else (factors[0], factors[1])), x)
+
+
 def _pad(a: _Arguments) -> None:
     if a.get("mode") not in (None, "constant"):
         raise a.place.error(f"padding of mode {a['mode']!r} is not supported")
@@ -847,6 +862,15 @@ _HANDLERS: dict[str, Callable[[_Arguments], None]] = {
     ),
     "aten.cat": _cat,
     **dict.fromkeys(["aten.softmax.int", "aten._softmax"], _softmax),
+    **dict.fromkeys(
+        [
+            "aten.upsample_nearest1d.vec",
+            "aten.upsample_nearest2d.vec",
+            "aten._upsample_nearest_exact1d.vec",
+            "aten._upsample_nearest_exact2d.vec",
+        ],
+        _upsample,
+    ),
     **dict.fromkeys(["aten.pad", "aten.constant_pad_nd"], _pad),
     **dict.fromkeys(["aten.zeros", "aten.new_zeros", "aten.zeros_like"], _zeros),
     "aten.lstm_cell": _lstm_cell,

@@ -10,7 +10,7 @@ import emulator
 import numpy as np
 import pytest
 import torch
-from small_networks import Cells, Pools, Residual, Spotter, inputs_of, made
+from small_networks import Cells, Gated, Pools, Residual, Spotter, inputs_of, made
 
 import neuralcodec
 
@@ -68,6 +68,7 @@ def run_on(board: str, export: Path, folder: Path, inputs: np.ndarray, defines: 
         (Residual, "trellis", {"relative_step": 0.15, "scan": "rows", "coding": "rans"}),
         (Pools, "kmeans", {"clusters": 16, "centroids": "int8"}),
         (Cells, "huffman", {"bits": 6}),
+        (Gated, "huffman", {"bits": 6}),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

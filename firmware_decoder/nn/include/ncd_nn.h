@@ -159,6 +159,12 @@ typedef struct ncd_nn_flatten {
 ncd_status ncd_nn_run_flatten_s8(const ncd_nn_flatten *layer, const int8_t *in, int8_t *out);
 ncd_status ncd_nn_run_flatten_f32(const ncd_nn_flatten *layer, const float *in, float *out);
 
+/* Each position factor_w times, each row factor_h times, of values of any kind: `size` is the bytes of a position. Not in place. */
+typedef struct ncd_nn_upsample {
+    uint32_t height, width, size, factor_h, factor_w;
+} ncd_nn_upsample;
+ncd_status ncd_nn_run_upsample(const ncd_nn_upsample *layer, const void *in, void *out);
+
 /* Softmax over `size` values, `count` times. exp[d] is round(2^24 * exp(-d * input scale)), d = 0 .. 255. The output has scale
  * 1/256 and zero point -128: out = min(255, floor((exp[max - x] * 256 + sum / 2) / sum)) - 128, where sum is that of the
  * exp of a vector; size is below 2^8 * 2^8, so that 40 bits hold it: sums are 64-bit. */

@@ -32,6 +32,7 @@ from neuralcodec.firmware.plan import (
     SoftmaxLayer,
     Step,
     TableLayer,
+    UpsampleLayer,
     scratch_of,
     state_of,
     tables_of,
@@ -309,6 +310,7 @@ def _step(s: _Source, i: int, step: Step) -> None:
         RescaleLayer: _rescale,
         ConcatLayer: _concat,
         FlattenLayer: _flatten,
+        UpsampleLayer: _upsample,
         SoftmaxLayer: _softmax,
         LoadLayer: _load,
         CellLayer: _cell,
@@ -533,6 +535,14 @@ def _flatten(s: _Source, step: Step) -> None:
     assert isinstance(layer, FlattenLayer)
     place = _struct(s, step, "ncd_nn_flatten", [f"{layer.positions}, {layer.channels}"])
     _call(s, f"ncd_nn_run_flatten_{_suffix(s)}({place}, {_in(s, step)}, {_out(s, step)})")
+
+
+def _upsample(s: _Source, step: Step) -> None:
+    layer = step.layer
+    assert isinstance(layer, UpsampleLayer)
+    numbers = layer.height, layer.width, layer.nbytes, *layer.factors
+    place = _struct(s, step, "ncd_nn_upsample", [", ".join(map(str, numbers))])
+    _call(s, f"ncd_nn_run_upsample({place}, {_in(s, step)}, {_out(s, step)})")
 
 
 def _softmax(s: _Source, step: Step) -> None:

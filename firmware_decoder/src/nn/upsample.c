@@ -1,0 +1,2 @@
+/* For Arduino; see packaging/forward.sh. */
+#include "../../nn/src/upsample.c"
