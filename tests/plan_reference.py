@@ -106,12 +106,31 @@ class Runner:
                 e = np.array(layer.table, np.int64)[x.max(1, keepdims=True) - x]
                 total = e.sum(1, keepdims=True)
                 return np.minimum((e * 256 + total // 2) // total, 255) - 128
+            case p.LogSoftmaxLayer():
+                x = inputs[0].reshape(layer.count, layer.size)
+                below = x.max(1, keepdims=True) - x
+                sums = np.array(layer.table, np.int64)[below].sum(1, keepdims=True)
+                # Of 16 bits after the point; what squaring bit by bit rounds off may cost the last of them.
+                logs = np.array([[log2_bits(int(total))] for total in sums[:, 0]], np.int64)
+                return np.maximum(layer.out_zero - ((below * layer.step + logs * layer.log + (1 << 23)) >> 24), -128)
             case p.LoadLayer():
                 return (
                     np.zeros(held_shape(self.plan, step), np.int64) if layer.state is None else self.states[layer.state]
                 )
             case p.CellLayer():
                 return cell(layer, inputs[0], step, held)
+
+
+def log2_bits(total: int) -> int:
+    """log2 of total / 2^24, 16 bits after the point: squared, a number of 1 to 2 is above 2 if the next bit is 1."""
+    whole = total.bit_length() - 25
+    m, found = total >> whole, whole
+    for _ in range(16):
+        m = m * m >> 24
+        found = 2 * found + (m >> 25)
+        m >>= m >> 25
+    assert abs(found / 65536 - np.log2(total / 2**24)) < 2**-14
+    return found
 
 
 def held_shape(plan: p.Plan, step: p.Step) -> tuple[int, ...]:

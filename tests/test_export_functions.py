@@ -294,6 +294,44 @@ def test_upsampling_by_other_factors_is_refused(upsample):
         trace(Alone(upsample), torch.zeros(1, 3, 4, 6))
 
 
+# ---- Logarithms of softmax ----
+
+
+class Scores(nn.Module):
+    shape = (3, 4, 6)
+
+    def __init__(self, log_softmax, factor):
+        super().__init__()
+        self.conv, self.log_softmax, self.factor = nn.Conv2d(3, 7, 3), log_softmax, factor
+
+    def forward(self, x):
+        return self.log_softmax(self.conv(x) * self.factor)
+
+
+@pytest.mark.parametrize("factor", [0.01, 1.0, 20.0])
+@pytest.mark.parametrize(
+    "log_softmax",
+    [
+        nn.LogSoftmax(1),
+        lambda x: F.log_softmax(x.flatten(1), dim=-1),
+        lambda x: torch.log_softmax(x.mean((2, 3)), 1),
+        lambda x: x.log_softmax(3),
+        lambda x: x.flatten(1).log_softmax(1) * -0.5,
+        lambda x: x.flatten(1).unsqueeze(2).log_softmax(2),
+    ],
+)
+def test_logarithms_of_softmax(log_softmax, factor, tmp_path):
+    network = made(Scores(log_softmax, factor))
+    inputs = torch.randn(8, *Scores.shape)
+    wanted = torch.cat([network(each[None]) for each in inputs])
+    if wanted.any():
+        check(network, inputs, tmp_path)
+    else:
+        plan = make_plan(neuralcodec.encode(network, "raw"), network, inputs[:1], inputs).plan
+        runner = Runner(plan)
+        assert not runner.run(np.zeros(plan.activations[plan.input].shape, np.int8)).any()
+
+
 # ---- Numbers ----
 
 EXTREME = [(1e-6, -128), (1e-3, 127), (0.02, 0), (0.1, -17), (1.0, 100), (3e4, 3), (1e36, -1)]

@@ -125,7 +125,7 @@ def _run(
         case Concat():
             y = torch.cat(inputs, operation.dim)
         case Softmax():
-            y = torch.softmax(x, operation.dim)
+            y = (torch.log_softmax if operation.log else torch.softmax)(x, operation.dim)
         case Upsample():
             down, right = operation.factors
             y = x.repeat_interleave(right, -1)

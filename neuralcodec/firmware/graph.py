@@ -169,9 +169,10 @@ class Concat:
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """Softmax along a dimension."""
+    """Softmax along a dimension, or its logarithm."""
 
     dim: int
+    log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ from neuralcodec.firmware.plan import (
     LayerWeights,
     LinearLayer,
     LoadLayer,
+    LogSoftmaxLayer,
     Mode,
     MulLayer,
     PoolLayer,
@@ -75,6 +76,7 @@ from neuralcodec.firmware.quantize import (
     MOST,
     Multiplier,
     Quantization,
+    log_softmax_factors,
     multiplier_of,
     softmax_table,
 )
@@ -646,7 +648,13 @@ class _Lowering:
             raise node.place.error(f"a softmax over {size} values is not supported")
         table = () if self._mode == "float" else softmax_table(self._scales[x].scale)
         made = self._new(y, last)
-        layer = SoftmaxLayer(math.prod(sides) // size, size, table)
+        layer: Layer = SoftmaxLayer(math.prod(sides) // size, size, table)
+        if operation.log:
+            factors, zero = (0, 0), 0
+            if self._mode == "int8":
+                factors = log_softmax_factors(self._scales[x].scale, self._scales[y].scale)
+                zero = self._scales[y].zero
+            layer = LogSoftmaxLayer(math.prod(sides) // size, size, table, *factors, zero)
         self._step(node.place.node, node.place.node, layer, [self._as(x, last)], made.name)
         self._held[y] = _Held(made.name, last)
 

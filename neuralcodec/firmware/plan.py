@@ -193,6 +193,18 @@ class SoftmaxLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSoftmaxLayer:
+    """Logarithm of the softmax over ``size`` values, ``count`` times; numbers as in ncd_nn_log_softmax_s8."""
+
+    count: int
+    size: int
+    table: tuple[int, ...]
+    step: int
+    log: int
+    out_zero: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadLayer:
     """What a cell starts from: the state of the run before, or zeros."""
 
@@ -235,6 +247,7 @@ Layer = (
     | FlattenLayer
     | UpsampleLayer
     | SoftmaxLayer
+    | LogSoftmaxLayer
     | LoadLayer
     | CellLayer
 )

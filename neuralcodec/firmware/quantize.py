@@ -18,6 +18,8 @@ CELL_FRACTION = 12
 """Fractional bits of the sums that go into a cell's sigmoids and tanhs; their parts may have fewer."""
 
 SOFTMAX_FRACTION = 24
+LOG_FRACTION = 8
+"""Fractional bits by which a logarithm of 16 of them is multiplied, to the 24 of what it is added to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,18 @@ def multiplier_of(factor: float) -> Multiplier:
 def softmax_table(scale: float) -> tuple[int, ...]:
     """round(2^24 * exp(-d * scale)) for d = 0 .. 255."""
     return tuple(_round(math.exp(-d * scale) * (1 << SOFTMAX_FRACTION)) for d in range(256))
+
+
+def log_softmax_factors(before: float, after: float) -> tuple[int, int]:
+    """What a difference of the input, and a logarithm to base 2, are multiplied by to be in steps of the output.
+
+    Args:
+        before: scale of the input.
+        after: scale of the output.
+    """
+    most = (1 << 32) - 1  # one step of the input is all steps of the output then
+    step = min(before / after * (1 << SOFTMAX_FRACTION), most)
+    return _round(step), _round(min(math.log(2) / after * (1 << LOG_FRACTION), most))
 
 
 def _round(value: float) -> int:

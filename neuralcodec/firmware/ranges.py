@@ -60,7 +60,7 @@ def quantizations(graph: Graph, ranges: Ranges, parameters: Parameters) -> dict[
         moved = isinstance(operation, (Reshape, Permute, Pad, Upsample))
         if moved or (isinstance(operation, Pool) and operation.kind == "max"):
             found[output] = found[node.inputs[0]]
-        elif isinstance(operation, Softmax):
+        elif isinstance(operation, Softmax) and not operation.log:
             found[output] = SOFTMAX
         elif isinstance(operation, Cell):
             found[output] = HIDDEN

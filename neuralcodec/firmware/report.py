@@ -24,6 +24,7 @@ from neuralcodec.firmware.plan import (
     LayerWeights,
     LinearLayer,
     LoadLayer,
+    LogSoftmaxLayer,
     MulLayer,
     Plan,
     PoolLayer,
@@ -48,7 +49,7 @@ _STRUCT_BYTES: Mapping[tuple[type, str], int] = {
     (AddLayer, "int8"): 28, (PoolLayer, "int8"): 40, (PoolLayer, "float"): 22, (RescaleLayer, "int8"): 16,
     (FlattenLayer, "int8"): 8, (FlattenLayer, "float"): 8, (SoftmaxLayer, "int8"): 12, (CellLayer, "int8"): 84,
     (CellLayer, "float"): 56, (MulLayer, "int8"): 24, (TableLayer, "int8"): 8,
-    (UpsampleLayer, "int8"): 20, (UpsampleLayer, "float"): 20,
+    (LogSoftmaxLayer, "int8"): 24, (UpsampleLayer, "int8"): 20, (UpsampleLayer, "float"): 20,
 }  # fmt: skip
 """Sizes of a layer's struct on a machine of 32 bits; layers that are not here have none."""
 
@@ -388,7 +389,7 @@ def _arrays(layer: Layer) -> int:
         return len(layer.table)
     if isinstance(layer, FunctionLayer):
         return 4 * len(layer.numbers)
-    if isinstance(layer, SoftmaxLayer):
+    if isinstance(layer, (SoftmaxLayer, LogSoftmaxLayer)):
         return 4 * len(layer.table)
     if isinstance(layer, CellLayer):
         return sum(_sums(each) for each in (layer.input, layer.recurrent))
@@ -424,6 +425,8 @@ def _kind(layer: Layer) -> str:
             return f"upsample {layer.factors[0]}×{layer.factors[1]}"
         case SoftmaxLayer():
             return "softmax"
+        case LogSoftmaxLayer():
+            return "log softmax"
         case LoadLayer():
             return "load state"
         case CellLayer():

@@ -689,13 +689,16 @@ def _cat(a: _Arguments) -> None:
     a.emit(Concat(dim), *parts)
 
 
-def _softmax(a: _Arguments) -> None:
-    x = a.activation("self")
-    rank = len(_shape(a.node))
-    dim = a["dim"] % rank + len(a.shape(x)) - rank
-    if dim == 0:
-        raise a.place.error("a softmax over the batch is not supported")
-    a.emit(Softmax(dim), x)
+def _softmax(log: bool) -> Callable[[_Arguments], None]:
+    def handle(a: _Arguments) -> None:
+        x = a.activation("self")
+        rank = len(_shape(a.node))
+        dim = a["dim"] % rank + len(a.shape(x)) - rank
+        if dim == 0:
+            raise a.place.error("a softmax over the batch is not supported")
+        a.emit(Softmax(dim, log), x)
+
+    return handle
 
 
 def _upsample(a: _Arguments) -> None:
@@ -861,7 +864,8 @@ _HANDLERS: dict[str, Callable[[_Arguments], None]] = {
         _reshape,
     ),
     "aten.cat": _cat,
-    **dict.fromkeys(["aten.softmax.int", "aten._softmax"], _softmax),
+    **dict.fromkeys(["aten.softmax.int", "aten._softmax"], _softmax(log=False)),
+    **dict.fromkeys(["aten.log_softmax.int", "aten._log_softmax"], _softmax(log=True)),
     **dict.fromkeys(
         [
             "aten.upsample_nearest1d.vec",

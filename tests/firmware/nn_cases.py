@@ -18,9 +18,9 @@ import neuralcodec
 from neuralcodec.firmware.pointwise import FUNCTIONS
 
 _INT8 = """conv depthwise linear add max_pool average_pool rescale concat flatten softmax lstm gru
-mul lookup"""
+mul lookup log_softmax"""
 _F32 = """conv linear add max_pool average_pool clamp concat flatten softmax lstm gru
-mul function"""
+mul function log_softmax"""
 KINDS = {name: i for i, name in enumerate(_INT8.split(), 1)} | {
     f"{name}_f32": i for i, name in enumerate(_F32.split(), 21)
 }
@@ -484,6 +484,30 @@ def softmax_case(rng: np.random.Generator, count: int, size: int) -> Case:
     return Case("softmax", {2: x.size, 8: count, 9: size}, {"in": x, "table": table}, expected)
 
 
+def log_softmax_case(rng: np.random.Generator, count: int, size: int) -> Case:
+    """Logarithm of the softmax of int8."""
+    x = rng.integers(-128, 128, (count, size)).astype(np.int8)
+    scale = rng.uniform(0.001, 0.3)
+    table = np.round(2.0**24 * np.exp(-np.arange(256) * scale)).astype(np.uint32)
+    below = x.max(1, keepdims=True).astype(np.int64) - x
+    step, log = (int(rng.integers(0, 2 ** rng.integers(1, 33))) for _ in range(2))
+    zero = int(rng.integers(-128, 128))
+    expected = np.empty((count, size), np.int8)
+    for row in range(count):
+        total = int(table[below[row]].astype(np.int64).sum())
+        whole = total.bit_length() - 25
+        m, found = total >> whole, whole
+        for _ in range(16):
+            m = m * m >> 24
+            found = 2 * found + (m >> 25)
+            m >>= m >> 25
+        less = [(int(d) * step + found * log + 2**23) >> 24 for d in below[row]]
+        expected[row] = [max(zero - each, -128) for each in less]
+    # Words of 32 bits without a sign, as they are stored.
+    fields = {2: x.size, 8: count, 9: size, 10: step - (step >> 31 << 32), 11: log - (log >> 31 << 32), 12: zero}
+    return Case("log_softmax", fields, {"in": x, "table": table}, expected)
+
+
 # ---- Cells ----
 
 
@@ -669,6 +693,12 @@ def elementwise_f32_cases(rng: np.random.Generator, count: int, size: int) -> li
         Case("add_f32", {2: a.nbytes, 8: a.size}, {"in": a, "in2": b, "floats": floats}, np.clip(a + b, *floats)),
         Case("clamp_f32", {2: a.nbytes, 8: a.size}, {"in": a, "floats": floats}, np.clip(a, *floats)),
         Case("softmax_f32", {2: a.nbytes, 8: count, 9: size}, {"in": a}, (e / e.sum(1, keepdims=True)).astype(a.dtype)),
+        Case(
+            "log_softmax_f32",
+            {2: a.nbytes, 8: count, 9: size},
+            {"in": a},
+            torch.from_numpy(a).double().log_softmax(1).float().numpy(),
+        ),
         Case(
             "mul_f32",
             {2: a.nbytes, 8: count, 9: size, 10: 1},

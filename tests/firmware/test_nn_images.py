@@ -65,7 +65,12 @@ def make_cases() -> list[nc.Case]:
         window = nc.Window(7, 6, 5, 4, 3, 5, 3, 2, 2, 2, 1, 1, 1, 0)
         cases.append(nc.pool_case(kind, window, rng.integers(-128, 128, (7, 6, 5)).astype(np.int8), rng))
     cases += [nc.add_case(rng, 50), nc.rescale_case(rng, 50), nc.softmax_case(rng, 2, 12)]
-    cases += [nc.mul_case(rng, 4, 9, 1), nc.mul_case(rng, 2, 3, 8), nc.lookup_case(rng, 40)]
+    cases += [
+        nc.mul_case(rng, 4, 9, 1),
+        nc.mul_case(rng, 2, 3, 8),
+        nc.lookup_case(rng, 40),
+        nc.log_softmax_case(rng, 2, 12),
+    ]
     cases += [nc.concat_case(rng, 5, 7), nc.flatten_case(rng, 6, 5)]
     for kind, gates in (("lstm", 4), ("gru", 3)):
         cases.append(nc.cell_case(kind, nc.make_tensors([(gates * 9, 13), (gates * 9, 9)], "raw", 64, rng), 4, 11, rng))

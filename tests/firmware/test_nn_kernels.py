@@ -154,6 +154,7 @@ def test_layers_without_weights(program: Path, size: int, count: int, seed: int)
     cases = [nc.add_case(rng, size), nc.rescale_case(rng, size), nc.softmax_case(rng, count, size)]
     cases += [nc.mul_case(rng, count, size, 1), nc.mul_case(rng, 1, count, size), nc.mul_case(rng, 2, size, count)]
     cases += [nc.mul_case(rng, 1, size, 1), nc.lookup_case(rng, size)]
+    cases.append(nc.log_softmax_case(rng, count, size))
     for floats in (False, True):
         cases += [nc.concat_case(rng, count, size, floats), nc.flatten_case(rng, count, size, floats)]
     check(program, *cases)

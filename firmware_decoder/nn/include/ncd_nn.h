@@ -174,6 +174,17 @@ typedef struct ncd_nn_softmax_s8 {
 } ncd_nn_softmax_s8;
 ncd_status ncd_nn_run_softmax_s8(const ncd_nn_softmax_s8 *layer, const int8_t *in, int8_t *out);
 
+/* Logarithm of the softmax, with the same exp: out = max(-128, out_zero - floor(((max - x) * step + log2 * log + 2^23) /
+ * 2^24)). step: input scale / output scale * 2^24; log: ln(2) / output scale * 2^8; both below 2^32. log2: that of the sum of the
+ * exp, less 24, with 16 fractional bits, as log_softmax_s8.c finds them; size is below 2^16. */
+typedef struct ncd_nn_log_softmax_s8 {
+    uint32_t count, size;
+    const uint32_t *exp;
+    uint32_t step, log;
+    int8_t out_zero;
+} ncd_nn_log_softmax_s8;
+ncd_status ncd_nn_run_log_softmax_s8(const ncd_nn_log_softmax_s8 *layer, const int8_t *in, int8_t *out);
+
 /* One step of a recurrent cell, PyTorch's equations and order of gates (LSTM: i f g o; GRU: r z n).
  *
  * Sums of the input and of the hidden part are requantized to int16 of 12 fractional bits each (saturated), with bias; then
@@ -226,6 +237,7 @@ ncd_status ncd_nn_run_clamp_f32(uint32_t size, float min, float max, const float
 /* As ncd_nn_run_concat_s8; only positions, size, stride and offset count. */
 ncd_status ncd_nn_run_concat_f32(const ncd_nn_concat_s8 *layer, const float *in, float *out);
 ncd_status ncd_nn_run_softmax_f32(uint32_t count, uint32_t size, const float *in, float *out);
+ncd_status ncd_nn_run_log_softmax_f32(uint32_t count, uint32_t size, const float *in, float *out);
 
 /* A function of each value; out may be in. numbers: the function's constants, null where it has none. Those below are
  * PyTorch's; constants in brackets. */

@@ -24,6 +24,7 @@ from neuralcodec.firmware.plan import (
     LayerWeights,
     LinearLayer,
     LoadLayer,
+    LogSoftmaxLayer,
     MulLayer,
     Plan,
     PoolLayer,
@@ -312,6 +313,7 @@ def _step(s: _Source, i: int, step: Step) -> None:
         FlattenLayer: _flatten,
         UpsampleLayer: _upsample,
         SoftmaxLayer: _softmax,
+        LogSoftmaxLayer: _log_softmax,
         LoadLayer: _load,
         CellLayer: _cell,
     }
@@ -555,6 +557,19 @@ def _softmax(s: _Source, step: Step) -> None:
     s.constants += array("uint32_t", f"{step.name}_exp", (f"{v}u" for v in layer.table))
     place = _struct(s, step, "ncd_nn_softmax_s8", [f"{layer.count}, {layer.size}, {step.name}_exp"])
     _call(s, f"ncd_nn_run_softmax_s8({place}, {ends})")
+
+
+def _log_softmax(s: _Source, step: Step) -> None:
+    layer = step.layer
+    assert isinstance(layer, LogSoftmaxLayer)
+    ends = f"{_in(s, step)}, {_out(s, step)}"
+    if s.plan.mode == "float":
+        _call(s, f"ncd_nn_run_log_softmax_f32({layer.count}, {layer.size}, {ends})")
+        return
+    s.constants += array("uint32_t", f"{step.name}_exp", (f"{v}u" for v in layer.table))
+    numbers = f"{layer.count}, {layer.size}, {step.name}_exp, {layer.step}u, {layer.log}u, {layer.out_zero}"
+    place = _struct(s, step, "ncd_nn_log_softmax_s8", [numbers])
+    _call(s, f"ncd_nn_run_log_softmax_s8({place}, {ends})")
 
 
 def _load(s: _Source, step: Step) -> None:

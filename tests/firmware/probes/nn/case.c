@@ -8,9 +8,10 @@
 #endif
 
 enum { CONV = 1, DEPTHWISE, LINEAR, ADD, MAX_POOL, AVERAGE_POOL, RESCALE, CONCAT, FLATTEN, SOFTMAX, LSTM, GRU,
-       MUL, LOOKUP,
+       MUL, LOOKUP, LOG_SOFTMAX,
        CONV_F32 = 21, LINEAR_F32, ADD_F32, MAX_POOL_F32, AVERAGE_POOL_F32, CLAMP_F32, CONCAT_F32, FLATTEN_F32, SOFTMAX_F32,
-       LSTM_F32, GRU_F32, MUL_F32, FUNCTION_F32 };
+       LSTM_F32, GRU_F32, MUL_F32, FUNCTION_F32,
+       LOG_SOFTMAX_F32 };
 enum { FIELDS = 32, BLOBS = 16 };
 enum { STREAM, CHECKS, PLAIN, BIAS, MULTIPLIER, SHIFT, IN, IN2, CHECKS2, PLAIN2, BIAS2, MULTIPLIER2, SHIFT2, CELL, FLOATS,
        TABLE };
@@ -180,6 +181,18 @@ static ncd_status run_add(const contents *c, int8_t *out)
     layer.b_shift = (int8_t)f[10];
     layer.out_shift = (int8_t)f[11];
     return ncd_nn_run_add_s8(&layer, (const int8_t *)c->blobs[IN], (const int8_t *)c->blobs[IN2], out);
+}
+
+static ncd_status run_log_softmax(const contents *c, int8_t *out)
+{
+    ncd_nn_log_softmax_s8 layer;
+    layer.count = (uint32_t)c->fields[8];
+    layer.size = (uint32_t)c->fields[9];
+    layer.step = (uint32_t)c->fields[10];
+    layer.log = (uint32_t)c->fields[11];
+    layer.out_zero = (int8_t)c->fields[12];
+    layer.exp = (const uint32_t *)c->blobs[TABLE];
+    return ncd_nn_run_log_softmax_s8(&layer, (const int8_t *)c->blobs[IN], out);
 }
 
 static ncd_status run_mul(const contents *c, int8_t *out)
@@ -391,6 +404,8 @@ static ncd_status run_f32(const ncd_nn *nn, const contents *c, uint32_t kind, ui
         return ncd_nn_run_flatten_f32(&flatten, in, out);
     case SOFTMAX_F32:
         return ncd_nn_run_softmax_f32((uint32_t)c->fields[8], (uint32_t)c->fields[9], in, out);
+    case LOG_SOFTMAX_F32:
+        return ncd_nn_run_log_softmax_f32((uint32_t)c->fields[8], (uint32_t)c->fields[9], in, out);
     case MUL_F32:
         return ncd_nn_run_mul_f32((uint32_t)c->fields[8], (uint32_t)c->fields[9], (uint32_t)c->fields[10], f[0], f[1], in,
                                   (const float *)c->blobs[IN2], out);
@@ -453,6 +468,8 @@ ncd_status case_run(const uint8_t *data, uint8_t **out_bytes, size_t *out_size)
         return run_softmax(&c, out);
     case MUL:
         return run_mul(&c, out);
+    case LOG_SOFTMAX:
+        return run_log_softmax(&c, out);
     case LOOKUP:
         return run_lookup(&c, out);
 #ifdef CASE_CELLS

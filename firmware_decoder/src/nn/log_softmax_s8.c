@@ -1,0 +1,2 @@
+/* For Arduino; see packaging/forward.sh. */
+#include "../../nn/src/log_softmax_s8.c"
