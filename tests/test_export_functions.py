@@ -138,17 +138,40 @@ def check(network: nn.Module, inputs: torch.Tensor, folder, least: float = 25.0)
     return plan
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_functions_as_modules(name, tmp_path):
-    module = MODULES[name]
-    network = made(Between(module, module))
-    plan = check(network, torch.randn(4, *Between.shape), tmp_path)
-    assert sum(isinstance(step.layer, p.TableLayer) for step in plan.steps) == 3
+@pytest.mark.parametrize("name", [*MODULES, *WAYS])
+def test_functions_between_layers(name):
+    """In the plan alone; C has all functions at once below."""
+    module = MODULES.get(name)
+    network = made(Between(module or WAYS[name], module))
+    inputs = torch.randn(4, *Between.shape)
+    with torch.no_grad():
+        wanted = torch.cat([network(each[None].clone()) for each in inputs]).numpy()
+    plan = make_plan(neuralcodec.encode(network, "raw"), network, inputs[:1], inputs).plan
+    assert not module or sum(isinstance(step.layer, p.TableLayer) for step in plan.steps) == 3
+    runner, given, found = Runner(plan), plan.activations[plan.input].quantization, plan.activations[plan.output]
+    moved = np.moveaxis(inputs.numpy(), 1, -1)
+    got = np.stack([runner.run(x).reshape(-1) for x in given.quantize(moved)])
+    assert snr(wanted, found.quantization.dequantize(got)) > (25 if module else 20)
 
 
-@pytest.mark.parametrize("name", WAYS)
-def test_functions_as_functions(name, tmp_path):
-    check(made(Between(WAYS[name])), torch.randn(4, *Between.shape), tmp_path, 20)
+class Together(nn.Module):
+    """Many functions of one layer's output, side by side."""
+
+    shape = (2, 5, 4)
+
+    def __init__(self, functions):
+        super().__init__()
+        self.conv, self.functions = nn.Conv2d(2, 6, 3), list(functions)
+        self.modules_ = nn.ModuleList(f for f in functions if isinstance(f, nn.Module))
+
+    def forward(self, x):
+        x = self.conv(x)
+        return torch.cat([function(x * 1) for function in self.functions], 1)
+
+
+@pytest.mark.parametrize("functions", [MODULES, WAYS], ids=["modules", "functions"])
+def test_functions_in_c(functions, tmp_path):
+    check(made(Together(functions.values())), torch.randn(4, *Together.shape), tmp_path, 20)
 
 
 class Alone(nn.Module):
