@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "firmware_decoder" / "ports"), str(ROOT / "tests" / "firmware")]
+sys.path += [str(ROOT / "firmware_decoder" / "ports"), str(ROOT / "tests"), str(ROOT / "tests" / "firmware")]
 
 import emulator  # noqa: E402 (needs the line above)
 import nn_cases as nc  # noqa: E402

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from plan_reference import log2_bits
 
 import neuralcodec
 from neuralcodec.firmware.pointwise import FUNCTIONS
@@ -494,13 +495,7 @@ def log_softmax_case(rng: np.random.Generator, count: int, size: int) -> Case:
     zero = int(rng.integers(-128, 128))
     expected = np.empty((count, size), np.int8)
     for row in range(count):
-        total = int(table[below[row]].astype(np.int64).sum())
-        whole = total.bit_length() - 25
-        m, found = total >> whole, whole
-        for _ in range(16):
-            m = m * m >> 24
-            found = 2 * found + (m >> 25)
-            m >>= m >> 25
+        found = log2_bits(int(table[below[row]].astype(np.int64).sum()))
         less = [(int(d) * step + found * log + 2**23) >> 24 for d in below[row]]
         expected[row] = [max(zero - each, -128) for each in less]
     # Words of 32 bits without a sign, as they are stored.
