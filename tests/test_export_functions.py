@@ -445,3 +445,36 @@ def test_several_slopes_are_refused():
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3))
     with pytest.raises(ExportError, match="3 slopes, one a channel"):
         trace(network, torch.zeros(1, 2, 5, 5))
+
+
+@pytest.mark.parametrize("function", [lambda x: x * 1e39, lambda x: x / 1e-40, lambda x: x + 1e300, lambda x: 4e38 - x])
+def test_constants_that_no_float32_holds_are_refused(function):
+    with pytest.raises(ExportError, match="numbers beyond those of float32"):
+        trace(Alone(function), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("bounds", [{"min": torch.inf}, {"max": -torch.inf}])
+def test_bounds_beyond_all_numbers_are_refused(bounds):
+    with pytest.raises(ExportError, match="bounds beyond all numbers"):
+        trace(Alone(lambda x: x.clamp(**bounds)), torch.zeros(1, 3))
+
+
+# ---- In place ----
+
+
+@pytest.mark.parametrize(
+    "function", [lambda y: y.float().sigmoid_() + y, lambda y: y.to(torch.float32, copy=True).sigmoid_() + y]
+)
+def test_casts_that_are_overwritten(function, tmp_path):
+    """A cast that changes nothing is the tensor itself, but a copy is not."""
+    check(made(nn.Sequential(nn.Linear(4, 5), Alone(function))), torch.randn(20, 4), tmp_path)
+
+
+def test_overwriting_behind_operators_of_several_results():
+    class Pooled(nn.Module):
+        def forward(self, x):
+            x, _ = F.max_pool2d(x, 2, return_indices=True)
+            return x.tanh_()
+
+    names = [type(node.operation).__name__ for node in trace(Pooled(), torch.zeros(1, 2, 4, 4)).nodes]
+    assert names == ["Pool", "Pointwise"]

@@ -46,6 +46,7 @@ from neuralcodec.firmware.graph import (
 )
 
 INFINITY = math.inf
+LARGEST = torch.finfo(torch.float32).max
 EXACT = (torch.float32, torch.float64)
 """What activations may be cast to without a change."""
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -199,7 +200,9 @@ class _Tracer:
         memory, seen = self._memory(node), False
         for other in self._graph.nodes:
             seen = seen or other is node
-            if seen or self._memory(other) != memory:
+            its = self._memory(other)
+            # Not "its != memory": references to memory cannot be compared with None.
+            if seen or its is None or its != memory:
                 continue
             if self._env[other] == was:
                 self._env[other] = now
@@ -473,6 +476,8 @@ def _bounded(low: str, high: str) -> Callable[[_Arguments], None]:
         above = INFINITY if bounds[1] is None else float(bounds[1])
         if math.isnan(below) or math.isnan(above):
             raise a.place.error("a bound is NaN")
+        if below > LARGEST or above < -LARGEST:
+            raise a.place.error("bounds beyond all numbers of float32 are not supported")
         a.emit(Clamp(min(below, above), above), a.activation("self"))
 
     return handle
@@ -483,9 +488,17 @@ def _pointwise(kind: str, *names: str | float) -> Callable[[_Arguments], None]:
 
     def handle(a: _Arguments) -> None:
         numbers = [_number(a, name) if isinstance(name, str) else name for name in names]
-        a.emit(Pointwise((Function(kind, tuple(numbers)),)), a.activation("self"))
+        _function(a, kind, *numbers)
 
     return handle
+
+
+def _function(a: _Arguments, kind: str, *numbers: float) -> None:
+    """Of an activation, with constants; firmware has them as float32."""
+    if not all(abs(number) <= LARGEST for number in numbers):  # nor NaN
+        given = ", ".join(f"{number:g}" for number in numbers)
+        raise a.place.error(f"constants of {given}: numbers beyond those of float32 are not supported")
+    a.emit(Pointwise((Function(kind, numbers),)), a.activation("self"))
 
 
 def _number(a: _Arguments, name: str) -> float:
@@ -497,28 +510,28 @@ def _number(a: _Arguments, name: str) -> float:
 
 def _elu(a: _Arguments) -> None:
     alpha, scale, inner = (_number(a, name) for name in ("alpha", "scale", "input_scale"))
-    a.emit(Pointwise((Function("elu", (alpha * scale, scale, inner)),)), a.activation("self"))
+    _function(a, "elu", alpha * scale, scale, inner)
 
 
 def _celu(a: _Arguments) -> None:
     alpha = _number(a, "alpha")
     if alpha == 0:
         raise a.place.error("alpha is 0")
-    a.emit(Pointwise((Function("elu", (alpha, 1.0, 1.0 / alpha)),)), a.activation("self"))
+    _function(a, "elu", alpha, 1.0, 1.0 / alpha)
 
 
 def _softplus(a: _Arguments) -> None:
     beta, threshold = _number(a, "beta"), _number(a, "threshold")
     if beta <= 0:
         raise a.place.error(f"beta is {beta:g}: a number above 0 expected")
-    a.emit(Pointwise((Function("softplus", (beta, threshold)),)), a.activation("self"))
+    _function(a, "softplus", beta, threshold)
 
 
 def _gelu(a: _Arguments) -> None:
     kinds = {"none": "gelu", "tanh": "gelu_tanh"}
     if a["approximate"] not in kinds:
         raise a.place.error(f"a GELU approximated by {a['approximate']!r} is not supported")
-    a.emit(Pointwise((Function(kinds[a["approximate"]]),)), a.activation("self"))
+    _function(a, kinds[a["approximate"]])
 
 
 def _prelu(a: _Arguments) -> None:
@@ -531,9 +544,7 @@ def _prelu(a: _Arguments) -> None:
 
 def _affine(a: _Arguments, factor: float, offset: float) -> None:
     """Of an activation and a number."""
-    if not (math.isfinite(factor) and math.isfinite(offset)):
-        raise a.place.error("a number that is not finite is not supported")
-    a.emit(Pointwise((Function("affine", (factor, offset)),)), a.activation("self"))
+    _function(a, "affine", factor, offset)
 
 
 def _given_number(a: _Arguments) -> float | None:
@@ -544,7 +555,7 @@ def _given_number(a: _Arguments) -> float | None:
 def _sub(a: _Arguments) -> None:
     number = _given_number(a)
     if number is None:
-        raise a.place.error("the difference of two activations is not supported")
+        raise a.place.error("the difference of two tensors is not supported")
     _affine(a, 1.0, -number * _number(a, "alpha"))
 
 
@@ -559,7 +570,7 @@ def _neg(a: _Arguments) -> None:
 def _div(a: _Arguments) -> None:
     number = _given_number(a)
     if number is None:
-        raise a.place.error("division by an activation is not supported")
+        raise a.place.error("division by a tensor is not supported")
     if number == 0:
         raise a.place.error("division by 0")
     _affine(a, 1.0 / number, 0.0)
