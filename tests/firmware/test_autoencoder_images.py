@@ -67,6 +67,10 @@ def decode_on(board: str, cm: neuralcodec.CompressedModel, out: Path) -> emulato
     return result
 
 
+OTHERS = [pytest.param(each, marks=pytest.mark.slow) for each in ("m3", "m7", "m33", "m55")]
+
+
+@pytest.mark.parametrize("board", ["m0", "m4", "rv32", *OTHERS], indirect=True)
 def test_levels_are_those_of_the_host(board: str, out: Path, mixed: neuralcodec.CompressedModel, crc32: int) -> None:
     assert mixed.report().rows[-1].reason.endswith("prior in the file")
     result = decode_on(board, mixed, out)

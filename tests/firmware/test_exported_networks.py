@@ -92,7 +92,10 @@ def test_board_gives_what_the_simulation_gives(kind, codec, options, board, out,
     assert got == wanted.reshape(-1).tolist()
 
 
-@pytest.mark.parametrize("board", ["m0", "m4", "m55", "rv32"], indirect=True)
+OTHERS = [pytest.param(each, marks=pytest.mark.slow) for each in ("m55", "rv32")]
+
+
+@pytest.mark.parametrize("board", ["m0", "m4", *OTHERS], indirect=True)
 @pytest.mark.parametrize(("kind", "coding"), [(Spotter, "light"), (Cells, "contexts")])
 def test_tables_in_flash_change_no_output(kind, coding, board, out, tmp_path):
     network = made(kind)
