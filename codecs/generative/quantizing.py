@@ -17,7 +17,7 @@ from neuralcodec.codecs.trellis import Trellis
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, layout
 from neuralcodec.codecs.trellis.codec import SMALL_LEVELS, Quantized
 from neuralcodec.codecs.trellis.model import Classes
-from neuralcodec.codecs.trellis.parts import Part, mean_square, ordered_part, regained, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, mean_square, ordered_part, search, search_all, shaped
 from neuralcodec.codecs.trellis.tables import by_table, maps_of, smoothed
 from neuralcodec.tensor import Tensor
 from neuralcodec.weights import energy_of, finite_weights, norm_gain, norm_step
@@ -88,9 +88,9 @@ def _levels(part: Part, largest: float, options: Trellis) -> npt.NDArray[np.int1
     part = replace(part, lagrangian=lagrangian)
     if part.shaping is not None and options.reconstruction == "norm":
         part = replace(part, shaping=part.shaping._replace(gain=gain))
-    levels = search(context, part, rates)
-    again = regained(part, levels, mean_square(sample.weights)) if options.reconstruction == "norm" else None
-    return levels if again is None else search(context, again, rates)
+    return search_all(context, part, rates, mean_square(sample.weights) if options.reconstruction == "norm" else None)[
+        1
+    ]
 
 
 def _sampled(part: Part) -> Part:

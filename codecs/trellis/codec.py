@@ -19,7 +19,7 @@ from neuralcodec.codecs.small import Small, check_small, for_small
 from neuralcodec.codecs.trellis.classes import MOST_NARROW, ROOM, span
 from neuralcodec.codecs.trellis.groups import Counts, grouped, prefers_columns, profile
 from neuralcodec.codecs.trellis.model import MODEL, Model
-from neuralcodec.codecs.trellis.parts import Part, Step, mean_square, ordered_part, regained, search, shaped
+from neuralcodec.codecs.trellis.parts import Part, Step, mean_square, ordered_part, search, search_all, shaped
 from neuralcodec.codecs.trellis.revision import is_too_large, recounted, widened
 from neuralcodec.codecs.trellis.rows import alive, coded_rows, grouped_bits, of_rows
 from neuralcodec.codecs.trellis.sampling import SAMPLE, SAMPLES, piece, thinned
@@ -397,12 +397,11 @@ class Trellis:
             whole = ordered_part(tensor, weights / np.float32(step), hint.step, hint.columns, tile)
             part = of_rows(shaped(whole, self.together, hint.columns, hint.gain), hint.coded)
             model, index, known = hint.model, hint.index, hint.levels
-            levels = known
-            if levels is None:
-                levels = search(model.context(), part, model.rates())
-                again = regained(part, levels, hint.sampled) if self.reconstruction == "norm" else None
-                if again is not None:
-                    part, levels = again, search(model.context(), again, model.rates())
+            if known is None:
+                sampled = hint.sampled if self.reconstruction == "norm" else None
+                part, levels = search_all(model.context(), part, model.rates(), sampled)
+            else:
+                levels = known
             while (more := widened(model, part, levels, self.coding)) is not None:
                 model, index = more, None
                 levels = search(model.context(), part, model.rates())

@@ -146,6 +146,22 @@ def regained(part: Part, levels: npt.NDArray[np.int16], sampled: float) -> Part 
     return replace(part, shaping=part.shaping._replace(gain=gain)) if spoilt > SPOILT * noise else None
 
 
+def search_all(
+    context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32], sampled: float | None
+) -> tuple[Part, npt.NDArray[np.int16]]:
+    """Levels of all weights where the gain is that of a sample, and the part with the gain that they are for.
+
+    Args:
+        context: as for :func:`search`.
+        part: see :func:`regained`.
+        rates: as for :func:`search`.
+        sampled: see :func:`regained`; None where the norm is not kept, so that there is no gain.
+    """
+    levels = search(context, part, rates)
+    again = None if sampled is None else regained(part, levels, sampled)
+    return (part, levels) if again is None else (again, search(context, again, rates))
+
+
 def search(context: _native.TrellisContext, part: Part, rates: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Levels of weights that cost least at these rates; see ``trellis_quantize``."""
     return _native.trellis_quantize(

@@ -39,14 +39,15 @@ def output_beside(source: Path, output: Path | None, ending: str, *removed: str,
         ValueError: the output is an input.
     """
     check_input(source)
-    for each in files_of(source)[1:]:
+    inputs = files_of(source)
+    for each in inputs[1:]:
         check_input(each)
     if output is None:
         name = source.name
         for old in removed:
             name = name.removesuffix(old)
         output = source.with_name(name + ending)
-    check_outputs([*files_of(source), *others], output)
+    check_outputs([*inputs, *others], output)
     return output
 
 

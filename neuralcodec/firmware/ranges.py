@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-
 from neuralcodec.firmware.calibrate import Ranges
+from neuralcodec.firmware.evaluate import Tensors
 from neuralcodec.firmware.graph import (
     Add,
     Cell,
@@ -28,19 +25,17 @@ from neuralcodec.firmware.pointwise import resolved, telling
 from neuralcodec.firmware.quantize import HIDDEN, SOFTMAX, Quantization, from_range
 from neuralcodec.firmware.simplify import join_pool_clamps
 
-Parameters = Mapping[str, torch.Tensor]
-
 OWN_SCALE = (Conv, Linear, Add, Mul, Mean, Pointwise)
 """What makes an activation with a scale of its own, and saturates."""
 
 
-def with_pool_clamps(graph: Graph, ranges: Ranges, parameters: Parameters) -> Graph:
+def with_pool_clamps(graph: Graph, ranges: Ranges, parameters: Tensors) -> Graph:
     """The network with clamps in max pools, where calibration shows that they lose next to nothing there."""
     scales = quantizations(graph, ranges, parameters)
     return join_pool_clamps(graph, lambda one, other: scales[one].scale / scales[other].scale)
 
 
-def quantizations(graph: Graph, ranges: Ranges, parameters: Parameters) -> dict[str, Quantization]:
+def quantizations(graph: Graph, ranges: Ranges, parameters: Tensors) -> dict[str, Quantization]:
     """By activation: from its range, or that of the activation it only moves around.
 
     What only a function reads ends where the function becomes flat, as what a ReLU reads ends at 0.

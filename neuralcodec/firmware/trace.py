@@ -563,10 +563,6 @@ def _rsub(a: _Arguments) -> None:
     _affine(a, -_number(a, "alpha"), _number(a, "other"))
 
 
-def _neg(a: _Arguments) -> None:
-    _affine(a, -1.0, 0.0)
-
-
 def _div(a: _Arguments) -> None:
     number = _given_number(a)
     if number is None:
@@ -832,7 +828,7 @@ _HANDLERS: dict[str, Callable[[_Arguments], None]] = {
     **dict.fromkeys(["aten.add.Tensor", "aten.add_.Tensor"], _add),
     **dict.fromkeys(["aten.sub.Tensor", "aten.sub_.Tensor"], _sub),
     "aten.rsub.Scalar": _rsub,
-    **dict.fromkeys(["aten.neg", "aten.neg_"], _neg),
+    **dict.fromkeys(["aten.neg", "aten.neg_"], _pointwise("affine", -1.0, 0.0)),
     **dict.fromkeys(["aten.mul.Tensor", "aten.mul_.Tensor"], _mul),
     **dict.fromkeys(["aten.div.Tensor", "aten.div_.Tensor"], _div),
     **dict.fromkeys(["aten.abs", "aten.abs_"], _pointwise("abs")),

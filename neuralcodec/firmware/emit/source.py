@@ -313,7 +313,7 @@ def _step(s: _Source, i: int, step: Step) -> None:
         FlattenLayer: _flatten,
         UpsampleLayer: _upsample,
         SoftmaxLayer: _softmax,
-        LogSoftmaxLayer: _log_softmax,
+        LogSoftmaxLayer: _softmax,
         LoadLayer: _load,
         CellLayer: _cell,
     }
@@ -549,27 +549,17 @@ def _upsample(s: _Source, step: Step) -> None:
 
 def _softmax(s: _Source, step: Step) -> None:
     layer = step.layer
-    assert isinstance(layer, SoftmaxLayer)
+    assert isinstance(layer, (SoftmaxLayer, LogSoftmaxLayer))
+    kind, more = "softmax", ""
+    if isinstance(layer, LogSoftmaxLayer):
+        kind, more = "log_softmax", f", {layer.step}u, {layer.log}u, {layer.out_zero}"
     ends = f"{_in(s, step)}, {_out(s, step)}"
     if s.plan.mode == "float":
-        _call(s, f"ncd_nn_run_softmax_f32({layer.count}, {layer.size}, {ends})")
+        _call(s, f"ncd_nn_run_{kind}_f32({layer.count}, {layer.size}, {ends})")
         return
     s.constants += array("uint32_t", f"{step.name}_exp", (f"{v}u" for v in layer.table))
-    place = _struct(s, step, "ncd_nn_softmax_s8", [f"{layer.count}, {layer.size}, {step.name}_exp"])
-    _call(s, f"ncd_nn_run_softmax_s8({place}, {ends})")
-
-
-def _log_softmax(s: _Source, step: Step) -> None:
-    layer = step.layer
-    assert isinstance(layer, LogSoftmaxLayer)
-    ends = f"{_in(s, step)}, {_out(s, step)}"
-    if s.plan.mode == "float":
-        _call(s, f"ncd_nn_run_log_softmax_f32({layer.count}, {layer.size}, {ends})")
-        return
-    s.constants += array("uint32_t", f"{step.name}_exp", (f"{v}u" for v in layer.table))
-    numbers = f"{layer.count}, {layer.size}, {step.name}_exp, {layer.step}u, {layer.log}u, {layer.out_zero}"
-    place = _struct(s, step, "ncd_nn_log_softmax_s8", [numbers])
-    _call(s, f"ncd_nn_run_log_softmax_s8({place}, {ends})")
+    place = _struct(s, step, f"ncd_nn_{kind}_s8", [f"{layer.count}, {layer.size}, {step.name}_exp{more}"])
+    _call(s, f"ncd_nn_run_{kind}_s8({place}, {ends})")
 
 
 def _load(s: _Source, step: Step) -> None:
